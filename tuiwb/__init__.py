@@ -1,0 +1,3 @@
+"""tuiwb: a terminal workbench for fine-tuning language models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,63 @@
+"""Commands to a running worker: appended to control.jsonl, acknowledged by `control` events."""
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import CONTROL
+
+COMMANDS = ("stop", "checkpoint", "evaluate", "pause", "resume")
+
+
+class Command(msgspec.Struct, kw_only=True):
+    """One command with an id its acknowledgement repeats."""
+
+    command: str
+    id: str
+    v: int = 1
+    t: float = 0.0
+    args: dict[str, Any] = {}
+
+
+def send(folder: Path, command: str, **args: Any) -> Command:
+    """Append a command for the worker of `folder`; the worker acts at its next step."""
+    if command not in COMMANDS:
+        raise BadInput(f"unknown command {command!r}: one of {', '.join(COMMANDS)}")
+    message = Command(command=command, id=uuid.uuid4().hex[:12], t=time.time(), args=args)
+    fd = os.open(folder / CONTROL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(fd, msgspec.json.encode(message) + b"\n")
+    finally:
+        os.close(fd)
+    return message
+
+
+class ControlReader:
+    """The worker's end: each `read()` returns the commands added since the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / CONTROL
+        self._offset = 0
+
+    def read(self) -> list[Command]:
+        """New whole commands in order; broken lines are passed over."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except FileNotFoundError:
+            return []
+        whole = chunk.rfind(b"\n") + 1
+        self._offset += whole
+        commands = []
+        for line in chunk[:whole].splitlines():
+            try:
+                commands.append(msgspec.json.decode(line, type=Command))
+            except msgspec.MsgspecError:
+                continue
+        return commands

@@ -1,0 +1,269 @@
+"""The event log: typed events, one JSON object a line, one writer, any number of readers.
+
+A torn last line waits for its rest; an unknown type, a newer field or a broken line never stops a
+reader. NaN and infinity travel as the strings "NaN", "Infinity" and "-Infinity".
+"""
+
+import math
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+VERSION = 1
+
+
+class Event(msgspec.Struct, kw_only=True, tag_field="type", omit_defaults=True):
+    """What every event carries: format version and unix seconds."""
+
+    v: int = 0
+    t: float = 0.0
+    durable: ClassVar[bool] = False
+
+
+class State(Event, tag="state"):
+    """The job entered a state, or a new phase of it."""
+
+    state: str
+    phase: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    durable: ClassVar[bool] = True
+
+
+class Progress(Event, tag="progress"):
+    """How far a phase has come: `done` of `total` units (total 0: not known)."""
+
+    phase: str
+    done: float
+    total: float = 0
+    unit: str = ""
+
+
+class Metrics(Event, tag="metrics"):
+    """Values by the trainer's own names at an optimiser step; NaN and infinity as such."""
+
+    step: int
+    epoch: float | None = None
+    total_steps: int | None = None
+    values: dict[str, float] = {}
+
+
+class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One GPU at one moment: bytes, percent, degrees Celsius, watts. None: not reported."""
+
+    index: int
+    name: str = ""
+    memory_used: int | None = None
+    memory_total: int | None = None
+    memory_job: int | None = None
+    utilisation: float | None = None
+    temperature: float | None = None
+    power: float | None = None
+
+
+class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The machine and the job's process at one moment: bytes and percent."""
+
+    cpu: float
+    memory_used: int
+    memory_total: int
+    job_cpu: float | None = None
+    job_memory: int | None = None
+    disk_free: int | None = None
+
+
+class Device(Event, tag="device"):
+    """A sample of the hardware."""
+
+    gpus: list[Gpu] = []
+    host: Host | None = None
+
+
+class Sample(Event, tag="sample"):
+    """A text worth showing while the job runs: a completion, a rendered row."""
+
+    step: int = 0
+    prompt: str = ""
+    text: str = ""
+
+
+class Artifact(Event, tag="artifact"):
+    """Something the job made, path relative to the job folder."""
+
+    kind: str
+    path: str
+    sha256: str = ""
+    step: int | None = None
+    durable: ClassVar[bool] = True
+
+
+class Alert(Event, tag="alert"):
+    """A rule fired: what was seen, and what to do."""
+
+    rule: str
+    severity: str
+    evidence: str
+    fix: str = ""
+    step: int | None = None
+
+
+class Log(Event, tag="log"):
+    """A line worth keeping beside the raw log."""
+
+    level: str = "info"
+    message: str = ""
+
+
+class Control(Event, tag="control"):
+    """The worker's answer to a command from control.jsonl."""
+
+    id: str
+    command: str
+    ok: bool = True
+    note: str = ""
+
+
+AnyEvent = State | Progress | Metrics | Device | Sample | Artifact | Alert | Log | Control
+
+
+class _WireMetrics(Event, tag="metrics"):
+    step: int
+    epoch: float | None = None
+    total_steps: int | None = None
+    values: dict[str, float | str | None] = {}
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(
+    State | Progress | _WireMetrics | Device | Sample | Artifact | Alert | Log | Control
+)
+
+
+def encode(event: AnyEvent) -> bytes:
+    """One event as a line of JSON, newline included."""
+    if isinstance(event, Metrics):
+        wire: Any = _WireMetrics(
+            v=event.v,
+            t=event.t,
+            step=event.step,
+            epoch=event.epoch,
+            total_steps=event.total_steps,
+            values={k: x if math.isfinite(x) else _spell(x) for k, x in event.values.items()},
+        )
+    else:
+        wire = event
+    return _encoder.encode(wire) + b"\n"
+
+
+def decode(line: bytes) -> AnyEvent | None:
+    """One line as an event; None for a broken line or a type this version does not know."""
+    try:
+        event: AnyEvent | _WireMetrics = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(event, _WireMetrics):
+        return Metrics(
+            v=event.v,
+            t=event.t,
+            step=event.step,
+            epoch=event.epoch,
+            total_steps=event.total_steps,
+            values={k: _number(x) for k, x in event.values.items()},
+        )
+    return event
+
+
+def _spell(value: float) -> str:
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def _number(value: float | str | None) -> float:
+    try:
+        return float(value) if value is not None else math.nan
+    except ValueError:
+        return math.nan
+
+
+class EventWriter:
+    """Appends events; safe from several threads of the one process that owns the log.
+
+    When the disk is full the event waits in memory and is written, in order, once there is room:
+    nothing is lost while the process lives, and no half line is left behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._lock = threading.RLock()
+        self._size = os.fstat(self._fd).st_size
+        self._waiting: list[bytes] = []
+        with path.open("rb") as file:
+            if self._size:
+                file.seek(self._size - 1)
+                if file.read(1) != b"\n":
+                    self._waiting.append(b"\n")
+
+    def emit(self, event: AnyEvent) -> None:
+        """Stamp the event with the time if it has none, and append it."""
+        event.v = event.v or VERSION
+        event.t = event.t or time.time()
+        with self._lock:
+            self._waiting.append(encode(event))
+            self._flush(event.durable)
+
+    @property
+    def waiting(self) -> int:
+        """How many lines could not be written yet."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Write what still waits, if it can be written, and let go of the file."""
+        with self._lock:
+            self._flush(durable=True)
+            os.close(self._fd)
+
+    def _flush(self, durable: bool) -> None:
+        try:
+            while self._waiting:
+                line = self._waiting[0]
+                written = os.write(self._fd, line)
+                if written != len(line):
+                    os.ftruncate(self._fd, self._size)
+                    return
+                self._size += written
+                self._waiting.pop(0)
+            if durable:
+                os.fsync(self._fd)
+        except OSError:
+            try:
+                os.ftruncate(self._fd, self._size)
+            except OSError:
+                pass
+
+
+class EventReader:
+    """Follows a log: each `read()` returns the whole events added since the last one."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+
+    def read(self, limit: int = 64 << 20) -> list[AnyEvent]:
+        """New events in order; at most about `limit` bytes of them. A missing file is empty."""
+        try:
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self.offset:
+                    self.offset = 0
+                file.seek(self.offset)
+                chunk = file.read(limit)
+                while chunk and b"\n" not in chunk and (more := file.read(limit)):
+                    chunk += more
+        except FileNotFoundError:
+            return []
+        whole = chunk.rfind(b"\n") + 1
+        self.offset += whole
+        events = (decode(line) for line in chunk[:whole].split(b"\n") if line)
+        return [event for event in events if event is not None]

@@ -1,0 +1,79 @@
+"""Which process does a job, told so that no other process is ever taken for it.
+
+A pid alone is reused; pid, start time in clock ticks since boot and the boot's id are not.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from tuiwb.jobs.folder import PROCESS, write_atomically
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class ProcessIdentity(msgspec.Struct, kw_only=True):
+    """Enough to find a job's process again, or to know it is gone."""
+
+    pid: int
+    start: float
+    host: str
+    boot: str
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; the boot time where there is none."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return str(int(psutil.boot_time()))
+
+
+def identify(pid: int) -> ProcessIdentity:
+    """Describe a live process; ProcessLookupError when there is none."""
+    seen = _start_and_status(pid)
+    if seen is None:
+        raise ProcessLookupError(pid)
+    return ProcessIdentity(pid=pid, start=seen[0], host=socket.gethostname(), boot=boot_id())
+
+
+def alive(identity: ProcessIdentity) -> bool | None:
+    """Whether that very process runs; None when it is on another host and can't be known."""
+    if identity.host != socket.gethostname():
+        return None
+    if identity.boot != boot_id():
+        return False
+    seen = _start_and_status(identity.pid)
+    return seen is not None and seen[0] == identity.start and seen[1] not in "ZX"
+
+
+def write(folder: Path, identity: ProcessIdentity) -> None:
+    """Leave the identity in the job folder."""
+    write_atomically(folder / PROCESS, msgspec.json.encode(identity))
+
+
+def read(folder: Path) -> ProcessIdentity | None:
+    """The identity left in the job folder, if any."""
+    try:
+        return msgspec.json.decode((folder / PROCESS).read_bytes(), type=ProcessIdentity)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _start_and_status(pid: int) -> tuple[float, str] | None:
+    """Start time (ticks since boot on Linux) and one-letter status (proc(5), stat)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return float(fields[19]), fields[0]
+    except (OSError, IndexError, ValueError):
+        if os.path.isdir("/proc/self"):
+            return None
+    try:
+        process = psutil.Process(pid)
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        return process.create_time(), "Z" if zombie else "R"
+    except psutil.Error:
+        return None

@@ -1,0 +1,124 @@
+"""The only way a worker starts: `python -m tuiwb.jobs.run DIR`.
+
+Reads job.yaml, imports the worker of its kind, gives it a `JobContext`, and writes how it ended.
+A worker module has one public function, `run(context) -> None`.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs import process
+from tuiwb.jobs.control import Command, ControlReader
+from tuiwb.jobs.events import AnyEvent, Artifact, Control, EventWriter, Log, Progress, State
+from tuiwb.jobs.folder import EVENTS, load
+
+WORKERS = {
+    "check": "tuiwb.data.check_worker",
+    "train": "tuiwb.train.worker",
+    "compare": "tuiwb.compare.worker",
+    "judge": "tuiwb.compare.judge_worker",
+    "serve": "tuiwb.serve.worker",
+}
+
+
+class Stopped(Exception):
+    """Raised by a worker that ends early because it was told to stop."""
+
+
+class JobContext:
+    """What a worker is given: its folder, its spec, and its voice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = load(folder)
+        self.events = EventWriter(folder / EVENTS)
+        self.control = ControlReader(folder)
+        self.stop_requested = False
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What was asked, defaults resolved."""
+        return self.job.spec
+
+    def emit(self, event: AnyEvent) -> None:
+        """Append an event to the log."""
+        self.events.emit(event)
+
+    def state(self, state: str, phase: str = "", message: str = "") -> None:
+        """Say which state and phase the job is in."""
+        self.emit(State(state=state, phase=phase, message=message))
+
+    def progress(self, phase: str, done: float, total: float = 0, unit: str = "") -> None:
+        """Say how far a phase has come."""
+        self.emit(Progress(phase=phase, done=done, total=total, unit=unit))
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Keep a line beside the raw log."""
+        self.emit(Log(level=level, message=message))
+
+    def artifact(self, kind: str, path: str, sha256: str = "", step: int | None = None) -> None:
+        """Say what was made; `path` is relative to the job folder."""
+        self.emit(Artifact(kind=kind, path=path, sha256=sha256, step=step))
+
+    def commands(self) -> list[Command]:
+        """New commands; `stop` also sets `stop_requested`. Acknowledge each with `answer`."""
+        commands = self.control.read()
+        if any(c.command == "stop" for c in commands):
+            self.stop_requested = True
+        return commands
+
+    def answer(self, command: Command, ok: bool = True, note: str = "") -> None:
+        """Acknowledge a command."""
+        self.emit(Control(id=command.id, command=command.command, ok=ok, note=note))
+
+    def stop_if_asked(self) -> None:
+        """Between two units of work: answer commands, raise Stopped when told to stop."""
+        for command in self.commands():
+            known = command.command == "stop"
+            self.answer(command, ok=known, note="" if known else "not known to this kind of job")
+        if self.stop_requested:
+            raise Stopped
+
+
+def main(folder: Path) -> int:
+    """Do the job in `folder`; returns the exit code."""
+    folder = folder.resolve()
+    context = JobContext(folder)
+    process.write(folder, process.identify(os.getpid()))
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        context.stop_requested = True
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    context.state("starting", "loading libraries")
+    try:
+        worker = importlib.import_module(WORKERS[context.job.kind])
+        worker.run(context)
+        end = State(state="finished", exit_code=0)
+    except Stopped:
+        end = State(state="cancelled", message="stopped on request", exit_code=0)
+    except TuiwbError as error:
+        end = State(state="failed", message=str(error), exit_code=error.exit_code)
+    except (ImportError, KeyError) as error:
+        traceback.print_exc()
+        end = State(state="failed", message=f"{type(error).__name__}: {error}", exit_code=3)
+    except Exception as error:
+        traceback.print_exc()
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        end = State(state="failed", message=words[:500], exit_code=4)
+    context.emit(end)
+    context.events.close()
+    return end.exit_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,144 @@
+"""The state of a job: a pure fold over its events, then one look at its process."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from tuiwb.jobs import process
+from tuiwb.jobs.events import (
+    Alert,
+    AnyEvent,
+    Artifact,
+    Device,
+    EventReader,
+    Metrics,
+    Progress,
+    Sample,
+    State,
+)
+from tuiwb.jobs.folder import EVENTS, LOG, load
+
+ENDED = frozenset({"finished", "failed", "cancelled", "died"})
+
+
+class JobState(msgspec.Struct, kw_only=True):
+    """Where a job stands. Times are unix seconds; `metrics` holds the latest of each name."""
+
+    name: str
+    kind: str
+    state: str = "queued"
+    phase: str = ""
+    message: str = ""
+    step: int = 0
+    total_steps: int = 0
+    epoch: float | None = None
+    metrics: dict[str, float] = {}
+    best_loss: float | None = None
+    progress: Progress | None = None
+    device: Device | None = None
+    sample: Sample | None = None
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    seen: float | None = None
+    alerts: list[Alert] = []
+    artifacts: list[Artifact] = []
+    pid: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the job still has something to do."""
+        return self.state not in ENDED
+
+    @property
+    def last_checkpoint(self) -> Artifact | None:
+        """The newest checkpoint the job wrote."""
+        return next((a for a in reversed(self.artifacts) if a.kind == "checkpoint"), None)
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values for --json: NaN and infinity as strings, as in the event log."""
+        plain: dict[str, object] = msgspec.to_builtins(self)
+        plain["metrics"] = {k: v if math.isfinite(v) else str(v) for k, v in self.metrics.items()}
+        return plain
+
+
+def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
+    """Apply events to `state` in order; the same object is changed and returned."""
+    for event in events:
+        state.seen = event.t
+        match event:
+            case State():
+                state.state, state.phase, state.message = event.state, event.phase, event.message
+                if state.started is None and event.state in ("starting", "running"):
+                    state.started = event.t
+                state.ended = event.t if event.state in ENDED else None
+            case Progress():
+                state.progress = event
+            case Metrics():
+                state.step = event.step
+                state.epoch = event.epoch if event.epoch is not None else state.epoch
+                state.total_steps = event.total_steps or state.total_steps
+                state.metrics.update(event.values)
+                held_out = event.values.get("eval_loss")
+                if held_out is not None and math.isfinite(held_out):
+                    state.best_loss = min(held_out, state.best_loss or math.inf)
+            case Device():
+                state.device = event
+            case Sample():
+                state.sample = event
+            case Artifact():
+                state.artifacts.append(event)
+            case Alert():
+                state.alerts.append(event)
+            case _:
+                pass
+    return state
+
+
+def settle(state: JobState, folder: Path) -> JobState:
+    """Look at the process: a job without an end whose process is gone has died."""
+    identity = process.read(folder)
+    if identity is None:
+        return state
+    state.pid = identity.pid
+    if state.state in ENDED:
+        return state
+    if process.alive(identity) is False:
+        state.state = "died"
+        state.ended = state.seen
+        state.message = _last_words(folder, state)
+    elif state.state == "queued":
+        state.state = "starting"
+    return state
+
+
+def status(folder: Path) -> JobState:
+    """The state of the job in `folder`, from its files alone."""
+    job = load(folder)
+    state = JobState(name=job.name, kind=job.kind, created=job.created)
+    fold(state, EventReader(folder / EVENTS).read(limit=1 << 40))
+    return settle(state, folder)
+
+
+def tail(path: Path, lines: int = 20, most: int = 1 << 16) -> list[str]:
+    """The last lines of a text file that may be huge or hold any bytes."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rsplit("\r", 1)[-1] for line in text.rstrip("\r\n").split("\n")][-lines:]
+
+
+def _last_words(folder: Path, state: JobState) -> str:
+    words = [line.strip() for line in tail(folder / LOG) if line.strip()]
+    said = f"; its log ends: {words[-1][:200]}" if words else ""
+    checkpoint = state.last_checkpoint
+    way_on = (
+        f"; it can resume from {checkpoint.path}" if checkpoint else "; start it again to retry"
+    )
+    return f"the process is gone without a word at step {state.step}{said}{way_on}"

@@ -1,0 +1,164 @@
+"""A user's project folder: where things are and what is in it.
+
+tuiwb.yaml is optional; without it everything has its usual place.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from tuiwb.errors import BadInput
+
+SETTINGS = "tuiwb.yaml"
+DATASET_SUFFIXES = frozenset({".jsonl", ".json", ".csv", ".parquet"})
+
+
+class JudgeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who judges: any Anthropic-compatible endpoint. The key comes from the environment."""
+
+    model: str = "claude-sonnet-5-5"
+    base_url: str | None = None
+    max_usd: float = 5.0
+
+
+class PythonSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which Python runs what; None takes ours, and for vllm looks for one that has it."""
+
+    train: str | None = None
+    vllm: str | None = None
+
+
+class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """tuiwb.yaml, every key optional."""
+
+    name: str = ""
+    base_model: str | None = None
+    gpu_price_per_hour: float | None = None
+    judge: JudgeSettings = msgspec.field(default_factory=JudgeSettings)
+    python: PythonSettings = msgspec.field(default_factory=PythonSettings)
+
+
+class Project:
+    """A folder with data/, configs/ and runs/ in it; any of them may be missing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        if not self.root.is_dir():
+            raise BadInput(f"{root} is not a folder: give the folder of a project")
+        self.settings = _read_settings(self.root / SETTINGS)
+
+    @property
+    def name(self) -> str:
+        """The project's name: its setting, else the folder's."""
+        return self.settings.name or self.root.name
+
+    @property
+    def runs(self) -> Path:
+        """Where job folders live."""
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """Caches and UI state; safe to delete."""
+        return self.root / ".tuiwb"
+
+    def datasets(self) -> list[Path]:
+        """Dataset files under data/, else beside tuiwb.yaml, sorted."""
+        return _files(self.root, "data", DATASET_SUFFIXES)
+
+    def configs(self) -> list[Path]:
+        """Run configs under configs/, else beside tuiwb.yaml, sorted."""
+        found = _files(self.root, "configs", frozenset({".yaml", ".yml"}))
+        return [path for path in found if path.name != SETTINGS]
+
+    def job_folders(self, kind: str | None = None) -> list[Path]:
+        """Every job folder of the project (of one kind, if given), oldest first."""
+        found = [p.parent for p in (*self.runs.glob("*/job.yaml"), *self.runs.glob("*/*/job.yaml"))]
+        if kind is not None:
+            found = [p for p in found if _kind(p) == kind]
+        return sorted(found, key=lambda p: (p / "job.yaml").stat().st_mtime)
+
+    def run(self, name: str) -> Path:
+        """The folder of the run called `name`; BadInput with the nearest name if none is."""
+        folder = self.runs / name
+        if "/" not in name and ".." not in name and (folder / "job.yaml").is_file():
+            return folder
+        names = [p.name for p in self.job_folders() if p.parent == self.runs]
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, names, 1)
+        hint = (
+            f": did you mean {near[0]!r}?" if near else f": there are {', '.join(names) or 'none'}"
+        )
+        raise BadInput(f"no run named {name!r} in {self.runs}{hint}")
+
+    def resolve(self, path: str | Path) -> Path:
+        """A path as the user wrote it, relative to the project's root."""
+        path = Path(path).expanduser()
+        return path if path.is_absolute() else self.root / path
+
+    def shorten(self, path: Path) -> str:
+        """A path as the user would write it: relative to the root where it is inside."""
+        path = path if path.is_absolute() else self.root / path
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project of a folder: the nearest parent with tuiwb.yaml, else the folder itself."""
+    start = (start or Path.cwd()).resolve()
+    holder = next((p for p in (start, *start.parents) if (p / SETTINGS).is_file()), start)
+    return Project(holder)
+
+
+def bundled(name: str) -> Path:
+    """A folder shipped with tuiwb (sample_data, themes): in the wheel, else in the checkout."""
+    package = Path(__file__).parent
+    for folder in (package / "bundled" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise BadInput(f"this installation of tuiwb lacks its folder {name}: install it again")
+
+
+def copy_sample(target: Path) -> Project:
+    """Copy the embedded project to `target`; BadInput when something is there already."""
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        raise BadInput(f"{target} is not empty: give a new folder")
+    leave = shutil.ignore_patterns("*.py", "__pycache__", "generate", "README.md")
+    shutil.copytree(bundled("sample_data"), target, ignore=leave, dirs_exist_ok=True)
+    return Project(target)
+
+
+def _read_settings(path: Path) -> Settings:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"can't read {path}: {error}") from None
+    try:
+        plain: Any = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return msgspec.convert(plain or {}, Settings)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise BadInput(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def _files(root: Path, folder: str, suffixes: frozenset[str]) -> list[Path]:
+    where = root / folder
+    paths: Iterator[Path] = where.rglob("*") if where.is_dir() else root.glob("*")
+    return sorted(p for p in paths if p.suffix in suffixes and p.is_file())
+
+
+def _kind(folder: Path) -> str:
+    with (folder / "job.yaml").open() as file:
+        for line in file:
+            if line.startswith("kind:"):
+                return line.split(":", 1)[1].strip()
+    return ""

@@ -1,0 +1,92 @@
+"""The headless twin of every screen: one module per command group, the same functions as the keys.
+
+In: arguments. Out: text or, with --json, one JSON document on stdout; exit codes 0 fine,
+1 findings or a failed gate, 2 bad input, 3 something missing on this machine, 4 the job failed.
+
+Only the table below is read for `tuiwb --help`; a command's module is imported when it is called.
+"""
+
+import os
+import sys
+
+import tuiwb
+from tuiwb.errors import EXIT_BAD_INPUT, EXIT_FINE, TuiwbError
+
+COMMANDS = {
+    "demo": "open the workbench on the embedded sample project, or run its whole flow headless",
+    "init": "make a project folder; --sample copies the embedded project",
+    "doctor": "what this machine has, what it lacks, and what to do about it",
+    "data": "show rows as the model will see them, check a dataset",
+    "config": "check a run's config, start a new one",
+    "train": "start a training run that outlives this terminal",
+    "runs": "list, show, follow, stop the project's runs",
+    "compare": "base against fine-tune on held-out examples",
+    "judge": "let an LLM judge a comparison, both orders",
+    "serve": "serve base and adapters through an OpenAI-compatible server",
+}
+
+USAGE = """\
+Usage: tuiwb [DIR]              open the workbench on a project folder (default: here)
+       tuiwb COMMAND [ARGS]     do one thing without the screen; --json on each
+
+Commands:
+{commands}
+
+Options:
+  --help      this page; tuiwb COMMAND --help for a command's own
+  --version   the version
+
+Exit codes: 0 fine, 1 findings or a failed gate, 2 bad input, 3 something missing here,
+4 the job failed.
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Do what `arguments` say; returns the exit code. Never shows a user a traceback of ours."""
+    try:
+        return _dispatch(arguments)
+    except TuiwbError as error:
+        from tuiwb.text import inert
+
+        sys.stderr.write(f"error: {inert(str(error))}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FINE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else ""
+    if first in ("--help", "-h", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+        sys.stdout.write(USAGE.format(commands="\n".join(lines)))
+        return EXIT_FINE
+    if first in ("--version", "-V"):
+        sys.stdout.write(f"tuiwb {tuiwb.__version__}\n")
+        return EXIT_FINE
+    if first in COMMANDS:
+        return _command(first, arguments[1:])
+    if len(arguments) > 1 or first.startswith("-") or (first and not os.path.isdir(first)):
+        import difflib
+
+        near = difflib.get_close_matches(first, COMMANDS, 1)
+        hint = f"did you mean 'tuiwb {near[0]}'?" if near else "tuiwb --help lists the commands"
+        sys.stderr.write(f"error: there is no command or folder {first!r}: {hint}\n")
+        return EXIT_BAD_INPUT
+    from tuiwb.cli.workbench import open_workbench
+
+    return open_workbench(first or ".")
+
+
+def _command(name: str, arguments: list[str]) -> int:
+    import importlib
+
+    module = importlib.import_module(f"tuiwb.cli.{name}")
+    try:
+        module.app(args=arguments, prog_name=f"tuiwb {name}")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return EXIT_FINE

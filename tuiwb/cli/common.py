@@ -1,0 +1,65 @@
+"""What every command shares: the project option, JSON out, a plain table."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from tuiwb.project import Project, find_project
+from tuiwb.text import inert
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and no text.")]
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", "-C", help="The project's folder (default: found from here up)."),
+]
+
+
+def group(help_text: str, *, alone: bool = False) -> typer.Typer:
+    """A Typer app in the house's manner: plain help, no completion, our own error sentences.
+
+    `alone`: what runs with no subcommand is the callback (e.g. `tuiwb runs` lists).
+    """
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=not alone,
+        invoke_without_command=alone,
+    )
+
+
+def project_at(folder: Path | None) -> Project:
+    """The project named by --project, else the one found from here up."""
+    return Project(folder) if folder is not None else find_project()
+
+
+def say(text: str = "") -> None:
+    """One line for the user on stdout; anything hostile in it made visible."""
+    sys.stdout.write(inert(text) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """One line for the user on stderr, so that stdout stays for the result."""
+    sys.stderr.write(inert(text) + "\n")
+    sys.stderr.flush()
+
+
+def say_json(value: Any) -> None:
+    """One JSON document on stdout, indented, any msgspec or plain value."""
+    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(encoded.decode("utf-8") + "\n")
+    sys.stdout.flush()
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns; cells are made inert and one line each."""
+    cells = [[inert(c, one_line=True) for c in row] for row in rows]
+    widths = [max(len(r[i]) for r in (list(header), *cells)) for i in range(len(header))]
+    for row in ([h.upper() for h in header], *cells):
+        say("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())

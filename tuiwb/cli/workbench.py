@@ -1,0 +1,27 @@
+"""`tuiwb [DIR]`: open the workbench on a project."""
+
+import sys
+from pathlib import Path
+
+from tuiwb.errors import EXIT_FINE, BadInput
+from tuiwb.project import Project, find_project
+
+
+def open_workbench(folder: str | Path) -> int:
+    """Run the terminal program on the project of `folder`; returns the exit code."""
+    project = find_project(Path(folder))
+    return open_project(project)
+
+
+def open_project(project: Project) -> int:
+    """Run the terminal program; BadInput where stdin or stdout is no terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInput(
+            "the workbench needs a terminal: run it in one, or use the commands that "
+            "tuiwb --help lists"
+        )
+    from tuiwb.app.app import WorkbenchApp
+
+    app = WorkbenchApp(project)
+    app.run()
+    return app.return_code or EXIT_FINE

@@ -21,7 +21,10 @@ def open_project(project: Project) -> int:
             "tuiwb --help lists"
         )
     from tuiwb.app.app import WorkbenchApp
+    from tuiwb.app.terminal import stderr_to, tolerate_any_input
 
-    app = WorkbenchApp(project)
-    app.run()
+    tolerate_any_input()
+    with stderr_to(project.cache / "stderr.log"):
+        app = WorkbenchApp(project)
+        app.run()
     return app.return_code or EXIT_FINE

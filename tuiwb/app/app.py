@@ -1,0 +1,149 @@
+"""The application: registers screens, themes and commands, and follows the project's jobs."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.themes import themes
+from tuiwb.app.widgets.nav_bar import PLACES
+from tuiwb.jobs import JobState
+from tuiwb.jobs.follow import Feed
+from tuiwb.project import Project
+
+POLL_SECONDS = 1.0
+
+
+def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
+    """A screen imported when it is first shown: the first paint pays for Home only."""
+
+    def make() -> Screen[None]:
+        import importlib
+
+        screen: Screen[None] = getattr(
+            importlib.import_module(f"tuiwb.app.screens.{module}"), name
+        )()
+        return screen
+
+    return make
+
+
+class WorkbenchApp(App[None]):
+    """tuiwb on one project."""
+
+    TITLE = "tuiwb"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
+        "home": _lazy("home", "HomeScreen"),
+        "data": _lazy("data", "DataScreen"),
+        "config": _lazy("config", "ConfigScreen"),
+        "train": _lazy("train", "TrainScreen"),
+        "compare": _lazy("compare", "CompareScreen"),
+        "serve": _lazy("serve", "ServeScreen"),
+    }
+    DEFAULT_MODE = "home"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(key, f"go('{mode}')", name, show=False, id=f"go-{mode}")
+            for key, mode, name in PLACES
+        ),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="help"),
+        Binding("ctrl+p", "command_palette", "Commands", id="commands"),
+        Binding("q,ctrl+q", "quit", "Quit", id="quit"),
+    ]
+
+    class JobsRead(Message):
+        """The job folders were read; `changed` when any state differs from the last time."""
+
+        def __init__(self, jobs: dict[Path, JobState], changed: bool) -> None:
+            super().__init__()
+            self.jobs = jobs
+            self.changed = changed
+
+    def __init__(self, project: Project) -> None:
+        super().__init__()
+        self.project = project
+        self.jobs: dict[Path, JobState] = {}
+        self._feed = Feed()
+        if os.environ.get("SSH_CONNECTION"):
+            self.animation_level = "none"
+
+    def on_mount(self) -> None:
+        complaints = []
+        for theme in themes():
+            if isinstance(theme, str):
+                complaints.append(theme)
+            else:
+                self.register_theme(theme)
+        self.theme = self._remembered_theme()
+        self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
+        for complaint in complaints:
+            self.notify(complaint, severity="warning", markup=False)
+        self.set_interval(POLL_SECONDS, self.read_jobs)
+        self.call_after_refresh(self.read_jobs)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="jobs")
+    def read_jobs(self) -> None:
+        """Read what the jobs wrote since the last time."""
+        jobs, changed = self._feed.poll(self.project.job_folders())
+        if changed:
+            self.post_message(self.JobsRead(jobs, changed))
+
+    @on(JobsRead)
+    def _pass_jobs_on(self, message: JobsRead) -> None:
+        self.jobs = message.jobs
+        for screen in self.screen_stack:
+            if isinstance(screen, WorkbenchScreen) and screen.is_mounted:
+                screen.refresh_jobs(self.jobs)
+
+    async def action_go(self, mode: str) -> None:
+        """Show another screen; modal ones are closed first by their own keys."""
+        if len(self.screen_stack) == 1 and mode != self.current_mode:
+            await self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Every key of the screen that is shown."""
+        from tuiwb.app.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen.of(self.screen))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        for key, mode, name in PLACES:
+            yield SystemCommand(
+                f"Go to {name}",
+                f"key {key}",
+                lambda mode=mode: self.run_worker(self.action_go(mode)),
+            )
+        yield SystemCommand("Keys", "Every key of this screen", self.action_help)
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand(
+            "Screenshot", "Save this screen as SVG", lambda: self.set_timer(0.1, self._picture)
+        )
+        yield SystemCommand("Quit", "Jobs go on without the terminal", self.action_quit)
+
+    def _picture(self) -> None:
+        path = self.save_screenshot(path=str(self.project.root))
+        self.notify(f"saved {path}", markup=False)
+
+    def _remembered_theme(self) -> str:
+        try:
+            name = (self.project.cache / "theme").read_text("utf-8").strip()
+        except OSError:
+            name = ""
+        return name if name in self.available_themes else "workbench-dark"
+
+    def _remember_theme(self, name: str) -> None:
+        try:
+            self.project.cache.mkdir(exist_ok=True)
+            (self.project.cache / "theme").write_text(name, "utf-8")
+        except OSError:
+            pass

@@ -1,0 +1,74 @@
+"""What to do next, told from what is in the project. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuiwb.jobs import JobState
+
+
+@dataclass(frozen=True)
+class Step:
+    """A suggestion: the key that goes there, what one does there, and why now."""
+
+    key: str
+    mode: str
+    title: str
+    why: str
+
+
+def next_steps(
+    datasets: Sequence[Path], configs: Sequence[Path], jobs: Mapping[Path, JobState]
+) -> list[Step]:
+    """Suggestions, the most useful first; every screen is named once."""
+    trained = [f for f, s in jobs.items() if s.kind == "train" and (f / "adapter").is_dir()]
+    training = [s for s in jobs.values() if s.kind == "train" and s.running]
+    compared = {f.parent for f, s in jobs.items() if s.kind == "compare" and s.state == "finished"}
+    serving = [s for s in jobs.values() if s.kind == "serve" and s.running]
+    fallen = [s for s in jobs.values() if s.kind == "train" and s.state in ("died", "failed")]
+    uncompared = [f for f in trained if f not in compared]
+
+    data = Step("2", "data", "Look at the data", _data_words(datasets))
+    config = Step("3", "config", "Edit a config and train", _config_words(configs))
+    if training:
+        watch_words = f"{training[-1].name} is training"
+    elif fallen:
+        watch_words = f"{fallen[-1].name} {fallen[-1].state}: see why, and resume"
+    else:
+        watch_words = f"{len(trained)} finished" if trained else "no run yet"
+    watch = Step("4", "train", "Watch the runs", watch_words)
+    compare_words = (
+        f"{uncompared[-1].name} has not been compared with its base"
+        if uncompared
+        else ("read the outputs, vote, judge" if trained else "after the first run")
+    )
+    compare = Step("5", "compare", "Compare base and fine-tune", compare_words)
+    serve_words = (
+        f"{serving[-1].name} is up" if serving else "an OpenAI-compatible server"
+    )
+    serve = Step("6", "serve", "Serve the adapter", serve_words)
+
+    if training or (fallen and not trained):
+        first = [watch]
+    elif uncompared:
+        first = [compare]
+    elif trained:
+        first = [serve]
+    elif jobs or not datasets:
+        first = [data]
+    else:
+        first = [data, config]
+    return first + [s for s in (data, config, watch, compare, serve) if s not in first]
+
+
+def _data_words(datasets: Sequence[Path]) -> str:
+    if not datasets:
+        return "none yet: put JSONL, JSON, CSV or Parquet under data/"
+    many = "s" if len(datasets) > 1 else ""
+    return f"{len(datasets)} dataset{many}: rows as the model sees them"
+
+
+def _config_words(configs: Sequence[Path]) -> str:
+    if not configs:
+        return "none yet: n there makes a commented one"
+    return f"{len(configs)} configs, checked as you type" if len(configs) > 1 else configs[0].name

@@ -1,0 +1,1 @@
+"""One module per screen, its style in a .tcss beside it."""

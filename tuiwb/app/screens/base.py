@@ -1,0 +1,62 @@
+"""What every screen is: the nav bar, a body of its own, the footer with its keys."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from tuiwb.app.widgets.nav_bar import NavBar
+from tuiwb.project import Project
+
+if TYPE_CHECKING:
+    from tuiwb.app.app import WorkbenchApp
+    from tuiwb.jobs import JobState
+
+
+class WorkbenchScreen(Screen[None]):
+    """Subclasses give MODE, `compose_body()` and, if they care, `jobs_changed()`.
+
+    The screen carries the class `-narrow` below 100 columns, so that its .tcss can stack panes.
+    """
+
+    MODE: ClassVar[str]
+    HELP_TEXT: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+
+    @property
+    def workbench(self) -> "WorkbenchApp":
+        """The app, typed."""
+        return cast("WorkbenchApp", self.app)
+
+    @property
+    def project(self) -> Project:
+        """The project that is open."""
+        return self.workbench.project
+
+    def compose(self) -> ComposeResult:
+        yield NavBar(self.MODE, self.project.name)
+        with Container(id="body"):
+            yield from self.compose_body()
+        yield Footer(compact=True, show_command_palette=False)
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The screen's own widgets."""
+        raise NotImplementedError
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was shown."""
+        self.refresh_jobs(self.workbench.jobs)
+
+    def refresh_jobs(self, jobs: "dict[Path, JobState]") -> None:
+        """Called by the app when a job changed, and when the screen comes back."""
+        self.query_one(NavBar).show_running(sum(job.running for job in jobs.values()))
+        self.jobs_changed(jobs)
+
+    def jobs_changed(self, jobs: "dict[Path, JobState]") -> None:
+        """States of all the project's jobs by folder, oldest first; override to show them."""

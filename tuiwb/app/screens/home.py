@@ -1,0 +1,138 @@
+"""Home: what is in the project, what runs, and what to do next."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from textual import on
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from tuiwb.app.next_steps import Step, next_steps
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.words import STATE_MARKS, state_line
+from tuiwb.jobs import JobState
+from tuiwb.text import inert, short_bytes
+
+
+class HomeScreen(WorkbenchScreen):
+    """The first screen: enter on a line goes where it points."""
+
+    MODE = "home"
+    CSS_PATH = "home.tcss"
+    HELP_TEXT = (
+        "What is in this project, what runs, and what to do next. Jobs are processes of their "
+        "own: quitting, or losing the connection, changes nothing for them."
+    )
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Horizontal(id="columns"):
+            with Vertical(id="left"):
+                steps = OptionList(id="steps", classes="panel", markup=False)
+                steps.border_title = "Next"
+                yield steps
+                runs = OptionList(id="runs", classes="panel", markup=False)
+                runs.border_title = "Runs"
+                yield runs
+            here = Static(id="here", classes="panel", markup=False)
+            here.border_title = "Here"
+            yield here
+
+    def on_mount(self) -> None:
+        self._shown: tuple[object, ...] = ()
+        self._steps: list[Step] = []
+        self._folders: list[Path] = []
+        self.query_one("#steps").focus()
+
+    def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
+        datasets, configs = self.project.datasets(), self.project.configs()
+        self._show_here(datasets, configs)
+        self._show_steps(next_steps(datasets, configs, jobs))
+        self._show_runs(jobs)
+
+    def _show_here(self, datasets: list[Path], configs: list[Path]) -> None:
+        base = self.project.settings.base_model or "not set"
+        lines: list[Content] = [
+            Content.assemble(("project  ", "$foreground 60%"), inert(self.project.name)),
+            Content.assemble(("folder   ", "$foreground 60%"), inert(str(self.project.root))),
+            Content.assemble(("model    ", "$foreground 60%"), inert(base)),
+            Content(""),
+            Content.styled(f"datasets ({len(datasets)})", "bold"),
+            *(self._file_line(path) for path in datasets[:12]),
+            *(
+                [Content.styled(f"  and {len(datasets) - 12} more", "$foreground 60%")]
+                if len(datasets) > 12
+                else []
+            ),
+            Content(""),
+            Content.styled(f"configs ({len(configs)})", "bold"),
+            *(self._file_line(path) for path in configs[:6]),
+        ]
+        content = Content("\n").join(lines)
+        if self._shown != (content.plain,):
+            self._shown = (content.plain,)
+            self.query_one("#here", Static).update(content)
+
+    def _file_line(self, path: Path) -> Content:
+        size = short_bytes(path.stat().st_size)
+        name = inert(self.project.shorten(path), one_line=True)
+        return Content.assemble(f"  {name}  ", (size, "$foreground 60%"))
+
+    def _show_steps(self, steps: list[Step]) -> None:
+        if steps == self._steps:
+            return
+        self._steps = steps
+        menu = self.query_one("#steps", OptionList)
+        kept = menu.highlighted or 0
+        menu.clear_options()
+        for step in steps:
+            menu.add_option(
+                Option(
+                    Content.assemble(
+                        (step.key, "bold $accent"),
+                        "  ",
+                        (step.title, "bold"),
+                        "\n   ",
+                        (step.why, "$foreground 60%"),
+                    )
+                )
+            )
+        menu.highlighted = min(kept, len(steps) - 1)
+
+    def _show_runs(self, jobs: dict[Path, JobState]) -> None:
+        menu = self.query_one("#runs", OptionList)
+        newest = list(reversed(jobs.items()))
+        lines = [self._run_line(folder, state) for folder, state in newest]
+        self._folders = [folder for folder, _ in newest]
+        if not lines:
+            lines = [Content.styled("none yet", "$foreground 60%")]
+        if [line.plain for line in lines] == [str(o.prompt) for o in menu.options]:
+            return
+        kept = menu.highlighted
+        menu.clear_options()
+        menu.add_options(Option(line) for line in lines)
+        menu.highlighted = min(kept or 0, len(lines) - 1)
+
+    def _run_line(self, folder: Path, state: JobState) -> Content:
+        mark, style = STATE_MARKS[state.state]
+        name = str(folder.relative_to(self.project.runs))
+        return Content.assemble(
+            (f"{mark} ", style),
+            f"{name:<20} ",
+            (f"{state.kind:<8}", "$foreground 60%"),
+            state_line(state),
+        )
+
+    @on(OptionList.OptionSelected, "#steps")
+    async def _go_on(self, event: OptionList.OptionSelected) -> None:
+        await self.workbench.action_go(self._steps[event.option_index].mode)
+
+    @on(OptionList.OptionSelected, "#runs")
+    async def _open_run(self, event: OptionList.OptionSelected) -> None:
+        if not self._folders:
+            return
+        kind = self.workbench.jobs[self._folders[event.option_index]].kind
+        mode = {"compare": "compare", "judge": "compare", "serve": "serve"}.get(kind, "train")
+        await self.workbench.action_go(mode)

@@ -1,0 +1,46 @@
+"""What a real terminal does that a library does not expect.
+
+A tmux reattach can deliver mouse reports that are not UTF-8, and a driver that decodes strictly
+then ends the program; a native library writes to file descriptor 2 and tears the screen.
+"""
+
+import codecs
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def tolerate_any_input() -> None:
+    """Make the terminal driver replace bytes that are not UTF-8 instead of dying on them."""
+    try:
+        from textual.drivers import linux_driver
+    except ImportError:
+        return
+
+    def lenient(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+        return lambda: codecs.getincrementaldecoder(encoding)(errors="replace")
+
+    vars(linux_driver)["getincrementaldecoder"] = lenient
+
+
+@contextmanager
+def stderr_to(path: Path) -> Iterator[None]:
+    """Send file descriptor 2 to a file while the screen is ours; sys.stderr is left alone."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        target = os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
+    terminal = sys.__stderr__
+    vars(sys)["__stderr__"] = os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="replace")
+    os.dup2(target, 2)
+    os.close(target)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        vars(sys)["__stderr__"] = terminal

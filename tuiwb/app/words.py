@@ -1,0 +1,45 @@
+"""How states and numbers are said on every screen: a mark, a word, a colour that only helps."""
+
+import math
+import time
+
+from tuiwb.jobs import JobState
+from tuiwb.text import inert, short_seconds
+
+STATE_MARKS = {
+    "queued": ("○", "$foreground 60%"),
+    "starting": ("◌", "$text-accent"),
+    "running": ("●", "$text-success"),
+    "stopping": ("◍", "$text-warning"),
+    "finished": ("✓", "$text-success"),
+    "failed": ("✗", "$text-error"),
+    "cancelled": ("■", "$text-warning"),
+    "died": ("†", "$text-error"),
+}
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A metric for people: 'NaN' stays visible, tiny ones go scientific, None is a dash."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
+        return f"{value:.2e}"
+    return f"{value:.{digits}g}"
+
+
+def state_line(state: JobState, now: float | None = None) -> str:
+    """One line on how a job stands: its state, how far, the loss, for how long."""
+    now = now if now is not None else time.time()
+    words = [state.state]
+    if state.running and state.phase and state.phase != state.state:
+        words = [state.phase]
+    if state.total_steps:
+        words.append(f"{state.step}/{state.total_steps}")
+    loss = state.metrics.get("eval_loss", state.metrics.get("loss"))
+    if loss is not None:
+        words.append(f"loss {number(loss)}")
+    if state.ended and state.started:
+        words.append(short_seconds(state.ended - state.started))
+    return inert("  ".join(words), one_line=True)

@@ -1,0 +1,200 @@
+"""Task metrics of one answer against its reference, and their paired summary. Pure.
+
+Each metric is a score in [0, 1], or None where it does not apply: without a reference
+nothing can be said, and the JSON metrics apply where the reference is itself a JSON object or array.
+"""
+
+import collections
+import json
+import math
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tuiwb.compare.stats import Interval, paired_bootstrap, sign_test, wilson
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = re.compile("[" + re.escape(string.punctuation) + "]")
+
+
+class MetricSummary(msgspec.Struct, kw_only=True):
+    """One metric over all prompts it applies to.
+
+    Means are in [0, 1]; `base_right` and `adapter_right` count scores of 1. For yes/no metrics the
+    intervals are Wilson's and p is McNemar's exact test; for graded ones the interval of the
+    difference is a bootstrap over prompts. `better`/`worse` count prompts where the adapter
+    scored above or below the base. Adapter figures are None in a run without an adapter.
+    """
+
+    name: str
+    label: str
+    n: int
+    graded: bool
+    base: float
+    base_right: int
+    base_interval: Interval | None = None
+    adapter: float | None = None
+    adapter_right: int | None = None
+    adapter_interval: Interval | None = None
+    difference: float | None = None
+    difference_interval: Interval | None = None
+    better: int = 0
+    worse: int = 0
+    p: float | None = None
+
+
+def exact_match(answer: str, reference: str) -> float:
+    """1.0 when the answer is the reference, space around it aside."""
+    return float(answer.strip() == reference.strip())
+
+
+def normalise(text: str) -> str:
+    """Lower case, no punctuation, no English articles, single spaces (SQuAD, Rajpurkar 2016)."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    return " ".join(_ARTICLES.sub(" ", _PUNCTUATION.sub(" ", text)).split())
+
+
+def normalised_match(answer: str, reference: str) -> float:
+    """1.0 when answer and reference are the same once normalised."""
+    return float(normalise(answer) == normalise(reference))
+
+
+def token_f1(answer: str, reference: str) -> float:
+    """Harmonic mean of precision and recall over normalised words (SQuAD's F1)."""
+    said, expected = normalise(answer).split(), normalise(reference).split()
+    if not said or not expected:
+        return float(said == expected)
+    shared = sum((collections.Counter(said) & collections.Counter(expected)).values())
+    return 2 * shared / (len(said) + len(expected))
+
+
+def parse_json(text: str) -> Any:
+    """The whole text as one JSON object or array (RFC 8259); None when it is anything else."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict | list) else None
+
+
+def json_valid(answer: str, reference: str) -> float | None:
+    """1.0 when the whole answer is JSON; None where the reference is not."""
+    return None if parse_json(reference) is None else float(parse_json(answer) is not None)
+
+
+def field_accuracy(answer: str, reference: str) -> float | None:
+    """The share of the reference object's fields that the answer gives with the same value."""
+    right = field_results(answer, reference)
+    return None if not right else sum(right.values()) / len(right)
+
+
+def all_fields(answer: str, reference: str) -> float | None:
+    """1.0 when the answer has every field of the reference right and no field besides."""
+    expected, given = parse_json(reference), parse_json(answer)
+    if not isinstance(expected, dict):
+        return None
+    return float(isinstance(given, dict) and _same(given, expected))
+
+
+def field_results(answer: str, reference: str) -> dict[str, bool] | None:
+    """Which fields of the reference object the answer has right; None without such an object."""
+    expected, given = parse_json(reference), parse_json(answer)
+    if not isinstance(expected, dict):
+        return None
+    given = given if isinstance(given, dict) else {}
+    return {name: name in given and _same(given[name], expected[name]) for name in expected}
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equal JSON values: true is not 1, 1.0 is 1, space around a string does not count."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return left == right
+    if isinstance(left, str) and isinstance(right, str):
+        return unicodedata.normalize("NFC", left).strip() == (
+            unicodedata.normalize("NFC", right).strip()
+        )
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left is None and right is None
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A metric by name; `graded` says whether scores between 0 and 1 occur."""
+
+    name: str
+    label: str
+    score: Callable[[str, str], float | None]
+    graded: bool = False
+
+
+METRICS = (
+    Metric("exact_match", "exact match", exact_match),
+    Metric("normalised_match", "normalised match", normalised_match),
+    Metric("token_f1", "token F1", token_f1, graded=True),
+    Metric("json_valid", "JSON valid", json_valid),
+    Metric("field_accuracy", "fields right", field_accuracy, graded=True),
+    Metric("all_fields", "all fields right", all_fields),
+)
+
+
+def score(answer: str, reference: str | None) -> dict[str, float]:
+    """Every metric that applies to one answer; nothing without a reference."""
+    if reference is None:
+        return {}
+    scores = ((metric.name, metric.score(answer, reference)) for metric in METRICS)
+    return {name: value for name, value in scores if value is not None}
+
+
+def summarise(pairs: Iterable[tuple[str | None, str, str | None]]) -> list[MetricSummary]:
+    """Paired summary of (reference, base answer, adapter answer or None), a line per metric."""
+    scored = [
+        (score(base, reference), None if adapter is None else score(adapter, reference))
+        for reference, base, adapter in pairs
+    ]
+    lines = []
+    for metric in METRICS:
+        base = [b[metric.name] for b, _ in scored if metric.name in b]
+        adapter = [a[metric.name] for b, a in scored if metric.name in b and a is not None]
+        if base:
+            lines.append(_summary(metric, base, adapter if len(adapter) == len(base) else None))
+    return lines
+
+
+def _summary(
+    metric: Metric, base: Sequence[float], adapter: Sequence[float] | None
+) -> MetricSummary:
+    n = len(base)
+    base_right = sum(x == 1.0 for x in base)
+    line = MetricSummary(
+        name=metric.name,
+        label=metric.label,
+        n=n,
+        graded=metric.graded,
+        base=math.fsum(base) / n,
+        base_right=base_right,
+        base_interval=None if metric.graded else wilson(base_right, n),
+    )
+    if adapter is not None:
+        right = sum(x == 1.0 for x in adapter)
+        differences = [a - b for a, b in zip(adapter, base, strict=True)]
+        line.adapter = math.fsum(adapter) / n
+        line.adapter_right = right
+        line.adapter_interval = None if metric.graded else wilson(right, n)
+        line.difference = math.fsum(differences) / n
+        line.difference_interval = paired_bootstrap(differences)
+        line.better = sum(d > 0 for d in differences)
+        line.worse = sum(d < 0 for d in differences)
+        line.p = sign_test(line.better, line.worse)
+    return line

@@ -1,0 +1,268 @@
+"""What the model will see of a row: rendered tokens from the sidecar, or the plain conversation.
+
+The sidecar is a child process that holds the tokenizer; this side imports nothing heavy.
+"""
+
+import atexit
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from tuiwb.data.rows import Message, Row
+from tuiwb.errors import BadInput, JobFailed, MissingHere, TuiwbError
+
+LOAD_SECONDS = 120.0
+ANSWER_SECONDS = 60.0
+_ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONUNBUFFERED": "1",
+}
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+
+class Token(msgspec.Struct, array_like=True):
+    """One token: the text it stands for ('' for the later pieces of one character), its id.
+
+    `special`: the tokenizer treats it as one of its own marks. `trained`: the loss is on it.
+    """
+
+    text: str
+    id: int
+    special: bool
+    trained: bool
+
+
+class Rendered(msgspec.Struct, kw_only=True):
+    """A row as the trainer's collator will hold it, before truncation takes its end.
+
+    `total` and `trained` count tokens; `truncated_at` is the first token cut, None when all stay.
+    `stop_token_trained` is None where nothing says (plain text). `part` names which answer of a
+    pair this is; `other` is the pair's rejected answer.
+    """
+
+    tokens: list[Token]
+    total: int
+    trained: int
+    truncated_at: int | None = None
+    stop_token_trained: bool | None = None
+    notes: list[str] = []
+    part: str = ""
+    other: "Rendered | None" = None
+
+    @property
+    def text(self) -> str:
+        """The rendered text, every token's text joined."""
+        return "".join(token.text for token in self.tokens)
+
+
+class Measured(msgspec.Struct, array_like=True):
+    """A row's tokens, how many the loss is on within max_length, or why it can't be rendered."""
+
+    total: int
+    trained: int
+    problem: str | None = None
+
+
+def conversation_text(row: Row) -> str:
+    """The row as plain text, turn by turn, without a model."""
+    if row.shape == "broken":
+        return f"broken: {row.problem}\n\n{row.text}"
+    blocks = []
+    if row.tools:
+        names = ", ".join(str(tool.get("function", tool).get("name")) for tool in row.tools)
+        blocks.append(f"[tools] {names}")
+    for part, message in row.conversation():
+        head = message.role if part in ("messages", "prompt", "text") else f"{part}: {message.role}"
+        blocks.append(f"[{head}]\n{turn_text(message)}")
+    if row.label is not None:
+        blocks.append(f"[label] {'good' if row.label else 'bad'}")
+    return "\n\n".join(blocks)
+
+
+def turn_text(message: Message) -> str:
+    """A turn's text; tool calls as name(arguments)."""
+    lines = [message.content] if message.content or not message.tool_calls else []
+    for call in message.tool_calls or []:
+        function = call.get("function", call)
+        arguments = json.dumps(function.get("arguments"), ensure_ascii=False)
+        lines.append(f"-> {function.get('name')}({arguments})")
+    return "\n".join(lines)
+
+
+def check_tokenizer(model: str | Path) -> None:
+    """BadInput when `model` is a folder without a tokenizer, or a path that is not there."""
+    path = Path(model)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+            raise BadInput(
+                f"{path} has no tokenizer (no tokenizer.json): give a model folder that holds one"
+            )
+    elif path.is_absolute() or str(model).startswith(".") or str(model).count("/") != 1:
+        raise BadInput(f"there is no model folder {path}")
+
+
+class Sidecar:
+    """The long-lived tokenizer process; started by its first use, restarted when it died.
+
+    Safe from several threads: requests are answered one after the other. It ends with this
+    process, however this process ends.
+    """
+
+    def __init__(self, python: str | None = None) -> None:
+        self._python = python or sys.executable
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._log: IO[bytes] | None = None
+        self._models: set[str] = set()
+        self._asked = 0
+        atexit.register(self.close)
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id; None when it was not needed yet, or is gone."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def has(self, model: str | Path) -> bool:
+        """Whether that model's tokenizer is loaded already."""
+        return self.pid is not None and str(model) in self._models
+
+    def render(self, model: str | Path, row: Row, max_length: int | None = None) -> Rendered:
+        """`row` as tokens of `model`'s tokenizer, as TRL's trainer of the row's shape makes them.
+
+        Chats are rendered with assistant_only_loss. BadInput when the row or the model can't be.
+        """
+        if row.shape == "broken":
+            raise BadInput(f"{row.where} {row.problem}: it can't be rendered")
+        answer = self._ask(model, "render", row=_plain(row), max_length=max_length)
+        return msgspec.convert(answer, Rendered)
+
+    def measure(
+        self, model: str | Path, rows: Sequence[Row], max_length: int | None = None
+    ) -> list[Measured]:
+        """How many tokens each row has and how many are trained; the worse answer of a pair."""
+        plain = [_plain(row) for row in rows]
+        answer = self._ask(model, "measure", rows=plain, max_length=max_length)
+        return msgspec.convert(answer, list[Measured])
+
+    def load(self, model: str | Path) -> None:
+        """Start the process and load the tokenizer, so that the next request is quick."""
+        self._ask(model, "load")
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._stop()
+
+    def _ask(self, model: str | Path, op: str, **arguments: Any) -> Any:
+        check_tokenizer(model)
+        with self._lock:
+            for attempt in (1, 2):
+                fresh = self.pid is None
+                if fresh:
+                    self._start()
+                self._asked += 1
+                request = {"id": self._asked, "op": op, "model": str(model), **arguments}
+                seconds = ANSWER_SECONDS if str(model) in self._models else LOAD_SECONDS
+                answer = self._exchange(json.dumps(request).encode() + b"\n", seconds)
+                if answer is not None:
+                    self._models.add(str(model))
+                    return _result(answer)
+                words = self._last_words()
+                self._stop()
+                if attempt == 2:
+                    raise JobFailed(f"the tokenizer process died twice on this request{words}")
+        raise AssertionError
+
+    def _start(self) -> None:
+        self._stop()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  it outlives this call
+        self._models = set()
+        try:
+            self._process = subprocess.Popen(
+                [self._python, "-m", "tuiwb.data.sidecar"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                start_new_session=True,
+                env={**os.environ, **_ENVIRONMENT},
+            )
+        except OSError as error:
+            raise MissingHere(f"can't start {self._python}: {error.strerror or error}") from None
+        self._answers = queue.Queue()
+        stream, answers = self._process.stdout, self._answers
+        assert stream is not None
+        threading.Thread(target=_listen, args=(stream, answers), daemon=True).start()
+
+    def _exchange(self, request: bytes, seconds: float) -> dict[str, Any] | None:
+        """The answer to one request; None when the process died over it."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(request)
+            self._process.stdin.flush()
+            line = self._answers.get(timeout=seconds)
+        except (BrokenPipeError, OSError):
+            return None
+        except queue.Empty:
+            self._stop()
+            raise JobFailed(
+                f"the tokenizer process gave no answer in {seconds:.0f} s and was ended: try again"
+            ) from None
+        return None if line is None else msgspec.json.decode(line, type=dict[str, Any])
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            try:
+                process.stdin.close()
+            except OSError:
+                pass
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._log is not None:
+            self._log.close()
+
+    def _last_words(self) -> str:
+        if self._log is None or self._log.closed:
+            return ""
+        self._log.seek(0)
+        lines = self._log.read()[-4000:].decode("utf-8", "replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return f"; it said: {said[-1][:200]}" if said else ""
+
+
+def _listen(stream: IO[bytes], answers: "queue.Queue[bytes | None]") -> None:
+    for line in stream:
+        answers.put(line)
+    answers.put(None)
+    stream.close()
+
+
+def _plain(row: Row) -> Any:
+    return msgspec.to_builtins(msgspec.structs.replace(row, tags={}))
+
+
+def _result(answer: dict[str, Any]) -> Any:
+    if "error" not in answer:
+        return answer["result"]
+    kinds: dict[str, type[TuiwbError]] = {"BadInput": BadInput, "MissingHere": MissingHere}
+    raise kinds.get(answer["kind"], JobFailed)(answer["error"])

@@ -56,8 +56,9 @@ class WorkbenchApp(App[None]):
             for key, mode, name in PLACES
         ),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="help"),
-        Binding("ctrl+p", "command_palette", "Commands", id="commands"),
-        Binding("q,ctrl+q", "quit", "Quit", id="quit"),
+        Binding("ctrl+p", "command_palette", "Commands", show=False, id="commands"),
+        Binding("q", "quit", "Quit", id="quit"),
+        Binding("ctrl+q", "quit", "Quit", show=False, id="quit-anywhere"),
     ]
 
     class JobsRead(Message):
@@ -72,6 +73,7 @@ class WorkbenchApp(App[None]):
         super().__init__()
         self.project = project
         self.jobs: dict[Path, JobState] = {}
+        self.wanted_run: Path | None = None
         self._feed = Feed()
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"

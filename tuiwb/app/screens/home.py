@@ -133,6 +133,8 @@ class HomeScreen(WorkbenchScreen):
     async def _open_run(self, event: OptionList.OptionSelected) -> None:
         if not self._folders:
             return
-        kind = self.workbench.jobs[self._folders[event.option_index]].kind
+        folder = self._folders[event.option_index]
+        kind = self.workbench.jobs[folder].kind
+        self.workbench.wanted_run = folder
         mode = {"compare": "compare", "judge": "compare", "serve": "serve"}.get(kind, "train")
         await self.workbench.action_go(mode)

@@ -1,0 +1,69 @@
+"""Small questions before something happens."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+
+class Confirm(ModalScreen[bool]):
+    """Yes or no; `y` and enter say yes, `n` and escape no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer(True)", "Yes"),
+        Binding("n,escape", "answer(False)", "No"),
+    ]
+
+    def __init__(self, question: str, detail: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._detail = detail
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._question
+            if self._detail:
+                yield Static(self._detail, markup=False)
+            yield Static(
+                Content.assemble(("y", "bold $accent"), " yes    ", ("n", "bold $accent"), " no")
+            )
+
+    def action_answer(self, answer: bool) -> None:
+        """Close with the answer."""
+        self.dismiss(answer)
+
+
+class Ask(ModalScreen[str | None]):
+    """A line of text; escape gives None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
+
+    def __init__(self, question: str, value: str = "", detail: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+        self._detail = detail
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._question
+            dialog.border_subtitle = "enter accepts, esc cancels"
+            field = Input(self._value, compact=True)
+            field.cursor_blink = False
+            yield field
+            if self._detail:
+                yield Static(self._detail, markup=False, classes="muted")
+
+    @on(Input.Submitted)
+    def _accept(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.dismiss(event.value)
+
+    def action_give_up(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)

@@ -77,17 +77,18 @@ class WorkbenchApp(App[None]):
         self._feed = Feed()
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"
-
-    def on_mount(self) -> None:
-        complaints = []
+        self._theme_complaints = []
         for theme in themes():
             if isinstance(theme, str):
-                complaints.append(theme)
+                self._theme_complaints.append(theme)
             else:
                 self.register_theme(theme)
-        self.theme = self._remembered_theme()
+        # Set before the stylesheet is first read: setting it later parses everything twice.
+        self.set_reactive(App.theme, self._remembered_theme())
+
+    def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
-        for complaint in complaints:
+        for complaint in self._theme_complaints:
             self.notify(complaint, severity="warning", markup=False)
         self.set_interval(POLL_SECONDS, self.read_jobs)
         self.call_after_refresh(self.read_jobs)

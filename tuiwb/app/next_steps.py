@@ -43,9 +43,7 @@ def next_steps(
         else ("read the outputs, vote, judge" if trained else "after the first run")
     )
     compare = Step("5", "compare", "Compare base and fine-tune", compare_words)
-    serve_words = (
-        f"{serving[-1].name} is up" if serving else "an OpenAI-compatible server"
-    )
+    serve_words = f"{serving[-1].name} is up" if serving else "an OpenAI-compatible server"
     serve = Step("6", "serve", "Serve the adapter", serve_words)
 
     if training or (fallen and not trained):

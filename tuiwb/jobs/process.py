@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from tuiwb.jobs.folder import PROCESS, write_atomically
 
@@ -29,6 +28,8 @@ def boot_id() -> str:
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
+        import psutil
+
         return str(int(psutil.boot_time()))
 
 
@@ -71,6 +72,8 @@ def _start_and_status(pid: int) -> tuple[float, str] | None:
     except (OSError, IndexError, ValueError):
         if os.path.isdir("/proc/self"):
             return None
+    import psutil  # only where there is no /proc: it costs the start-up
+
     try:
         process = psutil.Process(pid)
         zombie = process.status() == psutil.STATUS_ZOMBIE

@@ -1,7 +1,7 @@
 """Task metrics of one answer against its reference, and their paired summary. Pure.
 
-Each metric is a score in [0, 1], or None where it does not apply: without a reference
-nothing can be said, and the JSON metrics apply where the reference is itself a JSON object or array.
+Each metric is a score in [0, 1], or None where it does not apply: none applies without a
+reference, and the JSON metrics need a reference that is itself a JSON object or array.
 """
 
 import collections

@@ -223,7 +223,11 @@ def power_sentence(n: int) -> str:
 
 
 def paired_bootstrap(
-    differences: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+    differences: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> Interval | None:
     """Percentile bootstrap over prompts of a mean paired difference; None for no pairs."""
     if not differences:
@@ -236,7 +240,9 @@ def paired_bootstrap(
     chunk = max(1, 2_000_000 // len(values))
     means = numpy.concatenate(
         [
-            values[random.integers(0, len(values), (min(chunk, resamples - i), len(values)))].mean(1)
+            values[random.integers(0, len(values), (min(chunk, resamples - i), len(values)))].mean(
+                1
+            )
             for i in range(0, resamples, chunk)
         ]
     )

@@ -1,0 +1,192 @@
+"""The compare job with a real tiny model and a real adapter, in a real detached process."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import HELD_OUT, chat, make_adapter, make_base, make_run, wait_until, write_rows
+
+from tuiwb import jobs
+from tuiwb.compare.completions import COMPLETIONS, read_completions, read_summary
+from tuiwb.compare.plan import plan, prepare, start, state_of
+from tuiwb.jobs.events import Alert
+from tuiwb.jobs.run import main
+from tuiwb.jobs.state import ENDED
+from tuiwb.project import Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def run(project: Project, tiny_base: Path, tiny_adapter: Path) -> Path:
+    folder = make_run(
+        project, "support-v1", str(tiny_base), project.root / "data" / "heldout.jsonl"
+    )
+    shutil.copytree(tiny_adapter, folder / "adapter")
+    return folder
+
+
+@pytest.fixture
+def do() -> Iterator[Callable[[dict[str, Any]], Path]]:
+    """Run a compare job's own main in this process, where torch is loaded once."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+
+    def here(spec: dict[str, Any]) -> Path:
+        folder = prepare(spec)
+        main(folder)
+        return folder
+
+    yield here
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def finish(folder: Path) -> jobs.JobState:
+    return wait_until(lambda: (s := state_of(folder)).state in ENDED and s)
+
+
+def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(project, run, tiny_base):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    spec = plan(project, "support-v1", max_new_tokens=12, batch_size=2)
+    folder = start(project, spec)
+    state = finish(folder)
+    assert state.state == "finished", state.message
+    found = read_completions(folder)
+    assert [c.index for c in found] == list(range(len(HELD_OUT)))
+    assert [c.reference for c in found] == [row["messages"][1]["content"] for row in HELD_OUT]
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+
+    def alone(model, messages):
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        out = model.generate(ids, do_sample=False, max_new_tokens=12, pad_token_id=0)
+        return tokenizer.decode(out[0, ids.shape[1] :]).removesuffix("<|im_end|>")
+
+    assert [c.base for c in found] == [alone(base, c.prompt) for c in found]
+    tuned = PeftModel.from_pretrained(base, run / "adapter")
+    assert [c.adapter for c in found] == [alone(tuned, c.prompt) for c in found]
+    assert any(c.base != c.adapter for c in found)
+
+    summary = read_summary(folder)
+    assert (summary.total, summary.done, summary.adapter_applied) == (5, 5, True)
+    assert summary.max_logit_difference > 0
+    assert summary.metric("json_valid").n == 2
+    assert summary.base.tokens == sum(c.base_tokens for c in found)
+    report = (folder / "report.md").read_text()
+    assert "| JSON valid | 2 |" in report
+    assert "\x1b" not in report
+    assert {a.path for a in state.artifacts} == {COMPLETIONS, "summary.json", "report.md"}
+
+
+def test_a_stopped_comparison_goes_on_without_answering_again(project, run):
+    rows = [chat(f"question number {i} where is my order", "x") for i in range(40)]
+    prompts = write_rows(project.root / "data" / "many.jsonl", rows)
+    spec = plan(project, "support-v1", prompts=prompts, max_new_tokens=150, batch_size=1)
+    folder = start(project, spec)
+    wait_until(lambda: read_completions(folder))
+    jobs.send(folder, "stop")
+    assert finish(folder).state == "cancelled"
+    before = (folder / COMPLETIONS).read_bytes()
+    answered = len(read_completions(folder))
+    assert 0 < answered < 40
+
+    # A torn last line, as a crash leaves it, is answered again and nothing else is.
+    (folder / COMPLETIONS).write_bytes(before + b'{"id": "torn')
+    assert start(project, spec) == folder
+    assert finish(folder).state == "finished"
+    after = (folder / COMPLETIONS).read_bytes()
+    assert after.startswith(before)
+    lines = [line for line in after.split(b"\n") if line and not line.endswith(b"torn")]
+    ids = [json.loads(line)["id"] for line in lines]
+    assert len(ids) == len(set(ids)) == 40
+
+
+def test_an_adapter_that_changes_nothing_raises_an_alert_with_the_logit_difference(
+    project, run, do, tiny_base
+):
+    shutil.rmtree(run / "adapter")
+    make_adapter(tiny_base, run / "adapter", scale=0.0)
+    state = finish(do(plan(project, "support-v1", max_new_tokens=4)))
+    assert state.state == "finished"
+    (alert,) = [a for a in state.alerts if isinstance(a, Alert)]
+    assert alert.rule == "adapter_not_applied"
+    assert "largest logit difference from the base 0" in alert.evidence
+    assert read_summary(run / "compare").adapter_applied is False
+
+
+def test_an_adapter_too_weak_to_change_an_answer_raises_the_alert_at_the_end(
+    project, run, do, tiny_base
+):
+    shutil.rmtree(run / "adapter")
+    make_adapter(tiny_base, run / "adapter", scale=1e-6)
+    state = finish(do(plan(project, "support-v1", max_new_tokens=4)))
+    (alert,) = state.alerts
+    assert alert.rule == "adapter_not_applied"
+    assert "all 5 answers are identical" in alert.evidence
+    assert read_summary(run / "compare").max_logit_difference > 0
+
+
+@pytest.mark.parametrize(("hidden", "layers"), [(32, 2), (64, 1)])
+def test_an_adapter_of_another_base_is_refused_in_one_sentence(
+    project, run, do, tmp_path, hidden, layers
+):
+    other = make_base(tmp_path / "other", hidden, layers)
+    spec = plan(project, "support-v1") | {"base": str(other)}
+    state = finish(do(spec))
+    assert state.state == "failed"
+    assert "it was trained on another base" in state.message
+    assert "\n" not in state.message
+
+
+def test_an_adapter_of_a_smaller_base_is_refused_too(project, run, do, tmp_path):
+    spec = plan(project, "support-v1") | {"base": str(make_base(tmp_path / "deep", 64, 3))}
+    state = finish(do(spec))
+    assert state.state == "failed"
+    assert "it was trained on another base" in state.message
+
+
+def test_a_model_folder_without_a_tokenizer_is_said_so(project, run, do, tiny_base, tmp_path):
+    bare = shutil.copytree(tiny_base, tmp_path / "bare")
+    for path in (*bare.glob("tokenizer*"), *bare.glob("*.jinja"), bare / "adapter_x"):
+        path.unlink(missing_ok=True)
+    for path in (run / "adapter").glob("tokenizer*"):
+        path.unlink()
+    spec = plan(project, "support-v1") | {"base": str(bare)}
+    state = finish(do(spec))
+    assert state.state == "failed"
+    assert state.message.startswith("can't load a tokenizer")
+
+
+def test_without_an_adapter_the_base_answers_alone(project, run, do):
+    spec = plan(project, "support-v1", max_new_tokens=4, limit=2) | {"adapter": None}
+    folder = do(spec)
+    assert finish(folder).state == "finished"
+    assert [c.adapter for c in read_completions(folder)] == [None, None]
+    assert read_summary(folder).adapter is None
+
+
+def test_another_question_sets_the_old_comparison_aside(project, run, do):
+    first = do(plan(project, "support-v1", max_new_tokens=3, limit=2))
+    finish(first)
+    old = (first / COMPLETIONS).read_bytes()
+    finish(do(plan(project, "support-v1", max_new_tokens=3, limit=3)))
+    assert (run / "compare-1" / COMPLETIONS).read_bytes() == old
+    assert len(read_completions(run / "compare")) == 3
+
+
+def test_the_worker_writes_no_secret_of_its_environment(project, run, monkeypatch):
+    monkeypatch.setitem(os.environ, "ANTHROPIC_API_KEY", "sk-very-secret")
+    folder = start(project, plan(project, "support-v1", max_new_tokens=2, limit=1))
+    finish(folder)
+    for path in folder.iterdir():
+        assert b"sk-very-secret" not in path.read_bytes()

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
-from tuiwb.jobs.folder import LOG, load
+from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
 
 WORKER_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -47,3 +48,28 @@ def launch(
         pass
     threading.Thread(target=worker.wait, name=f"reap-{worker.pid}", daemon=True).start()
     return worker.pid
+
+
+def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
+    """Start a new worker in the folder of a job whose process is gone; returns its pid.
+
+    The event log goes on with a `queued` event; commands meant for the old process are set aside.
+    BadInput while that process lives.
+    """
+    identity = process.read(folder)
+    if identity is not None and process.alive(identity) is not False:
+        raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
+    control = folder / CONTROL
+    if control.exists():
+        control.replace(folder / f"control-{int(control.stat().st_mtime_ns)}.jsonl")
+    # Without the old process.json nobody takes the queued job for one that died.
+    (folder / PROCESS).unlink(missing_ok=True)
+    events = EventWriter(folder / EVENTS)
+    try:
+        events.emit(State(state="queued", phase=phase))
+        return launch(folder, python=python)
+    except TuiwbError as error:
+        events.emit(State(state="failed", message=str(error), exit_code=error.exit_code))
+        raise
+    finally:
+        events.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
 from tuiwb.jobs.control import Command, ControlReader
 from tuiwb.jobs.events import AnyEvent, Artifact, Control, EventWriter, Log, Progress, State
@@ -29,7 +29,15 @@ WORKERS = {
 
 
 class Stopped(Exception):
-    """Raised by a worker that ends early because it was told to stop."""
+    """Raised by a worker that ends early because it was told to stop; may say what it left."""
+
+
+def worker_of(kind: str) -> str:
+    """The module that does jobs of a kind; BadInput for a kind this version doesn't know."""
+    try:
+        return WORKERS[kind]
+    except KeyError:
+        raise BadInput(f"no worker does {kind!r} jobs: one of {', '.join(WORKERS)}") from None
 
 
 class JobContext:
@@ -101,14 +109,14 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGINT, ask_to_stop)
     context.state("starting", "loading libraries")
     try:
-        worker = importlib.import_module(WORKERS[context.job.kind])
+        worker = importlib.import_module(worker_of(context.job.kind))
         worker.run(context)
         end = State(state="finished", exit_code=0)
-    except Stopped:
-        end = State(state="cancelled", message="stopped on request", exit_code=0)
+    except Stopped as stopped:
+        end = State(state="cancelled", message=str(stopped) or "stopped on request", exit_code=0)
     except TuiwbError as error:
         end = State(state="failed", message=str(error), exit_code=error.exit_code)
-    except (ImportError, KeyError) as error:
+    except ImportError as error:
         traceback.print_exc()
         end = State(state="failed", message=f"{type(error).__name__}: {error}", exit_code=3)
     except Exception as error:

@@ -7,7 +7,6 @@ from typing import Any
 from tuiwb.errors import BadInput
 from tuiwb.train.problems import Problem
 
-
 MOST_VALUES = 100_000
 
 

@@ -1,0 +1,73 @@
+"""Start a run, or go on with one: detached, from the screen and the command line alike."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from tuiwb import jobs
+from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.folder import fingerprint
+from tuiwb.jobs.launch import relaunch
+from tuiwb.project import Project
+from tuiwb.train.base_model import hub_snapshot
+from tuiwb.train.checkpoints import last_checkpoint, remove_broken
+from tuiwb.train.plan import plan
+
+HASHED_WHOLE = 256 << 20
+SAMPLE = 1 << 20
+
+
+def start(project: Project, config_path: Path, name: str | None = None) -> Path:
+    """Check a config, make its job folder and launch the worker; returns the folder."""
+    folder, spec = plan(project, config_path, name)
+    files = [*spec["data"]["train"], *filter(None, [spec["data"]["heldout"]])]
+    prints = {path: fingerprint(Path(path)) for path in files}
+    base, revision = spec["model"]["base"], spec["model"]["revision"]
+    model = Path(base) if Path(base).is_absolute() else hub_snapshot(base, revision)
+    if model is not None:
+        prints[base] = model_fingerprint(model)
+    jobs.create(folder, "train", spec, fingerprints=prints)
+    try:
+        jobs.launch(folder, python=project.settings.python.train)
+    except TuiwbError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def resume(folder: Path, *, python: str | None = None) -> Path:
+    """Go on from the run's last whole checkpoint in a new process; returns the checkpoint.
+
+    BadInput while the run still goes, when it has finished, or without a checkpoint.
+    """
+    state = jobs.status(folder)
+    if state.kind != "train":
+        raise BadInput(f"{state.name} is a {state.kind} job: only a train job can be resumed")
+    if state.running:
+        raise BadInput(f"{state.name} is {state.state}: there is nothing to resume")
+    if state.state == "finished":
+        raise BadInput(f"{state.name} has finished: start a new run to train further")
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        raise BadInput(
+            f"{state.name} left no whole checkpoint: start its config again as a new run"
+        )
+    remove_broken(folder)
+    relaunch(folder, python=python, phase=f"resuming from {checkpoint.name}")
+    return checkpoint
+
+
+def model_fingerprint(folder: Path) -> str:
+    """sha256 of a model's folder; over 256 MiB, of each file's name, size and both its ends."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    if sum(p.stat().st_size for p in files) <= HASHED_WHOLE:
+        return fingerprint(folder)
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder)}\0{size}\0".encode("utf-8", "surrogateescape"))
+        with path.open("rb") as file:
+            digest.update(file.read(SAMPLE))
+            file.seek(max(0, size - SAMPLE))
+            digest.update(file.read(SAMPLE))
+    return "sha256-ends:" + digest.hexdigest()

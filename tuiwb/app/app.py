@@ -1,5 +1,6 @@
 """The application: registers screens, themes and commands, and follows the project's jobs."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -92,6 +93,7 @@ class WorkbenchApp(App[None]):
             self.notify(complaint, severity="warning", markup=False)
         self.set_interval(POLL_SECONDS, self.read_jobs)
         self.call_after_refresh(self.read_jobs)
+        self.call_after_refresh(gc.enable)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="jobs")
     def read_jobs(self) -> None:

@@ -33,6 +33,11 @@ def group(help_text: str, *, alone: bool = False) -> typer.Typer:
     )
 
 
+def single() -> typer.Typer:
+    """A Typer app for a module with one command and no subcommands."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
 def project_at(folder: Path | None) -> Project:
     """The project named by --project, else the one found from here up."""
     return Project(folder) if folder is not None else find_project()

@@ -20,6 +20,10 @@ def open_project(project: Project) -> int:
             "the workbench needs a terminal: run it in one, or use the commands that "
             "tuiwb --help lists"
         )
+    import gc
+
+    # Start-up makes no garbage worth a pass over everything; the app turns it on after it painted.
+    gc.disable()
     from tuiwb.app.app import WorkbenchApp
     from tuiwb.app.terminal import stderr_to, tolerate_any_input
 

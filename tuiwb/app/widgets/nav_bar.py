@@ -1,11 +1,12 @@
 """The top line: where one can go, where one is, which project, what runs."""
 
+from rich.cells import cell_len
 from textual import events
-from textual.app import ComposeResult, RenderResult
-from textual.containers import Horizontal
+from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
+
+from tuiwb.text import inert
 
 PLACES = (
     ("1", "home", "Home"),
@@ -17,55 +18,46 @@ PLACES = (
 )
 
 
-class Place(Widget):
-    """One entry: its key and name; reversed while it is where we are."""
+class NavBar(Widget):
+    """The entries on the left, to press or click; the project and its running jobs on the right.
 
-    def __init__(self, key: str, mode: str, name: str, *, here: bool) -> None:
-        super().__init__(classes="-here" if here else None)
-        self.mode = mode
-        self.words = Content.assemble((key, "bold $accent"), " ", name)
-        if here:
-            self.words = Content(f"{key} {name}")
-
-    def render(self) -> RenderResult:
-        return self.words
-
-    def get_content_width(self, *_: object) -> int:
-        return self.words.cell_length
-
-    async def on_click(self, event: events.Click) -> None:
-        event.stop()
-        await self.run_action(f"app.go('{self.mode}')")
-
-
-class NavBar(Horizontal):
-    """The entries on the left; the project and its running jobs on the right."""
-
-    DEFAULT_CSS = """
-    NavBar { height: 1; background: $panel; }
-    NavBar Place { width: auto; height: 1; padding: 0 1; }
-    NavBar Place:hover { background: $surface; }
-    NavBar Place.-here { text-style: bold reverse; }
-    NavBar #where { width: 1fr; height: 1; text-align: right; padding: 0 1;
-                    color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
+    One widget, not seven: every widget of the first screen is paid for at start-up.
     """
+
+    DEFAULT_CSS = "NavBar { height: 1; background: $panel; }"
 
     def __init__(self, mode: str, project: str) -> None:
         super().__init__()
         self._mode = mode
-        self._project = project
-        self._shown_count: int | None = None
+        self._project = inert(project, one_line=True)
+        self._count = 0
 
-    def compose(self) -> ComposeResult:
+    def render(self) -> RenderResult:
+        parts: list[Content | tuple[str, str]] = []
         for key, mode, name in PLACES:
-            yield Place(key, mode, name, here=mode == self._mode)
-        yield Static(self._where(0), id="where", markup=False)
+            if mode == self._mode:
+                parts.append((f" {key} {name} ", "bold reverse"))
+            else:
+                parts += [(f" {key} ", "bold $accent"), (f"{name} ", "")]
+        left = Content.assemble(*parts)
+        right = f"● {self._count} running  {self._project} " if self._count else f"{self._project} "
+        room = self.size.width - left.cell_length
+        if cell_len(right) > room:
+            right = f"● {self._count} " if self._count and room > 5 else ""
+        gap = " " * max(0, room - cell_len(right))
+        return Content.assemble(left, gap, (right, "$foreground 60%"))
 
     def show_running(self, count: int) -> None:
         """Say how many jobs run; paints only when the number changed."""
-        if count != self._shown_count:
-            self._shown_count = count
-            self.query_one("#where", Static).update(self._where(count))
+        if count != self._count:
+            self._count = count
+            self.refresh()
 
-    def _where(self, count: int) -> str:
-        return f"● {count} running  {self._project}" if count else self._project
+    async def on_click(self, event: events.Click) -> None:
+        """Go to the entry under the mouse."""
+        end = 0
+        for key, mode, name in PLACES:
+            end += len(f" {key} {name} ")
+            if event.x < end:
+                await self.run_action(f"app.go('{mode}')")
+                return

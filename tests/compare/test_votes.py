@@ -1,0 +1,146 @@
+"""Blind votes: sides, autosave, undo, resume, reveal."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuiwb.compare.completions import Completion, read_completions
+from tuiwb.compare.votes import Ballot, make_session, outcome, side_of
+from tuiwb.errors import BadInput
+
+
+@pytest.fixture
+def completions(answered):
+    return read_completions(answered)
+
+
+def vote_adapter(ballot, pair):
+    ballot.vote(pair, "left" if pair.left == "adapter" else "right")
+
+
+def test_sides_are_seeded_balanced_and_stored(answered, completions):
+    ballot = Ballot(answered, completions, seed=7)
+    stored = json.loads((answered / "votes.jsonl").read_text().splitlines()[0])
+    assert [p["left"] for p in stored["pairs"]] == [p.left for p in ballot.pairs]
+    assert all(p.left == side_of(7, p.id) for p in ballot.pairs if not p.repeat)
+    lefts = [side_of(0, str(i)) for i in range(2000)]
+    assert 900 < lefts.count("adapter") < 1100
+    assert [side_of(1, str(i)) for i in range(50)] != [side_of(2, str(i)) for i in range(50)]
+
+
+def test_another_seed_at_reopening_changes_no_side(answered, completions):
+    first = Ballot(answered, completions, seed=1).pairs
+    assert Ballot(answered, completions, seed=2).pairs == first
+
+
+def test_identical_answers_are_ties_that_nobody_is_asked_about(answered, completions):
+    ballot = Ballot(answered, completions)
+    assert {p.id for p in ballot.pairs}.isdisjoint({"id03", "id06"})
+    assert ballot.reveal().identical == 2
+    assert ballot.tally().counts.ties == 2
+
+
+def test_repeats_come_last_with_sides_swapped_and_measure_consistency(answered, completions):
+    ballot = Ballot(answered, completions)
+    again = [p for p in ballot.pairs if p.repeat]
+    assert len(again) == 3
+    assert ballot.pairs[-3:] == again
+    firsts = {p.id: p for p in ballot.pairs if not p.repeat}
+    assert all(p.left != firsts[p.id].left for p in again)
+    for pair in ballot.pairs[:-1]:
+        vote_adapter(ballot, pair)
+    # Blindly pressing the same side again is inconsistent.
+    ballot.vote(again[-1], ballot.choice(firsts[again[-1].id]))
+    tally = ballot.reveal()
+    assert (tally.repeated, tally.consistent) == (3, 2)
+    assert (tally.counts.wins, tally.counts.losses) == (6, 0)
+
+
+def test_fifty_differing_pairs_get_five_repeats():
+    many = [
+        Completion(id=f"{i}", index=i, line=i, prompt=[], base="a", adapter="b") for i in range(50)
+    ]
+    assert len(make_session(many).pairs) == 55
+
+
+def test_votes_survive_and_the_next_ballot_goes_on_at_the_first_open_pair(answered, completions):
+    ballot = Ballot(answered, completions)
+    for pair in ballot.pairs[:3]:
+        ballot.vote(pair, "tie")
+    with (answered / "votes.jsonl").open("ab") as file:
+        file.write(b'{"type":"vote","pair":"id0')
+    again = Ballot(answered, completions)
+    assert again.voted == 3
+    assert again.next_open() == 3
+    again.vote(again.pairs[3], "left")
+    assert Ballot(answered, completions).voted == 4
+
+
+def test_undo_takes_votes_back_in_reverse_even_after_reopening(answered, completions):
+    ballot = Ballot(answered, completions)
+    one, two = ballot.pairs[:2]
+    ballot.vote(one, "left")
+    ballot.vote(two, "right")
+    ballot.vote(one, "tie")
+    again = Ballot(answered, completions)
+    assert again.undo() == one
+    assert again.choice(one) is None
+    assert again.undo() == two
+    assert again.undo() is None
+    assert Ballot(answered, completions).voted == 0
+
+
+def test_nothing_is_told_before_the_reveal_and_nothing_changes_after_it(answered, completions):
+    ballot = Ballot(answered, completions)
+    ballot.vote(ballot.pairs[0], "left")
+    assert ballot.tally() is None
+    assert ballot.winners() == {}
+    ballot.reveal()
+    for reopened in (ballot, Ballot(answered, completions)):
+        assert reopened.tally() is not None
+        with pytest.raises(BadInput, match="locks the votes"):
+            reopened.vote(reopened.pairs[1], "left")
+        with pytest.raises(BadInput, match="locks the votes"):
+            reopened.undo()
+
+
+def test_skips_are_left_out_and_both_bad_is_a_tie(answered, completions):
+    ballot = Ballot(answered, completions)
+    ballot.vote(ballot.pairs[0], "skip")
+    ballot.vote(ballot.pairs[1], "both_bad")
+    tally = ballot.reveal()
+    assert (tally.skipped, tally.both_bad, tally.open) == (1, 1, 4)
+    assert tally.counts.ties == 2 + 1
+
+
+def test_next_open_goes_round(answered, completions):
+    ballot = Ballot(answered, completions)
+    for place in range(1, len(ballot.pairs)):
+        ballot.vote(ballot.pairs[place], "tie")
+    assert ballot.next_open(after=4) == 0
+    ballot.vote(ballot.pairs[0], "tie")
+    assert ballot.next_open() is None
+
+
+def test_votes_on_other_texts_are_refused_not_mixed(answered, completions):
+    Ballot(answered, completions)
+    completions[0].adapter = "changed"
+    with pytest.raises(BadInput, match="other answers"):
+        Ballot(answered, completions)
+
+
+def test_a_comparison_without_an_adapter_has_nothing_to_vote_on(answered, completions):
+    completions[0].adapter = None
+    with pytest.raises(BadInput, match="no pairs to vote on"):
+        Ballot(answered, completions)
+
+
+@given(st.sampled_from(["base", "adapter"]), st.sampled_from(["left", "right"]))
+def test_swapping_sides_swaps_the_outcome(left, choice):
+    from tuiwb.compare.votes import Pair
+
+    other = "base" if left == "adapter" else "adapter"
+    one = outcome(Pair(id="x", left=left), choice)
+    assert {one, outcome(Pair(id="x", left=other), choice)} == {"base", "adapter"}

@@ -1,0 +1,62 @@
+"""What a check says: one place in one row, why it matters, as a sentence."""
+
+from typing import Any
+
+import msgspec
+
+from tuiwb.data.rows import Row
+from tuiwb.text import inert
+
+SHOWN = 80
+
+
+class Finding(msgspec.Struct, kw_only=True):
+    """One finding. `row` is 0-based, `line` 1-based; start and end are characters of `field`.
+
+    `kind` is the class of personal data or the like; `of` the row it repeats (in `of_file` when
+    that is another file); `score` a similarity or token count; severity is error or warning.
+    """
+
+    file: str
+    row: int
+    line: int
+    check: str
+    sentence: str
+    severity: str = "warning"
+    field: str = ""
+    start: int | None = None
+    end: int | None = None
+    kind: str = ""
+    text: str = ""
+    of: int | None = None
+    of_file: str | None = None
+    score: float | None = None
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Everything a check of a dataset found; `audit` holds counts over the whole file."""
+
+    rows: int
+    seconds: float
+    findings: list[Finding]
+    audit: dict[str, Any]
+
+
+def found(row: Row, check: str, sentence: str, **more: Any) -> Finding:
+    """A finding in `row`. Text that no encoder takes is made encodable."""
+    if "text" in more:
+        more["text"] = more["text"].encode("utf-8", "replace").decode("utf-8")
+    return Finding(
+        file=row.file,
+        row=row.index,
+        line=row.line,
+        check=check,
+        sentence=sentence.encode("utf-8", "replace").decode("utf-8"),
+        **more,
+    )
+
+
+def quote(text: str) -> str:
+    """The beginning of a text, inert and on one line, for use inside a sentence."""
+    words = " ".join(text.split())
+    return inert(words if len(words) <= SHOWN else words[: SHOWN - 1] + "…", one_line=True)

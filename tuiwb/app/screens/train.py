@@ -313,7 +313,7 @@ class TrainScreen(WorkbenchScreen):
         from tuiwb.train.start import resume
 
         try:
-            resume(folder)
+            resume(folder, python=self.project.settings.python.train)
         except TuiwbError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 

@@ -1,0 +1,248 @@
+"""The shell: moving between screens, help, themes, Home's suggestions, drafts, hostile text."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from textual.widgets import OptionList, Static, TextArea
+
+from tests.app.conftest import until
+from tuiwb import jobs
+from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.drafts import Drafts
+from tuiwb.app.next_steps import next_steps
+from tuiwb.app.screens.help import HelpScreen
+from tuiwb.app.themes import themes
+from tuiwb.app.yaml_cursor import key_path
+from tuiwb.jobs.events import EventWriter, Metrics, State
+from tuiwb.jobs.folder import EVENTS
+from tuiwb.project import Project
+
+SIZES = [(80, 24), (120, 36)]
+
+
+def a_run(project: Project, name: str, state: str = "finished", message: str = "") -> Path:
+    folder = project.runs / name
+    jobs.create(folder, "train", {})
+    writer = EventWriter(folder / EVENTS)
+    writer.emit(State(state="running", phase="training", t=1000.0))
+    for step in range(1, 21):
+        writer.emit(
+            Metrics(step=step, total_steps=20, t=1000.0 + step, values={"loss": 2.0 / step})
+        )
+    writer.emit(State(state=state, message=message, t=1030.0))
+    writer.close()
+    return folder
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_each_digit_shows_its_screen_and_none_crashes_at_common_sizes(
+    project: Project, size: tuple[int, int]
+) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=size) as pilot:
+        for key, mode in zip(
+            "234561", ("data", "config", "train", "compare", "serve", "home"), strict=True
+        ):
+            if app.current_mode == "config":
+                await pilot.press("escape")
+            await pilot.press(key)
+            await until(lambda mode=mode: app.current_mode == mode)
+            await pilot.pause()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 3), (20, 8), (200, 60)])
+async def test_odd_terminal_sizes_do_not_crash(project: Project, size: tuple[int, int]) -> None:
+    a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=size) as pilot:
+        for mode in ("home", "train", "config"):
+            await app.action_go(mode)
+            await pilot.pause()
+        await pilot.resize_terminal(80, 24)
+        await pilot.resize_terminal(5, 5)
+        await pilot.pause()
+
+
+async def test_home_suggests_data_first_and_enter_goes_there(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test() as pilot:
+        steps = app.screen.query_one("#steps", OptionList)
+        await until(lambda: steps.option_count == 5)
+        assert "Look at the data" in str(steps.get_option_at_index(0).prompt)
+        await pilot.press("enter")
+        await until(lambda: app.current_mode == "data")
+
+
+async def test_home_lists_runs_with_state_and_loss(project: Project) -> None:
+    a_run(project, "one")
+    a_run(project, "two", "failed", "out of memory")
+    app = WorkbenchApp(project)
+    async with app.run_test() as pilot:
+        runs = app.screen.query_one("#runs", OptionList)
+        await until(lambda: runs.option_count == 2)
+        lines = [str(option.prompt) for option in runs.options]
+        assert any("one" in line and "finished" in line and "loss 0.1" in line for line in lines)
+        assert any("two" in line and "failed" in line for line in lines)
+        await pilot.pause()
+
+
+async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test() as pilot:
+        await pilot.press("4")
+        await until(lambda: app.current_mode == "train")
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        text = "\n".join(str(s.render()) for s in app.screen.query(Static))
+        for words in ("Stop", "Checkpoint", "Resume", "Log Y"):
+            assert words in text
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, HelpScreen))
+
+
+async def test_train_shows_the_run_and_its_numbers(project: Project) -> None:
+    a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("4")
+        await until(lambda: app.current_mode == "train")
+        head = app.screen.query_one("#head", Static)
+        await until(lambda: "step 20/20" in str(head.render()))
+        assert "finished" in str(head.render())
+        assert "loss 0.1" in str(head.render())
+
+
+async def test_a_failed_run_says_why(project: Project) -> None:
+    a_run(project, "one", "failed", "the disk is full: free some space and resume")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("4")
+        head = None
+        await until(lambda: app.current_mode == "train")
+        head = app.screen.query_one("#head", Static)
+        await until(lambda: "the disk is full" in str(head.render()))
+
+
+async def test_a_name_full_of_markup_and_escapes_is_shown_inert(project: Project) -> None:
+    a_run(project, "one", "failed", "[bold]x[/] \x1b[31mred\x1b[0m [@click=app.quit]q[/]")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("4")
+        await until(lambda: app.current_mode == "train")
+        head = app.screen.query_one("#head", Static)
+        await until(lambda: "[bold]x[/]" in str(head.render()))
+        assert "\x1b" not in str(head.render())
+        assert "␛[31mred" in str(head.render())
+
+
+async def test_the_config_screen_shows_the_error_with_its_line_and_the_nearest_name(
+    project: Project,
+) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: app.current_mode == "config")
+        problems = app.screen.query_one("#problem-lines", Static)
+        await until(lambda: "learning_rate" in str(problems.render()))
+        assert " 5 " in str(problems.render())
+        await pilot.press("ctrl+e")
+        editor = app.screen.query_one("#editor", TextArea)
+        await until(lambda: editor.cursor_location[0] == 4)
+
+
+async def test_the_key_under_the_cursor_is_explained(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: app.current_mode == "config")
+        await pilot.press("down")
+        doc = app.screen.query_one("#doc-lines", Static)
+        await until(lambda: "method" in str(doc.render()))
+
+
+async def test_saving_writes_the_file_and_keeps_comments(project: Project) -> None:
+    path = project.root / "configs" / "first.yaml"
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: app.current_mode == "config")
+        editor = app.screen.query_one("#editor", TextArea)
+        editor.focus()
+        await pilot.press(*"# mine", "enter")
+        await pilot.press("ctrl+s")
+        await until(lambda: path.read_text().startswith("# mine\nmodel:"))
+
+
+async def test_unsaved_edits_come_back_after_the_program_was_lost(project: Project) -> None:
+    path = project.root / "configs" / "first.yaml"
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: app.current_mode == "config")
+        app.screen.query_one("#editor", TextArea).focus()
+        await pilot.press(*"# lost")
+        drafts = Drafts(project.cache / "drafts")
+        await until(lambda: (drafts.read(path) or "").startswith("# lost"))
+    assert not path.read_text().startswith("# lost")
+    again = WorkbenchApp(project)
+    async with again.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: again.current_mode == "config")
+        assert again.screen.query_one("#editor", TextArea).text.startswith("# lost")
+
+
+def test_every_shipped_theme_loads_and_a_broken_one_is_a_sentence(tmp_path: Path) -> None:
+    found = list(themes())
+    assert len(found) >= 3
+    assert not [theme for theme in found if isinstance(theme, str)]
+    own = Path("~/.config/tuiwb/themes").expanduser()
+    own.mkdir(parents=True)
+    (own / "broken.yaml").write_text("primary: [")
+    complaints = [theme for theme in themes() if isinstance(theme, str)]
+    assert len(complaints) == 1
+    assert "broken.yaml" in complaints[0]
+
+
+async def test_the_chosen_theme_is_remembered(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test() as pilot:
+        app.theme = "workbench-light"
+        await pilot.pause()
+        await until(lambda: (project.cache / "theme").exists())
+    assert WorkbenchApp(project).theme == "workbench-light"
+
+
+def test_next_steps_follow_the_work(project: Project) -> None:
+    data, configs = project.datasets(), project.configs()
+    assert [step.mode for step in next_steps(data, configs, {})][:2] == ["data", "config"]
+    folder = a_run(project, "one")
+    (folder / "adapter").mkdir()
+    states = {folder: jobs.status(folder)}
+    assert next_steps(data, configs, states)[0].mode == "compare"
+    states[folder].state = "running"
+    assert next_steps(data, configs, states)[0].mode == "train"
+    assert len(next_steps(data, configs, states)) == 5
+
+
+@pytest.mark.parametrize(
+    ("row", "path"),
+    [
+        (0, "model"),
+        (1, "model.base"),
+        (2, "model.base"),
+        (3, "training"),
+        (5, "training.lr"),
+        (99, "training.lr"),
+    ],
+)
+def test_the_key_under_the_cursor_is_told_from_indentation(row: int, path: str) -> None:
+    lines = ["model:", "  base: x", "  # note", "training:", "", "  lr: 1", "    - item"]
+    assert key_path(lines, row) == path
+
+
+async def test_quitting_leaves_no_thread_behind(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test() as pilot:
+        await pilot.press("q")
+        await asyncio.wait_for(asyncio.shield(until(lambda: app._exit)), 10)

@@ -255,9 +255,12 @@ class EventReader:
         """New events in order; at most about `limit` bytes of them. A missing file is empty."""
         try:
             with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self.offset:
+                size = os.fstat(file.fileno()).st_size
+                if size < self.offset:
                     self.offset = 0
                 file.seek(self.offset)
+                # Python allocates what a read asks for, whatever the file holds.
+                limit = max(1, min(limit, size - self.offset))
                 chunk = file.read(limit)
                 while chunk and b"\n" not in chunk and (more := file.read(limit)):
                     chunk += more

@@ -1,5 +1,14 @@
 """The starter config: what most LoRA runs set, each line with why."""
 
+import json
+import re
+from pathlib import Path
+
+from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import check_name
+from tuiwb.project import Project
+
+HELD_OUT = re.compile(r"held.?out|test|eval|valid|\bdev\b", re.IGNORECASE)
 STARTER = """\
 # A supervised fine-tune with LoRA. Keys are TRL's and PEFT's own; docs/config.md lists them all.
 method: sft
@@ -39,10 +48,45 @@ def template(base: str, dataset: str, heldout: str | None = None) -> str:
     )
 
 
+def new_config(
+    project: Project,
+    path: Path | str | None = None,
+    *,
+    base: str | None = None,
+    data: str | None = None,
+    heldout: str | None = None,
+) -> Path:
+    """Write a starter config for the project; returns its path. Never overwrites: BadInput.
+
+    `path` is a file, or as a plain string a name: configs/NAME.yaml.
+    What is not given is taken from the project: its base_model, its first dataset, and a dataset
+    whose name says held-out, test, eval or validation.
+    """
+    datasets = [project.shorten(p) for p in project.datasets()]
+    apart = [d for d in datasets if HELD_OUT.search(Path(d).stem)]
+    data = data or next((d for d in datasets if d not in apart), None)
+    base = base or project.settings.base_model
+    if data is None:
+        raise BadInput(f"there is no dataset in {project.root}: put one into data/ or give --data")
+    if base is None:
+        raise BadInput("give --base FOLDER-OR-HUB-ID, or set base_model in tuiwb.yaml")
+    if path is None or isinstance(path, str):
+        stem = check_name(path) if path else f"{Path(data).stem}-lora"
+        path = project.root / "configs" / f"{stem.removesuffix('.yaml')}.yaml"
+    text = template(base, data, heldout or next(iter(apart), None))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise BadInput(f"{path} exists already: give another file name") from None
+    except OSError as error:
+        raise BadInput(f"can't write {path}: {error.strerror or error}") from None
+    return path
+
+
 def _scalar(text: str) -> str:
     """A YAML scalar that reads back as `text`: quoted wherever a plain one could mislead."""
-    import json
-
     plain = text and all(c.isalnum() or c in "/._-" for c in text) and text[0] not in "-."
     misleading = text.lower() in ("null", "true", "false", "yes", "no", "on", "off")
     digits = text.replace(".", "").replace("_", "").replace("-", "").lstrip("e").isdigit()

@@ -1,0 +1,71 @@
+"""`tuiwb train CONFIG`: start a run that outlives this terminal, or go on with one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuiwb.cli.common import JsonOption, ProjectOption, group, note, project_at, say, say_json
+from tuiwb.errors import EXIT_FINE, BadInput
+
+app = group("Start a training run that outlives this terminal.")
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="The run's config (YAML).", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name (default: the config's name with -v1, ...).")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Go on with this run from its last checkpoint."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it until it ends.")] = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Check the config, start the run detached, and say how to watch it.
+
+    Exit codes: 0 started (with --follow: finished or stopped), 2 bad input, 3 something missing
+    here, 4 (with --follow) the run failed or died.
+    """
+    from tuiwb.train.start import resume as go_on
+    from tuiwb.train.start import start
+
+    home = project_at(project)
+    if (config is None) == (resume is None):
+        raise BadInput("give either a config to start a run, or --resume NAME to go on with one")
+    if resume is not None:
+        if name is not None:
+            raise BadInput("--name goes with a config: a resumed run keeps its name")
+        folder = home.run(resume)
+        checkpoint = go_on(folder, python=home.settings.python.train)
+        what = f"{folder.name} goes on from {checkpoint.name}"
+    elif config is not None:
+        advice(config)
+        folder = start(home, config, name)
+        what = f"started {folder.name}"
+    if not json:
+        say(f"{what}: {home.shorten(folder)}")
+    if follow:
+        from tuiwb.cli.follow import follow as watch
+
+        raise typer.Exit(watch(folder, json=json))
+    if json:
+        say_json({"name": folder.name, "folder": str(folder)})
+    else:
+        say(f"watch it:  tuiwb runs follow {folder.name}   or on the Train screen of tuiwb")
+        say(f"stop it:   tuiwb runs stop {folder.name}")
+    raise typer.Exit(EXIT_FINE)
+
+
+def advice(config: Path) -> None:
+    """Say the warnings and renamed keys of a config on stderr; errors are start's to raise."""
+    from tuiwb.train.config import load_config
+
+    for problem in load_config(config)[1]:
+        if problem.severity != "error":
+            note(problem.at(config))

@@ -246,3 +246,23 @@ async def test_quitting_leaves_no_thread_behind(project: Project) -> None:
     async with app.run_test() as pilot:
         await pilot.press("q")
         await asyncio.wait_for(asyncio.shield(until(lambda: app._exit)), 10)
+
+
+async def test_an_unexpected_error_ends_with_a_sentence_and_a_file(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = WorkbenchApp(project)
+    secret = "not-for-the-screen"
+
+    async def break_it() -> None:
+        async with app.run_test() as pilot:
+            app.call_later(lambda: len(secret) // 0)
+            await pilot.pause()
+
+    with pytest.raises(ZeroDivisionError):
+        await break_it()
+    shown = capfd.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "Traceback" not in shown
+    assert secret not in shown
+    assert "Traceback" in (project.cache / "crash.log").read_text()

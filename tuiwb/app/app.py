@@ -18,6 +18,7 @@ from tuiwb.app.widgets.nav_bar import PLACES
 from tuiwb.jobs import JobState
 from tuiwb.jobs.follow import Feed
 from tuiwb.project import Project
+from tuiwb.text import inert
 
 POLL_SECONDS = 1.0
 
@@ -134,6 +135,26 @@ class WorkbenchApp(App[None]):
             "Screenshot", "Save this screen as SVG", lambda: self.set_timer(0.1, self._picture)
         )
         yield SystemCommand("Quit", "Jobs go on without the terminal", self.action_quit)
+
+    def _fatal_error(self) -> None:
+        """End with a sentence; the traceback, without the values in it, goes to a file."""
+        import traceback
+
+        from rich.segment import Segments
+        from rich.text import Text
+
+        path = self.project.cache / "crash.log"
+        error = self._exception
+        words = inert(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)), "utf-8", "replace")
+            where = f" The details are in {path}."
+        except OSError:
+            where = ""
+        sentence = f"tuiwb met an error it did not expect and closed ({words}); jobs go on.{where}"
+        self._exit_renderables.append(Segments(self.console.render(Text(sentence))))
+        self._close_messages_no_wait()
 
     def _picture(self) -> None:
         path = self.save_screenshot(path=str(self.project.root))

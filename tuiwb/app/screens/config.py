@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from tuiwb.app.drafts import Drafts
 from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Ask, Confirm
+from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
 from tuiwb.app.yaml_cursor import key_path
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
@@ -315,22 +315,30 @@ class ConfigScreen(WorkbenchScreen):
             write()
 
     def action_new(self) -> None:
-        """Make a commented config for a dataset of the project."""
+        """Make a commented config for one of the project's datasets."""
+        datasets = self.project.datasets()
+        if not datasets:
+            self.notify("put a dataset into data/ first", severity="warning", markup=False)
+            return
 
-        def make(name: str | None) -> None:
-            if name:
-                self._make(name)
+        def make(index: int | None) -> None:
+            if index is not None:
+                self._make(datasets[index])
 
-        taken = {p.stem for p in self.project.configs()}
-        free = next(f"run-{n}" for n in range(1, 1000) if f"run-{n}" not in taken)
-        self.app.push_screen(Ask("New config", free, "A name; it becomes configs/NAME.yaml"), make)
+        # The largest file is most likely the training set.
+        likely = max(range(len(datasets)), key=lambda n: datasets[n].stat().st_size)
+        names = [self.project.shorten(path) for path in datasets]
+        self.app.push_screen(Pick("New config: train on", names, likely), make)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="new")
-    def _make(self, name: str) -> None:
+    def _make(self, dataset: Path) -> None:
         from tuiwb.train.template import new_config
 
+        folder = self.project.root / "configs"
+        names = (f"{dataset.stem}-lora{n}.yaml" for n in ("", *(f"-{k}" for k in range(2, 999))))
+        path = next(folder / name for name in names if not (folder / name).exists())
         try:
-            path = new_config(self.project, name)
+            path = new_config(self.project, path, data=self.project.shorten(dataset))
         except TuiwbError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
         else:

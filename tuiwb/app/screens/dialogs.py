@@ -8,7 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from tuiwb.text import inert
 
 
 class Confirm(ModalScreen[bool]):
@@ -66,4 +69,35 @@ class Ask(ModalScreen[str | None]):
 
     def action_give_up(self) -> None:
         """Close without an answer."""
+        self.dismiss(None)
+
+
+class Pick(ModalScreen[int | None]):
+    """One of several; escape gives None, else the index."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
+
+    def __init__(self, question: str, choices: list[str], highlighted: int = 0) -> None:
+        super().__init__()
+        self._question = question
+        self._choices = choices
+        self._highlighted = highlighted
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._question
+            dialog.border_subtitle = "enter chooses, esc cancels"
+            menu = OptionList(
+                *(Option(inert(c, one_line=True)) for c in self._choices), markup=False
+            )
+            menu.highlighted = self._highlighted
+            yield menu
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.dismiss(event.option_index)
+
+    def action_give_up(self) -> None:
+        """Close without a choice."""
         self.dismiss(None)

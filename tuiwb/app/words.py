@@ -1,7 +1,6 @@
 """How states and numbers are said on every screen: a mark, a word, a colour that only helps."""
 
 import math
-import time
 
 from tuiwb.jobs import JobState
 from tuiwb.text import inert, short_seconds
@@ -29,14 +28,13 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def state_line(state: JobState, now: float | None = None) -> str:
+def state_line(state: JobState) -> str:
     """One line on how a job stands: its state, how far, the loss, for how long."""
-    now = now if now is not None else time.time()
     words = [state.state]
     if state.running and state.phase and state.phase != state.state:
         words = [state.phase]
-    if state.total_steps:
-        words.append(f"{state.step}/{state.total_steps}")
+    if state.total_steps and state.state != "finished":
+        words.append(f"{min(1.0, state.step / state.total_steps):.0%}")
     loss = state.metrics.get("eval_loss", state.metrics.get("loss"))
     if loss is not None:
         words.append(f"loss {number(loss)}")

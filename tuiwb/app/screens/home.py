@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from tuiwb.app.next_steps import Step, next_steps
 from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.widgets.menu import Menu
 from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.jobs import JobState
 from tuiwb.text import inert, short_bytes
@@ -30,10 +31,10 @@ class HomeScreen(WorkbenchScreen):
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="columns"):
             with Vertical(id="left"):
-                steps = OptionList(id="steps", classes="panel", markup=False)
+                steps = Menu(id="steps", classes="panel", markup=False)
                 steps.border_title = "Next"
                 yield steps
-                runs = OptionList(id="runs", classes="panel", markup=False)
+                runs = Menu(id="runs", classes="panel", markup=False)
                 runs.border_title = "Runs"
                 yield runs
             here = Static(id="here", classes="panel", markup=False)
@@ -60,25 +61,33 @@ class HomeScreen(WorkbenchScreen):
             Content.assemble(("model    ", "$foreground 60%"), inert(base)),
             Content(""),
             Content.styled(f"datasets ({len(datasets)})", "bold"),
-            *(self._file_line(path) for path in datasets[:12]),
-            *(
-                [Content.styled(f"  and {len(datasets) - 12} more", "$foreground 60%")]
-                if len(datasets) > 12
-                else []
-            ),
+            *self._file_lines(datasets, 14),
             Content(""),
             Content.styled(f"configs ({len(configs)})", "bold"),
-            *(self._file_line(path) for path in configs[:6]),
+            *self._file_lines(configs, 6),
         ]
         content = Content("\n").join(lines)
         if self._shown != (content.plain,):
             self._shown = (content.plain,)
             self.query_one("#here", Static).update(content)
 
-    def _file_line(self, path: Path) -> Content:
-        size = short_bytes(path.stat().st_size)
-        name = inert(self.project.shorten(path), one_line=True)
-        return Content.assemble(f"  {name}  ", (size, "$foreground 60%"))
+    def _file_lines(self, paths: list[Path], most: int) -> list[Content]:
+        """One line a file, sizes aligned; the folder is left out where it is the usual one."""
+        shown = [
+            (
+                inert(self.project.shorten(path).removeprefix("data/").removeprefix("configs/")),
+                short_bytes(path.stat().st_size),
+            )
+            for path in paths[:most]
+        ]
+        width = max((len(name) for name, _ in shown), default=0)
+        lines = [
+            Content.assemble(f" {name:<{width}} ", (f"{size:>9}", "$foreground 60%"))
+            for name, size in shown
+        ]
+        if len(paths) > most:
+            lines.append(Content.styled(f" and {len(paths) - most} more", "$foreground 60%"))
+        return lines
 
     def _show_steps(self, steps: list[Step]) -> None:
         if steps == self._steps:
@@ -120,9 +129,8 @@ class HomeScreen(WorkbenchScreen):
         name = str(folder.relative_to(self.project.runs))
         return Content.assemble(
             (f"{mark} ", style),
-            f"{name:<20} ",
-            (f"{state.kind:<8}", "$foreground 60%"),
-            state_line(state),
+            (f"{inert(name, one_line=True)}  ", "bold"),
+            (state_line(state), "$foreground 80%"),
         )
 
     @on(OptionList.OptionSelected, "#steps")

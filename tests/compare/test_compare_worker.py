@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HELD_OUT, chat, make_adapter, make_base, make_run, wait_until, write_rows
 
+from tests.compare.builders import (
+    HELD_OUT,
+    chat,
+    make_adapter,
+    make_base,
+    make_run,
+    wait_until,
+    write_rows,
+)
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, read_summary
-from tuiwb.compare.plan import plan, prepare, start, state_of
+from tuiwb.compare.plan import plan, prepare, start
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.run import main
 from tuiwb.jobs.state import ENDED
@@ -47,7 +55,7 @@ def do() -> Iterator[Callable[[dict[str, Any]], Path]]:
 
 
 def finish(folder: Path) -> jobs.JobState:
-    return wait_until(lambda: (s := state_of(folder)).state in ENDED and s)
+    return wait_until(lambda: (s := jobs.status(folder)).state in ENDED and s)
 
 
 def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(project, run, tiny_base):

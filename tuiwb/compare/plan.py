@@ -11,7 +11,6 @@ from tuiwb.compare.completions import COMPLETIONS
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, Job, load
-from tuiwb.jobs.follow import Follower
 from tuiwb.project import Project
 
 COMPARE = "compare"
@@ -108,7 +107,7 @@ def open_job(
     """
     if not (folder / "job.yaml").is_file():
         return jobs.create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
-    if (state := state_of(folder)).running and state.state != "queued":
+    if (state := jobs.status(folder)).running and state.state != "queued":
         raise BadInput(
             f"the {kind} job in {folder} is {state.state} already: follow it, or stop it first"
         )
@@ -137,19 +136,11 @@ def _queue_again(folder: Path) -> None:
     writer.close()
 
 
-def state_of(folder: Path) -> jobs.JobState:
-    """Where a job stands now, its log read to the end in pieces."""
-    follower = Follower(folder)
-    while follower.poll():
-        pass
-    return follower.state
-
-
 def adapter_of(run: Path) -> Path:
     """The adapter folder a run left; BadInput when there is none (yet), or not a PEFT adapter."""
     adapter = run / "adapter"
     if not adapter.is_dir():
-        state = state_of(run)
+        state = jobs.status(run)
         why = (
             "it has not finished yet: wait for it"
             if state.running

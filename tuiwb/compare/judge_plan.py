@@ -1,0 +1,189 @@
+"""Plan a judge run: the pairs, the endpoint, what it will cost; start its job."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tuiwb import jobs
+from tuiwb.compare import prices
+from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
+from tuiwb.compare.judge import (
+    VERDICTS,
+    Question,
+    Rubric,
+    control_questions,
+    questions,
+    read_rubric,
+    read_verdicts,
+)
+from tuiwb.compare.plan import COMPARE, open_job
+from tuiwb.compare.prices import VERDICT_TOKENS, Estimate, read_prices, tokens_of
+from tuiwb.errors import BadInput, MissingHere
+from tuiwb.project import Project
+
+JUDGE = "judge"
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+DEFAULT_URL = "https://api.anthropic.com"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def plan_judge(
+    project: Project,
+    run_name: str,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    max_usd: float | None = None,
+    rubric: str = "helpfulness",
+    seed: int = 0,
+    concurrency: int = 4,
+) -> dict[str, Any]:
+    """The spec of a judge job on a run's finished comparison; settings fill what is not given.
+
+    BadInput when there is nothing to judge or an argument is wrong; MissingHere, with the way out,
+    when there is no key for the endpoint or the SDK is not installed. The key itself is in no
+    spec: the worker finds it in its environment.
+    """
+    run = project.run(run_name)
+    compare = run / COMPARE
+    _pairs(compare, run_name)
+    settings = project.settings.judge
+    named = base_url or settings.base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
+    url = check_url(named or DEFAULT_URL)
+    if importlib.util.find_spec("anthropic") is None:
+        raise MissingHere(
+            "the judge needs the anthropic package: pip install 'tuiwb[judge]'; votes and metrics "
+            "work without it"
+        )
+    key = has_key()
+    if not key and named is None:
+        raise MissingHere(
+            "there is no key for the judge: set ANTHROPIC_API_KEY, or name an endpoint that needs "
+            "none with --base-url; votes and metrics work without a judge"
+        )
+    host = urlsplit(url).hostname or ""
+    if key and url.startswith("http://") and host not in LOOPBACK:
+        raise BadInput(
+            f"{url} would get your key unencrypted: use https, or unset the key for this endpoint"
+        )
+    budget = settings.max_usd if max_usd is None else max_usd
+    if not budget > 0:
+        raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
+    if not 1 <= concurrency <= 8:
+        raise BadInput(f"concurrency is {concurrency}: give 1 to 8")
+    chosen = read_rubric(rubric, project.root)
+    return {
+        "run": str(run),
+        "compare": str(compare),
+        "model": model or settings.model,
+        "base_url": url,
+        "max_usd": budget,
+        "rubric": {
+            "name": chosen.name,
+            "role": chosen.role,
+            "criteria": chosen.criteria,
+            "tie": chosen.tie,
+        },
+        "prices": str(project.root / "prices.yaml"),
+        "seed": seed,
+        "concurrency": concurrency,
+        "max_tokens": 1024,
+        "deadline": 120.0,
+    }
+
+
+def estimate(spec: dict[str, Any]) -> Estimate:
+    """Calls, tokens and dollars of a judge run that is not started yet, cached verdicts left out.
+
+    Tokens are counted at 3.5 characters each and 160 for a verdict; prompt caching is not
+    assumed, so the true cost is rarely above it.
+    """
+    folder = Path(spec["run"]) / JUDGE
+    completions = read_completions(Path(spec["compare"]))
+    asked = all_questions(spec, completions)
+    cached, _ = read_verdicts(folder / VERDICTS)
+    left = [question for question in asked if question.key not in cached]
+    system = tokens_of(_system_of(spec))
+    tokens_in = sum(system + tokens_of(question.text) + 60 for question in left)
+    tokens_out = VERDICT_TOKENS * len(left)
+    table = read_prices(Path(spec["prices"]))
+    return Estimate(
+        model=spec["model"],
+        pairs=len(completions),
+        identical=sum(c.identical for c in completions),
+        calls=len(left),
+        cached=len(asked) - len(left),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        usd=table.cost(spec["model"], prices.Usage(input=tokens_in, output=tokens_out)),
+        prices_of=str(table.date or "an unknown date"),
+    )
+
+
+def prepare_judge(spec: dict[str, Any]) -> Path:
+    """The job folder for `spec`, ready to launch; verdicts already there are kept."""
+    run = Path(spec["run"])
+    prints = {COMPLETIONS: jobs.fingerprint(Path(spec["compare"]) / COMPLETIONS)}
+    name = f"{run.name}-judge"
+    open_job(run / JUDGE, "judge", spec, prints, name=name, carry=(VERDICTS,))
+    return run / JUDGE
+
+
+def start_judge(spec: dict[str, Any]) -> Path:
+    """Start, or go on with, the judge run of `spec` as a detached job; returns its folder."""
+    folder = prepare_judge(spec)
+    # The key travels in the inherited environment alone.
+    jobs.launch(folder)
+    return folder
+
+
+def all_questions(spec: dict[str, Any], completions: list[Completion]) -> list[Question]:
+    """Every call of a judge run: the planted controls first, then both orders of each pair."""
+    rubric = Rubric(**spec["rubric"])
+    model, url = spec["model"], spec["base_url"]
+    return [
+        *control_questions(rubric=rubric, model=model, base_url=url),
+        *questions(completions, rubric=rubric, model=model, base_url=url, seed=spec["seed"]),
+    ]
+
+
+def has_key() -> bool:
+    """Whether the environment holds a key for the judge."""
+    return any(os.environ.get(name) for name in KEYS)
+
+
+def check_url(url: str) -> str:
+    """The endpoint without a trailing /v1, which the SDK adds; BadInput for what is no http URL
+    or carries a password, which would reach the disk."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https"):
+        raise BadInput(f"{url!r} is not an endpoint: give one like http://127.0.0.1:8000")
+    if parts.username or parts.password or parts.query:
+        raise BadInput(
+            f"the judge's endpoint on {host} carries a secret in its URL: put it into "
+            "ANTHROPIC_API_KEY instead"
+        )
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _system_of(spec: dict[str, Any]) -> str:
+    return Rubric(**spec["rubric"]).system
+
+
+def _pairs(compare: Path, run_name: str) -> None:
+    if not (compare / "job.yaml").is_file():
+        raise BadInput(
+            f"run {run_name} has not been compared yet: run 'tuiwb compare {run_name}' first"
+        )
+    if jobs.status(compare).running:
+        raise BadInput(f"the comparison of {run_name} is still running: judge it when it is done")
+    if not any(c.adapter is not None for c in read_completions(compare)):
+        raise BadInput(f"{compare} holds no pairs to judge: compare a run with an adapter")

@@ -1,0 +1,109 @@
+"""What judging costs: the price table, the cost of actual usage, an estimate before the run."""
+
+import datetime
+from pathlib import Path
+
+import msgspec
+
+from tuiwb.errors import BadInput
+
+TABLE = Path(__file__).with_name("prices.yaml")
+# English and JSON run near 3.5 characters a token; the estimate says "about".
+CHARACTERS_PER_TOKEN = 3.5
+VERDICT_TOKENS = 160
+
+
+class Price(msgspec.Struct, frozen=True):
+    """US dollars per million tokens."""
+
+    input: float
+    output: float
+
+
+class Prices(msgspec.Struct, kw_only=True):
+    """The table of a date; factors multiply the input price."""
+
+    date: datetime.date | None = None
+    cache_write_factor: float = 1.25
+    cache_read_factor: float = 0.1
+    batch_factor: float = 0.5
+    models: dict[str, Price] = {}
+
+    def of(self, model: str) -> Price | None:
+        """The price of a model, a dated id (NAME-20261123) taking its family's; None: unknown."""
+        exact = self.models.get(model)
+        if exact is not None:
+            return exact
+        family, _, stamp = model.rpartition("-")
+        return self.models.get(family) if len(stamp) == 8 and stamp.isdigit() else None
+
+    def cost(self, model: str, usage: "Usage") -> float | None:
+        """US dollars of actual usage; None for a model without a price."""
+        price = self.of(model)
+        if price is None:
+            return None
+        read_in = (
+            usage.input
+            + usage.cache_write * self.cache_write_factor
+            + usage.cache_read * self.cache_read_factor
+        )
+        return (read_in * price.input + usage.output * price.output) / 1e6
+
+
+class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Tokens the endpoint says a call took."""
+
+    input: int = 0
+    output: int = 0
+    cache_write: int = 0
+    cache_read: int = 0
+
+
+class Estimate(msgspec.Struct, kw_only=True):
+    """What a judge run will take, before it is started. `usd` is None for an unknown price."""
+
+    model: str
+    pairs: int
+    identical: int
+    calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+    prices_of: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The cost in one line, for the person who confirms it."""
+        cached = f" ({self.cached} more are cached)" if self.cached else ""
+        dollars = (
+            f"about ${self.usd:.2f} at prices of {self.prices_of}"
+            if self.usd is not None
+            else f"cost unknown: no price for {self.model} in prices.yaml"
+        )
+        return (
+            f"{self.calls} calls to {self.model}{cached}, about {self.input_tokens:,} tokens in "
+            f"and {self.output_tokens:,} out, {dollars}"
+        )
+
+
+def read_prices(own: Path | None = None) -> Prices:
+    """The shipped table, entries of the project's own prices.yaml laid over it."""
+    table = _read(TABLE)
+    if own is not None and own.is_file():
+        mine = _read(own)
+        table.models = {**table.models, **mine.models}
+        table.date = mine.date or table.date
+    return table
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a text is."""
+    return max(1, round(len(text) / CHARACTERS_PER_TOKEN))
+
+
+def _read(path: Path) -> Prices:
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Prices)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInput(f"{path} is not a price table: {error}") from None

@@ -91,6 +91,20 @@ def conversation_text(row: Row) -> str:
     return "\n\n".join(blocks)
 
 
+def marked_text(rendered: Rendered) -> str:
+    """The rendered text with marks: ⟦special⟧ tokens, ▶trained◀ stretches, ✂ where it is cut."""
+    pieces: list[str] = []
+    trained = False
+    for i, token in enumerate(rendered.tokens):
+        if token.trained != trained:
+            pieces.append("▶" if token.trained else "◀")
+            trained = token.trained
+        if i == rendered.truncated_at:
+            pieces.append(f"✂ the trainer cuts here, {rendered.total - i} tokens are lost ✂")
+        pieces.append(f"⟦{token.text}⟧" if token.special else token.text)
+    return "".join(pieces) + ("◀" if trained else "")
+
+
 def turn_text(message: Message) -> str:
     """A turn's text; tool calls as name(arguments)."""
     lines = [message.content] if message.content or not message.tool_calls else []

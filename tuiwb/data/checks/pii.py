@@ -4,7 +4,7 @@ Names are found only where words introduce them ("my name is"); a name in runnin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tuiwb.data.checks import pii_rules as rules
@@ -36,11 +36,34 @@ class Span(NamedTuple):
 def spans(text: str) -> list[Span]:
     """Every piece of personal data or secret in `text`, in order, none overlapping."""
     taken: list[Span] = []
-    for find in (_secrets, _emails, _ibans, _cards, _ips, _national_ids, _phones, _places, _names):
+    for find in _worth_trying(text):
         for span in find(text):
             if all(span.end <= other.start or span.start >= other.end for other in taken):
                 taken.append(span)
     return sorted(taken)
+
+
+def _worth_trying(text: str) -> Iterator[Callable[[str], Iterator[Span]]]:
+    """The finders whose cheapest needs the text meets: most texts are clean of most kinds."""
+    low = text.lower()
+    longest = max(map(len, text.split()), default=0)
+    if longest >= rules.SHORTEST_SECRET or any(word in low for word in rules.SECRET_WORDS):
+        yield _secrets
+    if "@" in text or "dot" in low:
+        yield _emails
+    if rules.DIGIT.search(text):
+        yield _ibans
+        if rules.SEVEN_DIGITS.search(text):
+            yield _cards
+        if text.count(".") > 2:
+            yield _ips
+        if rules.SEVEN_DIGITS.search(text):
+            yield from (_national_ids, _phones)
+        yield _places
+    if text.count(":") > 1:
+        yield _ips6
+    if any(word in low for word in rules.NAME_WORDS):
+        yield _names
 
 
 def pii(row: Row) -> Iterator[Finding]:
@@ -59,24 +82,26 @@ def pii(row: Row) -> Iterator[Finding]:
 
 
 def _secrets(text: str) -> Iterator[Span]:
-    if not rules.secret_hint().search(text):
-        return
-    for vendor, pattern, assigned in rules.secrets():
-        for match in pattern.finditer(text):
-            group = "key" if "key" in pattern.groupindex and match["key"] else 0
+    low = text.lower()
+    for shape in rules.secrets():
+        if not shape.may_be_in(text, low):
+            continue
+        for match in shape.pattern.finditer(text):
+            group = "key" if "key" in shape.pattern.groupindex else 0
             value = match[group].rstrip(".,;")
-            if rules.placeholder(value) or (assigned and not rules.random_looking(value)):
+            if rules.placeholder(value) or (shape.assigned and not rules.random_looking(value)):
                 continue
             start = match.start(group)
-            yield Span(start, start + len(value), "secret", vendor)
+            yield Span(start, start + len(value), "secret", shape.vendor)
 
 
 def _emails(text: str) -> Iterator[Span]:
     if "@" in text:
         for match in rules.EMAIL.finditer(text):
-            value = match[0].rstrip(".-")
-            if rules.is_email(value) and text[match.start() + len(value) :][:1] != ":":
-                yield Span(match.start(), match.start() + len(value), "email")
+            value = match[0].rstrip(".-").lstrip("'`*{|/=")
+            start = match.end() - len(match[0].lstrip("'`*{|/="))
+            if rules.is_email(value) and text[start + len(value) :][:1] != ":":
+                yield Span(start, start + len(value), "email")
     for match in rules.SPELLED_EMAIL.finditer(text):
         yield Span(match.start(), match.end(), "email")
 
@@ -90,16 +115,22 @@ def _ibans(text: str) -> Iterator[Span]:
 
 def _cards(text: str) -> Iterator[Span]:
     for match in rules.CARD.finditer(text):
-        if rules.is_card(re.sub(r"\D", "", match[0])):
+        digits = re.sub(r"\D", "", match[0])
+        near = text[max(0, match.start() - 40) : match.start()]
+        bare = digits == match[0] and len(digits) not in (15, 16)
+        if rules.is_card(digits) and (not bare or rules.context("card").search(near)):
             yield Span(match.start(), match.end(), "card")
 
 
-def _ips(text: str) -> Iterator[Span]:
-    for pattern in (rules.IPV4, rules.IPV6):
-        for match in pattern.finditer(text):
-            before = text[max(0, match.start() - 12) : match.start()]
-            if rules.is_ip(match[0]) and not rules.context("version").search(before):
-                yield Span(match.start(), match.end(), "ip")
+def _ips(text: str, shape: re.Pattern[str] = rules.IPV4) -> Iterator[Span]:
+    for match in shape.finditer(text):
+        before = text[max(0, match.start() - 12) : match.start()]
+        if rules.is_ip(match[0]) and not rules.context("version").search(before):
+            yield Span(match.start(), match.end(), "ip")
+
+
+def _ips6(text: str) -> Iterator[Span]:
+    return _ips(text, rules.IPV6)
 
 
 def _national_ids(text: str) -> Iterator[Span]:

@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # RFC 5322 dot-atom or quoted local part, RFC 6531 letters, at most RFC 5321's 64 characters.
 EMAIL = re.compile(
@@ -30,6 +30,14 @@ NANP = re.compile(
     r"(?<![\w.+/-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[.-])[2-9]\d{2}[ .-]\d{4}(?![\w-]|\.\d)"
 )
 NATIONAL = re.compile(r"(?<![\w.+/-])\(?\d(?:[ ()-]{0,2}\d){6,11}(?![\w-]|\.\d)")
+DIGIT = re.compile(r"\d")
+SEVEN_DIGITS = re.compile(r"\d(?:[ ()./+-]{0,3}\d){6}")
+SHORTEST_SECRET = 15
+SECRET_WORDS = ("key", "secret", "token", "passw", "bearer", "://", "-----begin")
+NAME_WORDS = (
+    *("name is", "name:", "name :", "name's", "am called", "call me"),
+    *("regards", "sincerely", "cheers", "yours"),
+)
 _DATE = re.compile(
     r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ]\d{1,2}|\d{1,2}-\d{1,2}-(?:19|20)\d\d"
 )
@@ -44,20 +52,32 @@ def tables() -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / "pii.toml").read_text("utf-8"))
 
 
+class SecretShape(NamedTuple):
+    """A vendor's key: its shape, words of which one is always there, and where it must stand."""
+
+    vendor: str
+    pattern: re.Pattern[str]
+    hints: tuple[str, ...]
+    assigned: bool
+
+    def may_be_in(self, text: str, low: str) -> bool:
+        """One cheap look; `low` is the text in lower case."""
+        if self.assigned:
+            return any(word in low for word in SECRET_WORDS)
+        return any(hint in text for hint in self.hints)
+
+
 @cache
-def secrets() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
-    """Vendor, shape, and whether it is only a value assigned to a telling name."""
+def secrets() -> tuple[SecretShape, ...]:
+    """The vendors' shapes, then any value assigned to a telling name."""
     return tuple(
-        (s["vendor"], re.compile(s["pattern"]), s.get("assigned", False))
+        SecretShape(
+            s["vendor"],
+            re.compile(s["pattern"]),
+            tuple(s.get("hints", ())),
+            s.get("assigned", False),
+        )
         for s in tables()["secret"]
-    )
-
-
-@cache
-def secret_hint() -> re.Pattern[str]:
-    """One cheap look: can there be any secret in a text?"""
-    return re.compile(
-        r"[A-Za-z0-9_/+-]{16}|(?i:key|secret|token|passw|bearer)|://[^\s/@]{1,64}:|-----BEGIN"
     )
 
 
@@ -111,6 +131,8 @@ def is_email(value: str) -> bool:
         return False
     if not last.removeprefix("xn--").replace("-", "").isalnum() or any(c.isdigit() for c in last):
         return last.startswith("xn--")
+    if local.lower().startswith("your") or domain.lower().startswith("your"):
+        return False
     return last not in _FILES and domain.lower() not in tables()["placeholder"]["mail_domains"]
 
 
@@ -182,4 +204,6 @@ def is_international(value: str) -> bool:
 def is_national(value: str) -> bool:
     """7 to 12 digits that are no date and no round figure."""
     digits = re.sub(r"\D", "", value)
-    return 7 <= len(digits) <= 12 and not _DATE.search(value) and not digits.endswith("00000")
+    if digits in "01234567890123456789" or digits.endswith("00000") or len(set(digits)) < 3:
+        return False
+    return 7 <= len(digits) <= 12 and not _DATE.search(value)

@@ -1,0 +1,51 @@
+"""The check as a job: findings.jsonl and report.json in the job's folder.
+
+spec: {"path", "against": path or null, "model": folder, hub id or null, "max_length": int or null}.
+"""
+
+import msgspec
+
+from tuiwb.data.checks import MAX_LENGTH, Report, check_dataset
+from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.run import JobContext
+
+FINDINGS = "findings.jsonl"
+REPORT = "report.json"
+
+
+def run(context: JobContext) -> None:
+    """Check the dataset of the job's spec; what is found never fails the job."""
+    spec = context.spec
+    if not spec.get("path"):
+        raise BadInput(f"{context.folder}/job.yaml names no dataset: give spec.path")
+    context.state("running", "checking rows")
+    phase = ""
+
+    def progress(name: str, done: int, total: int) -> None:
+        nonlocal phase
+        context.stop_if_asked()
+        if name != phase:
+            phase = name
+            context.state("running", name)
+        context.progress(name, done, total, "rows")
+
+    report = check_dataset(
+        spec["path"],
+        spec.get("against"),
+        model=spec.get("model"),
+        max_length=spec.get("max_length") or MAX_LENGTH,
+        progress=progress,
+    )
+    write_report(context, report)
+    words = f"{len(report.findings)} findings in {report.rows} rows, {report.seconds:.1f} s"
+    context.log(words)
+
+
+def write_report(context: JobContext, report: Report) -> None:
+    """Leave the findings, one a line, and the whole report."""
+    lines = b"".join(msgspec.json.encode(finding) + b"\n" for finding in report.findings)
+    write_atomically(context.folder / FINDINGS, lines)
+    write_atomically(context.folder / REPORT, msgspec.json.encode(report))
+    context.artifact("findings", FINDINGS)
+    context.artifact("report", REPORT)

@@ -9,6 +9,7 @@ from tuiwb.jobs.folder import check_name
 from tuiwb.project import Project
 
 HELD_OUT = re.compile(r"held.?out|test|eval|valid|\bdev\b", re.IGNORECASE)
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9/._-]*")
 STARTER = """\
 # A supervised fine-tune with LoRA. Keys are TRL's and PEFT's own; docs/config.md lists them all.
 method: sft
@@ -87,10 +88,8 @@ def new_config(
 
 def _scalar(text: str) -> str:
     """A YAML scalar that reads back as `text`: quoted wherever a plain one could mislead."""
-    plain = text and all(c.isalnum() or c in "/._-" for c in text) and text[0] not in "-."
     misleading = text.lower() in ("null", "true", "false", "yes", "no", "on", "off")
-    digits = text.replace(".", "").replace("_", "").replace("-", "").lstrip("e").isdigit()
-    return text if plain and not misleading and not digits else json.dumps(text)
+    return text if PLAIN.fullmatch(text) and not misleading else json.dumps(text)
 
 
 def markdown() -> str:

@@ -133,13 +133,19 @@ def _source(path: Path, head: bytes) -> Source:
 
 
 def _rows_follow(text: bytes) -> bool:
-    """Whether a file that begins with '[' is JSONL all the same: its second line is an object."""
-    lines = [line.strip() for line in text.split(b"\n", 2)]
-    return len(lines) > 1 and lines[0] != b"[" and lines[1].startswith(b"{") and _whole(lines[1])
+    """Whether a file that begins with '[' is JSONL all the same.
+
+    It is when a line is whole by itself and others follow, or when its second line is an object.
+    """
+    first, _, rest = text.partition(b"\n")
+    second = rest.partition(b"\n")[0].strip()
+    if _decoded(first) is not None:
+        return bool(rest.strip())
+    return first.strip() != b"[" and isinstance(_decoded(second), dict)
 
 
 def _one_object(path: Path, text: bytes) -> bool:
-    if _whole(text.split(b"\n", 1)[0]):
+    if isinstance(_decoded(text.split(b"\n", 1)[0]), dict):
         return False
     try:
         return isinstance(json.loads(path.read_bytes().decode("utf-8-sig")), dict)
@@ -147,8 +153,9 @@ def _one_object(path: Path, text: bytes) -> bool:
         return False
 
 
-def _whole(line: bytes) -> bool:
+def _decoded(line: bytes) -> Any:
+    """A line as JSON; None when it is none by itself."""
     try:
-        return isinstance(json.loads(line), dict)
+        return json.loads(line)
     except (ValueError, RecursionError):
-        return False
+        return None

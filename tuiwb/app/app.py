@@ -57,10 +57,11 @@ class WorkbenchApp(App[None]):
             Binding(key, f"go('{mode}')", name, show=False, id=f"go-{mode}")
             for key, mode, name in PLACES
         ),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="help"),
+        Binding("question_mark", "letter_help", "Help", key_display="?", id="help"),
+        Binding("f1", "help", "Help", show=False, id="help-anywhere"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="commands"),
         Binding("q", "quit", "Quit", id="quit"),
-        Binding("ctrl+q", "quit", "Quit", show=False, id="quit-anywhere"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="quit-anywhere"),
     ]
 
     class JobsRead(Message):
@@ -114,6 +115,18 @@ class WorkbenchApp(App[None]):
         """Show another screen; modal ones are closed first by their own keys."""
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`?` is no help key where it types a question mark: F1 is."""
+        if action == "letter_help" and self.focused is not None:
+            typing = self.focused.check_consume_key("question_mark", "?")
+        else:
+            typing = False
+        return not typing and super().check_action(action, parameters)
+
+    def action_letter_help(self) -> None:
+        """`?`: the same as F1."""
+        self.action_help()
 
     def action_help(self) -> None:
         """Every key of the screen that is shown."""

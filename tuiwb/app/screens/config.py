@@ -48,9 +48,10 @@ class ConfigScreen(WorkbenchScreen):
         Binding("ctrl+t", "train", "Train", priority=True),
         Binding("ctrl+s", "save", "Save", priority=True),
         Binding("ctrl+n", "new", "New", priority=True),
-        Binding("ctrl+e", "next_problem", "Next problem", priority=True),
+        Binding("ctrl+e", "next_problem", "To problem", priority=True),
         Binding("f2", "step_file(1)", "Next file"),
         Binding("escape", "leave_editor", "Leave editor", key_display="esc"),
+        Binding("f1", "app.help", "Help"),
     ]
 
     class Checked(Message):

@@ -1,0 +1,142 @@
+"""A real terminal for the real program: a PTY, a screen kept by pyte, keys as bytes."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+KEYS = {
+    "enter": "\r",
+    "escape": "\x1b",
+    "down": "\x1b[B",
+    "up": "\x1b[A",
+    "tab": "\t",
+    "f1": "\x1bOP",
+}
+
+
+class Terminal:
+    """The program in a PTY of `columns` x `rows`; `screen` is what a person would see."""
+
+    def __init__(self, arguments: list[str], columns: int = 120, rows: int = 36) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        self.bytes_seen = 0
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LINES="", COLUMNS="")
+            os.environ.pop("LINES"), os.environ.pop("COLUMNS")
+            program = str(Path(sys.executable).with_name("tuiwb"))
+            os.execv(program, [program, *arguments])
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._open = True
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while self._open:
+            try:
+                if select.select([self.fd], [], [], 0.1)[0]:
+                    data = os.read(self.fd, 65536)
+                    self.bytes_seen += len(data)
+                    with self._lock:
+                        self._stream.feed(data)
+            except (OSError, ValueError):
+                return
+
+    @property
+    def text(self) -> str:
+        """The screen as lines."""
+        with self._lock:
+            return "\n".join(self._screen.display)
+
+    def press(self, *keys: str) -> None:
+        """Type: names of keys, `^x` for ctrl, or plain text."""
+        for key in keys:
+            plain = KEYS.get(key, chr(ord(key[1]) - 96) if key[:1] == "^" and key[1:] else key)
+            os.write(self.fd, plain.encode())
+
+    def write(self, data: bytes) -> None:
+        """Send raw bytes, as a terminal might."""
+        os.write(self.fd, data)
+
+    def wait_for(self, *words: str, seconds: float = 60) -> str:
+        """Wait until all words are on the screen; the screen."""
+        wait_until(
+            lambda: all(w in self.text for w in words),
+            seconds,
+            lambda: f"{words} never came; the screen:\n{self.text}",
+        )
+        return self.text
+
+    def kill(self) -> None:
+        """SIGKILL to the program, as the kernel would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._end()
+
+    def hang_up(self) -> None:
+        """Close our end of the PTY: what losing SSH does."""
+        self._open = False
+        self._reader.join(5)
+        os.close(self.fd)
+        wait_until(
+            lambda: os.waitpid(self.pid, os.WNOHANG)[0] == self.pid,
+            20,
+            lambda: "the program outlived its terminal",
+        )
+
+    def ended(self) -> bool:
+        """Whether the program has ended by itself."""
+        return os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+
+    def _end(self) -> None:
+        self._open = False
+        self._reader.join(5)
+        with contextlib.suppress(OSError, ChildProcessError):
+            os.close(self.fd)
+            os.waitpid(self.pid, 0)
+
+    def close(self) -> None:
+        """End the program if it still runs."""
+        if self._open:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._end()
+
+
+def wait_until(
+    condition: Callable[[], object], seconds: float, otherwise: Callable[[], str]
+) -> None:
+    """Poll a condition; fails with a sentence when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(otherwise())
+        select.select([], [], [], 0.05)
+
+
+@pytest.fixture
+def terminals() -> Iterator[Callable[..., Terminal]]:
+    """Open terminals; all are closed at the end."""
+    opened: list[Terminal] = []
+
+    def open_one(*arguments: str, columns: int = 120, rows: int = 36) -> Terminal:
+        opened.append(Terminal([*arguments], columns, rows))
+        return opened[-1]
+
+    yield open_one
+    for terminal in opened:
+        terminal.close()

@@ -1,0 +1,158 @@
+"""The real program in a real terminal: a run started by keys outlives the terminal it came from."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Terminal, wait_until
+from tuiwb import jobs
+from tuiwb.jobs import process
+from tuiwb.project import Project, copy_sample
+
+Open = Callable[..., Terminal]
+
+SHORT = """\
+model:
+  base: models/tiny-chat
+method: sft
+data:
+  train: data/support.jsonl
+  heldout: null
+lora:
+  r: 4
+training:
+  max_steps: {steps}
+  per_device_train_batch_size: 4
+  learning_rate: 2.0e-3
+  max_length: 256
+  logging_steps: 1
+  eval_strategy: "no"
+  save_strategy: steps
+  save_steps: 20
+"""
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Iterator[Project]:
+    """A copy of the sample project with a short config; what still runs at the end is ended."""
+    project = copy_sample(tmp_path / "sample")
+    for path in project.configs():
+        path.unlink()
+    (project.root / "configs" / "short.yaml").write_text(SHORT.format(steps=60))
+    yield project
+    for folder in project.job_folders():
+        identity = process.read(folder)
+        if identity is not None and process.alive(identity):
+            os.kill(identity.pid, signal.SIGKILL)
+
+
+def begin(terminal: Terminal, project: Project) -> Path:
+    """Start the run as a new user would: Config, ctrl+t, enter on the proposed name."""
+    terminal.wait_for("Look at the data")
+    terminal.press("3")
+    terminal.wait_for("short.yaml", "ready")
+    terminal.press("^t")
+    terminal.wait_for("Train as")
+    terminal.press("enter")
+    terminal.wait_for("short-v1", "Log Y", seconds=90)
+    return project.run("short-v1")
+
+
+def step_of(folder: Path) -> int:
+    return jobs.status(folder).step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill", "hang_up"])
+def test_a_run_goes_on_and_finishes_after_the_ui_is_lost(
+    sample: Project, terminals: Open, end: str
+) -> None:
+    first = terminals(str(sample.root))
+    folder = begin(first, sample)
+    wait_until(lambda: step_of(folder) >= 2, 180, lambda: f"no step: {jobs.status(folder)}")
+    getattr(first, end)()
+
+    identity = process.read(folder)
+    assert identity is not None
+    assert process.alive(identity), "the run died with the terminal"
+    seen = step_of(folder)
+
+    again = terminals(str(sample.root), columns=80, rows=24)
+    again.wait_for("short-v1")
+    again.press("4")
+    again.wait_for("short-v1", "loss")
+    wait_until(lambda: step_of(folder) > seen, 120, lambda: "the run stood still")
+    again.wait_for("finished", "step 60/60", seconds=300)
+
+    state = jobs.status(folder)
+    assert state.state == "finished"
+    assert state.step == 60
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_stop_by_key_saves_the_adapter(sample: Project, terminals: Open) -> None:
+    (sample.root / "configs" / "short.yaml").write_text(SHORT.format(steps=5000))
+    terminal = terminals(str(sample.root), columns=80, rows=24)
+    folder = begin(terminal, sample)
+    wait_until(lambda: step_of(folder) >= 2, 180, lambda: f"no step: {jobs.status(folder)}")
+    terminal.press("c")
+    terminal.wait_for("saves a checkpoint")
+    wait_until(lambda: jobs.status(folder).last_checkpoint, 60, lambda: "no checkpoint came")
+    terminal.press("s")
+    terminal.wait_for("Stop short-v1?")
+    terminal.press("y")
+    terminal.wait_for("cancelled", seconds=120)
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+    assert jobs.status(folder).state == "cancelled"
+
+
+def test_bytes_that_are_not_utf8_do_not_end_the_program(sample: Project, terminals: Open) -> None:
+    terminal = terminals(str(sample.root))
+    terminal.wait_for("Look at the data")
+    # A mouse report in the old encoding, column above 95, as a tmux reattach can deliver.
+    terminal.write(b"\x1b[M \xa9\x30\xff\xfe\x80")
+    terminal.press("4")
+    terminal.wait_for("no run yet")
+    assert not terminal.ended()
+
+
+def test_the_whole_program_fits_80_by_24(sample: Project, terminals: Open) -> None:
+    terminal = terminals(str(sample.root), columns=80, rows=24)
+    terminal.wait_for("1 Home", "6 Serve", "Look at the data", "Quit")
+    terminal.press("3")
+    terminal.wait_for("short.yaml", "Check")
+    terminal.press("f1")
+    terminal.wait_for("Config: keys")
+    terminal.press("^q")
+    wait_until(terminal.ended, 20, lambda: f"q did not quit:\n{terminal.text}")
+
+
+def test_no_colour_is_honoured(
+    sample: Project, terminals: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = terminals(str(sample.root), columns=80, rows=24)
+    terminal.wait_for("Look at the data")
+    colours = {c.fg for row in terminal._screen.buffer.values() for c in row.values()}
+    grey = {"default", "black", "white"} | {c for c in colours if len(c) == 6 and c[:2] == c[2:4]}
+    assert colours <= grey
+
+
+def test_an_idle_screen_sends_next_to_nothing(sample: Project, terminals: Open) -> None:
+    terminal = terminals(str(sample.root), columns=120, rows=36)
+    terminal.wait_for("Look at the data", "Quit")
+    quiet = {"since": 0.0, "bytes": -1}
+
+    def settled() -> bool:
+        import time
+
+        now = time.monotonic()
+        if terminal.bytes_seen != quiet["bytes"]:
+            quiet.update(since=now, bytes=terminal.bytes_seen)
+        return now - quiet["since"] > 4
+
+    wait_until(settled, 40, lambda: "the idle screen never stopped sending")

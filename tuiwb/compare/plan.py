@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from tuiwb import jobs
-from tuiwb.compare.completions import COMPLETIONS
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, Job, load
@@ -80,16 +79,26 @@ def prepare(spec: dict[str, Any]) -> Path:
     answered; another one sets the old comparison aside under compare-N. BadInput while it runs.
     """
     folder = Path(spec["run"]) / COMPARE
-    prints = {
-        "prompts": jobs.fingerprint(Path(spec["prompts"])),
-        **{
-            name: jobs.fingerprint(Path(spec["adapter"]) / name)
-            for name in ADAPTER_FILES
-            if spec["adapter"]
-        },
-    }
-    open_job(folder, "compare", spec, prints, name=f"{Path(spec['run']).name}-compare")
+    open_job(folder, "compare", spec, _prints(spec), name=f"{Path(spec['run']).name}-compare")
     return folder
+
+
+def answered(spec: dict[str, Any]) -> bool:
+    """Whether a finished comparison asked this very question about these very files."""
+    folder = Path(spec["run"]) / COMPARE
+    if not (folder / "job.yaml").is_file() or jobs.status(folder).state != "finished":
+        return False
+    return _asks_the_same(load(folder), spec, _prints(spec))
+
+
+def _prints(spec: dict[str, Any]) -> dict[str, str]:
+    adapter = [Path(spec["adapter"]) / name for name in ADAPTER_FILES] if spec["adapter"] else []
+    files = {"prompts": Path(spec["prompts"]), **{path.name: path for path in adapter}}
+    return {name: jobs.fingerprint(path) for name, path in files.items()}
+
+
+def _asks_the_same(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
+    return bool(msgspec.to_builtins(old.spec) == spec and old.fingerprints == prints)
 
 
 def open_job(
@@ -109,10 +118,11 @@ def open_job(
         return jobs.create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
     if (state := jobs.status(folder)).running and state.state != "queued":
         raise BadInput(
-            f"the {kind} job in {folder} is {state.state} already: follow it, or stop it first"
+            f"{folder.parent.name}/{folder.name} is {state.state} already: 'tuiwb runs follow "
+            f"{folder.parent.name}/{folder.name}' watches it, 'runs stop' stops it"
         )
     old = load(folder)
-    if msgspec.to_builtins(old.spec) == spec and old.fingerprints == fingerprints:
+    if _asks_the_same(old, spec, fingerprints):
         _queue_again(folder)
         return old
     aside = next(
@@ -159,12 +169,6 @@ def comparable_runs(project: Project) -> list[Path]:
     """Run folders with an adapter in them, newest first."""
     runs = project.job_folders("train")
     return [run for run in reversed(runs) if (run / "adapter" / ADAPTER_FILES[0]).is_file()]
-
-
-def has_completions(folder: Path) -> bool:
-    """Whether a comparison in `folder` has answered anything."""
-    path = folder / COMPLETIONS
-    return path.is_file() and path.stat().st_size > 0
 
 
 def _base_of(job: Job, run: Path) -> str:

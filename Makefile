@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test check bench format clean fast
 
 demo: $(STAMP)
-	@$(BIN)/tuiwb demo
+	@$(BIN)/tuiwb demo --dir .demo
 
 test: $(STAMP)
 	$(BIN)/pytest -q

@@ -22,7 +22,7 @@ class Duplicates:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._first: dict[bytes, int] = {}
+        self._first: dict[bytes, tuple[int, bool | None]] = {}
         self._rows: list[Row] = []
         self._words: list[NDArray[np.uint32]] = []
 
@@ -31,12 +31,13 @@ class Duplicates:
         if row.shape == "broken":
             return
         key = _digest(row)
-        if key in self._first:
-            of = self._first[key]
-            sentence = f"says exactly what row {of} says"
-            yield found(row, "exact_duplicate", sentence, of=of, score=1.0)
+        of, label = self._first.setdefault(key, (row.index, row.label))
+        if of != row.index:
+            # The same answer marked good and bad is a torn thumb, the preference check's finding.
+            if label == row.label:
+                sentence = f"says exactly what row {of} says"
+                yield found(row, "exact_duplicate", sentence, of=of, score=1.0)
             return
-        self._first[key] = row.index
         ids = self._vocabulary.number("\n".join(turns_of(row)))
         if len(ids):
             bare = Row(file=row.file, index=row.index, line=row.line, format="", shape="broken")
@@ -58,5 +59,5 @@ def _digest(row: Row) -> bytes:
         words = _SPACE.sub(" ", text).strip().casefold()
         digest.update(f"{field}\0{role}\0{words}\0".encode("utf-8", "surrogatepass"))
     calls = [message.tool_calls for _, message in row.conversation() if message.tool_calls]
-    digest.update(repr((calls, row.label)).encode("utf-8", "surrogatepass"))
+    digest.update(repr(calls).encode("utf-8", "surrogatepass"))
     return digest.digest()

@@ -70,7 +70,7 @@ def plan(
     return ServeSpec(
         engine=engine,
         base=str(base_folder),
-        base_name=_base_name(base, names),
+        base_name=_base_name(project, base, names),
         adapters=adapters,
         host=host,
         port=choose_port(host, port),
@@ -255,7 +255,7 @@ def _base(
 ) -> tuple[str, Path]:
     """The base as it was named and its folder here."""
     if base is None:
-        trained_on = {run: _trained_on(folder) for folder, run in folders}
+        trained_on = {run: _trained_on(project, folder) for folder, run in folders}
         named = {b for b in trained_on.values() if b}
         if len({_located(project, b) for b in named}) > 1:
             words = ", ".join(f"{run} on {b}" for run, b in trained_on.items())
@@ -275,11 +275,15 @@ def _located(project: Project, base: str) -> Path:
     return found.resolve()
 
 
-def _trained_on(adapter: Path) -> str | None:
+def _trained_on(project: Project, adapter: Path) -> str | None:
+    """The base an adapter names, if it is here: a path may have been another machine's."""
     job = _job_of(adapter)
-    if job is not None:
-        return str(job.spec.get("model", {}).get("base") or "") or None
-    return read_config(adapter).base_model_name_or_path
+    named = job.spec.get("model", {}).get("base") if job else None
+    named = named or read_config(adapter).base_model_name_or_path
+    try:
+        return named if named and base_model.locate(named, project.resolve(named), None) else None
+    except TuiwbError:
+        return None
 
 
 def _job_of(adapter: Path) -> jobs.Job | None:
@@ -289,11 +293,10 @@ def _job_of(adapter: Path) -> jobs.Job | None:
         return None
 
 
-def _base_name(base: str, taken: Sequence[str]) -> str:
+def _base_name(project: Project, base: str, taken: Sequence[str]) -> str:
     """A hub id as it is, a folder by its name; never an adapter's name."""
-    path = Path(base)
-    plain = base if not path.is_absolute() and base.count("/") == 1 and not path.exists() else ""
-    name = plain if plain and base_model.is_hub_id(plain) else path.name
+    path = project.resolve(base)
+    name = path.name if path.exists() else base
     name = re.sub(r"[^A-Za-z0-9._/-]", "-", name) or "base"
     return f"{name}-base" if name in taken else name
 

@@ -171,7 +171,7 @@ def _serve(project: Project, run: str) -> dict[str, str]:
     spec = plan(project, [run], engine="builtin")
     note(f"serve: {spec.url}")
     row = open_dataset(project.root / HELD_OUT).row(0)
-    question = [{"role": m.role, "content": m.content} for m in row.messages[:-1]]
+    question = [{"role": m.role, "content": m.content} for m in (row.messages or [])[:-1]]
     folder = start(project, spec)
     try:
         wait_ready(folder)

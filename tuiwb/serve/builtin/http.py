@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ from tuiwb.serve.spec import Served, ServeSpec
 MOST_BODY_BYTES = 8 << 20
 MOST_DISCARDED_BYTES = 64 << 20
 CLOSING_SECONDS = 3.0
+LOOK_SECONDS = 0.5
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -271,12 +273,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _pieces(self, generation: Generation) -> Iterator[Piece]:
         """Pieces until the last; stops early when the client has gone."""
+        looked = time.monotonic()
         while True:
-            try:
-                piece = generation.pieces.get(timeout=0.5)
-            except queue.Empty:
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
                 if self._client_gone():
-                    raise ConnectionResetError from None
+                    raise ConnectionResetError
+            try:
+                piece = generation.pieces.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
                 continue
             yield piece
             if piece.finish is not None or piece.error is not None:

@@ -15,7 +15,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs import create, launch, process, status
 from tuiwb.jobs.events import Artifact, EventWriter, Metrics, State
 from tuiwb.jobs.launch import relaunch
-from tuiwb.jobs.run import Stopped, worker_of
+from tuiwb.jobs.run import worker_of
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -171,8 +171,21 @@ def test_an_interpreter_that_is_not_there_is_said_and_the_job_not_left_queued(
     assert status(folder).state == "failed"
 
 
-def test_stopped_may_say_what_it_left() -> None:
-    assert str(Stopped("checkpoint-5 is saved")) == "checkpoint-5 is saved"
+def test_the_runner_started_as_a_program_knows_the_workers_own_stop(tmp_path: Path) -> None:
+    # `python -m` makes a second copy of the module: its Stopped must not be the one that counts.
+    folder = tmp_path / "a"
+    create(folder, "stopping", {})
+    (tmp_path / "worker_that_stops.py").write_text(
+        "from tuiwb.jobs.run import Stopped\n"
+        "def run(context):\n"
+        "    raise Stopped('stopped at step 5')\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(
+        "import tuiwb.jobs.run\ntuiwb.jobs.run.WORKERS['stopping'] = 'worker_that_stops'\n"
+    )
+    launch(folder, environment={"PYTHONPATH": str(tmp_path)})
+    wait_for(lambda: not status(folder).running)
+    assert (status(folder).state, status(folder).message) == ("cancelled", "stopped at step 5")
 
 
 LAUNCHER = """

@@ -129,4 +129,6 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    # Not our own main: workers import tuiwb.jobs.run, whose Stopped is another class than
+    # __main__'s.
+    sys.exit(importlib.import_module("tuiwb.jobs.run").main(Path(sys.argv[1])))

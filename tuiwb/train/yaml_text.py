@@ -8,6 +8,8 @@ from tuiwb.errors import BadInput
 from tuiwb.train.problems import Problem
 
 MOST_VALUES = 100_000
+MOST_BRACKETS = 500
+MOST_TEXT = 1 << 20
 
 
 class Document:
@@ -41,6 +43,9 @@ def parse(text: str) -> Document | Problem:
     """Read a YAML text; a Problem where it is not YAML or not a mapping."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    if text.count("[") + text.count("{") > MOST_BRACKETS or len(text) > MOST_TEXT:
+        # The parser takes quadratic time on nesting; the editor checks at every pause in typing.
+        return Problem(line=1, column=1, key="", message="too large for a config")
     try:
         tree = _yaml().load(text)
         plain = _plain(tree, [MOST_VALUES])

@@ -1,0 +1,97 @@
+"""`tuiwb config`: every problem as file:line, and a code a script can act on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.train.tiny import CONFIG, build_project
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project on a tiny model."""
+    return build_project(tmp_path_factory.mktemp("config_cli") / "project")
+
+
+def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The real program, run in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "tuiwb", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_config_that_can_run_is_fine(home: Path) -> None:
+    done = tuiwb("config", "check", "configs/base.yaml", cwd=home)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "configs/base.yaml:4: note: 40 rows in batches of 4 make 10 steps an epoch, 12 in all",
+        "configs/base.yaml: fine",
+    ]
+    assert done.stderr == ""
+
+
+def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(home: Path) -> None:
+    path = home / "bad.yaml"
+    path.write_text(CONFIG.replace("r: 4", "rr: 4").replace("max_steps: 12", "max_steps: a"))
+    done = tuiwb("config", "check", "bad.yaml", cwd=home)
+    assert done.returncode == 2
+    first, second = done.stdout.splitlines()
+    assert first.startswith("bad.yaml:3: unknown key 'rr' in lora: ")
+    assert (
+        second
+        == "bad.yaml:5: training.max_steps must be a whole number at least -1, not the text 'a'"
+    )
+
+
+def test_json_holds_the_same_problems_and_nothing_else_is_on_stdout(home: Path) -> None:
+    path = home / "bad.yaml"
+    path.write_text(CONFIG.replace("max_length", "max_seq_length") + "  optim: sgdd\n")
+    done = tuiwb("config", "check", "bad.yaml", "--json", cwd=home)
+    assert done.returncode == 2
+    said = json.loads(done.stdout)
+    assert said["ok"] is False
+    assert [(p["line"], p["key"], p["severity"]) for p in said["problems"]] == [
+        (13, "training.max_seq_length", "note"),
+        (14, "training.optim", "error"),
+    ]
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("train",)])
+def test_a_config_that_is_not_there_is_one_sentence(home: Path, command: tuple[str, ...]) -> None:
+    done = tuiwb(*command, "configs/none.yaml", cwd=home)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: configs/none.yaml does not exist: give a run's config (YAML)\n"
+
+
+def test_hostile_text_in_a_config_never_reaches_the_terminal_raw(home: Path) -> None:
+    path = home / "hostile.yaml"
+    path.write_text(CONFIG + '  optim: "\\e[31m[red]\\0"\n  "\\e]0;x\\a": 1\n')
+    done = tuiwb("config", "check", "hostile.yaml", cwd=home)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\x00" not in done.stdout + done.stderr
+
+
+def test_a_new_config_is_written_once_and_passes_its_own_check(home: Path) -> None:
+    done = tuiwb("config", "new", "--base", "models/tiny", "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    path = Path(json.loads(done.stdout)["file"])
+    assert path == home / "configs" / "train-lora.yaml"
+    assert "heldout: data/heldout.jsonl" in path.read_text()
+    checked = tuiwb("config", "check", str(path), cwd=home)
+    assert checked.returncode == 0, checked.stdout
+    again = tuiwb("config", "new", "--base", "models/tiny", cwd=home)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    path.unlink()

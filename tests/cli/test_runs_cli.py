@@ -1,0 +1,155 @@
+"""`tuiwb runs`: reads job folders as they lie on disk."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuiwb.jobs import create, process
+from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
+
+ROOT = Path(__file__).parents[2]
+
+
+def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The real program, run in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "tuiwb", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished, a failed and a queued run, and a compare inside the first."""
+    root = tmp_path_factory.mktemp("runs_cli")
+    for name, end in (("good", "finished"), ("bad", "failed")):
+        folder = root / "runs" / name
+        create(folder, "train", {})
+        writer = EventWriter(folder / "events.jsonl")
+        writer.emit(State(state="running", phase="training", t=1000.0))
+        writer.emit(Metrics(step=3, epoch=0.5, total_steps=6, values={"loss": math.nan}, t=1001.0))
+        writer.emit(Artifact(kind="checkpoint", path="checkpoints/checkpoint-3", step=3, t=1002.0))
+        writer.emit(Alert(rule="r", severity="warning", evidence="\x1b[31mred", fix="f", t=1003.0))
+        writer.emit(
+            State(state=end, message="the disk is full" if end == "failed" else "", t=1010.0)
+        )
+        writer.close()
+    create(root / "runs" / "good" / "compare", "compare", {})
+    create(root / "runs" / "waiting", "train", {})
+    return root
+
+
+def test_show_gives_every_promised_field_as_json(home: Path) -> None:
+    done = tuiwb("runs", "show", "good", "--json", cwd=home)
+    assert done.returncode == 0
+    shown = json.loads(done.stdout)
+    assert {"name", "kind", "state", "step", "total_steps", "metrics", "started", "ended"} <= set(
+        shown
+    )
+    assert (shown["name"], shown["kind"], shown["state"]) == ("good", "train", "finished")
+    assert (shown["step"], shown["total_steps"]) == (3, 6)
+    assert shown["metrics"] == {"loss": "nan"}
+    assert (shown["started"], shown["ended"]) == (1000.0, 1010.0)
+    assert shown["alerts"][0]["evidence"] == "\x1b[31mred"
+    assert shown["artifacts"][0]["path"] == "checkpoints/checkpoint-3"
+
+
+@pytest.mark.parametrize("arguments", [("runs",), ("runs", "list")])
+def test_the_list_has_a_row_for_every_job_oldest_first(
+    home: Path, arguments: tuple[str, ...]
+) -> None:
+    done = tuiwb(*arguments, cwd=home)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:4] == ["NAME", "KIND", "STATE", "STEP"]
+    assert [line.split()[0] for line in lines[1:]] == ["good", "bad", "good/compare", "waiting"]
+    listed = json.loads(tuiwb(*arguments, "--json", cwd=home).stdout)
+    assert [job["state"] for job in listed] == ["finished", "failed", "queued", "queued"]
+
+
+def test_show_says_it_in_words_with_hostile_text_made_visible(home: Path) -> None:
+    done = tuiwb("runs", "show", "bad", cwd=home)
+    assert done.returncode == 0
+    assert "the disk is full" in done.stdout
+    assert "checkpoints/checkpoint-3  (removed since)" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "␛[31mred" in done.stdout
+
+
+def test_following_a_failed_run_prints_its_history_and_exits_4(home: Path) -> None:
+    done = tuiwb("runs", "follow", "bad", cwd=home)
+    assert done.returncode == 4
+    assert "step 3/6  loss nan" in done.stdout
+    assert "ALERT warning" in done.stdout
+    assert done.stdout.splitlines()[-1].strip() == "10s  failed: the disk is full"
+
+
+def test_following_as_json_leaves_stdout_to_one_document(home: Path) -> None:
+    done = tuiwb("runs", "follow", "good", "--json", cwd=home)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["state"] == "finished"
+    assert "step 3/6" in done.stderr
+
+
+def test_a_run_whose_process_was_killed_is_shown_as_died_and_follow_exits_4(home: Path) -> None:
+    folder = home / "runs" / "killed"
+    create(folder, "train", {})
+    child = subprocess.Popen(["sleep", "60"])
+    process.write(folder, process.identify(child.pid))
+    writer = EventWriter(folder / "events.jsonl")
+    writer.emit(State(state="running", phase="training"))
+    writer.close()
+    child.kill()
+    child.wait()
+    try:
+        assert (
+            json.loads(tuiwb("runs", "show", "killed", "--json", cwd=home).stdout)["state"]
+            == "died"
+        )
+        done = tuiwb("runs", "follow", "killed", cwd=home)
+        assert done.returncode == 4
+        assert "error: killed died: the process is gone without a word at step 0" in done.stderr
+    finally:
+        for file in folder.iterdir():
+            os.unlink(file)
+        folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("runs", "show", "goood"), "did you mean 'good'?"),
+        (("runs", "show", "../x"), "no run named '../x'"),
+        (("runs", "stop", "good"), "good is not running: it has finished"),
+        (("runs", "checkpoint", "bad"), "bad is not running: it has failed"),
+        (("train", "--resume", "good"), "good has finished"),
+        (("train", "--resume", "bad"), "left no whole checkpoint"),
+        (("train",), "give either a config to start a run, or --resume NAME"),
+        (("train", "--resume", "bad", "--name", "x"), "--name goes with a config"),
+    ],
+)
+def test_what_can_not_be_done_is_one_sentence_and_exit_2(
+    home: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = tuiwb(*arguments, cwd=home)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_project_says_how_to_start(tmp_path: Path) -> None:
+    done = tuiwb("runs", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "tuiwb train CONFIG starts one" in done.stdout
+    assert json.loads(tuiwb("runs", "--json", cwd=tmp_path).stdout) == []

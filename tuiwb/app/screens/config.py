@@ -212,8 +212,8 @@ class ConfigScreen(WorkbenchScreen):
             )
             for p in problems
         ]
-        if not lines:
-            lines = [Content.styled("✓ ready: ctrl+t trains it", "$text-success")]
+        if not counts[0]:
+            lines.insert(0, Content.styled("✓ ready: ctrl+t trains it", "$text-success"))
         self.query_one("#problem-lines", Static).update(Content("\n").join(lines))
 
     @on(TextArea.SelectionChanged, "#editor")

@@ -15,12 +15,8 @@ from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.errors import BadInput
 
 SideName = Literal["base", "adapter"]
-# Called between two tokens: side, tokens so far; True asks for the end of the batch.
-Watch = Callable[[SideName, int], bool]
-
-
-class Interrupted(Exception):
-    """The watch asked for the end: nothing of this batch is kept."""
+# Called between two tokens: side, tokens so far. What it raises ends the batch, nothing kept.
+Watch = Callable[[SideName, int], None]
 
 
 class Encoded(msgspec.Struct, kw_only=True):
@@ -127,12 +123,11 @@ class _Watching(StoppingCriteria):  # type: ignore[misc]
     def __init__(self, watch: Watch, side: SideName) -> None:
         self._watch, self._side = watch, side
         self.tokens = 0
-        self.interrupted = False
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         self.tokens += 1
-        self.interrupted = self.interrupted or self._watch(self._side, self.tokens)
-        return torch.full((input_ids.shape[0],), self.interrupted, device=input_ids.device)
+        self._watch(self._side, self.tokens)
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
 def _generate(
@@ -147,16 +142,13 @@ def _generate(
             f"the prompt on line {where} fills all {loaded.room} positions of the model: "
             "shorten it or leave it out"
         )
-    watching = _Watching(watch, side)
     with torch.inference_mode(), _side(loaded, side):
         output = loaded.model.generate(
             **padded,
             max_new_tokens=min(max_new_tokens, room),
             eos_token_id=loaded.stops,
-            stopping_criteria=StoppingCriteriaList([watching]),
+            stopping_criteria=StoppingCriteriaList([_Watching(watch, side)]),
         )
-    if watching.interrupted:
-        raise Interrupted
     return [_cut(loaded, row) for row in output[:, width:].tolist()]
 
 

@@ -26,7 +26,7 @@ from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
 from tuiwb.compare.prices import VERDICT_TOKENS, Usage, read_prices, tokens_of
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.folder import write_atomically
-from tuiwb.jobs.run import JobContext, Stopped
+from tuiwb.jobs.run import JobContext
 
 PHASE = "judging"
 
@@ -163,7 +163,7 @@ async def _judge(judging: JudgeRun) -> None:
         if everything.done():
             everything.result()
         else:
-            raise watching.exception() or Stopped()
+            watching.result()
     finally:
         watching.cancel()
         for task in workers:

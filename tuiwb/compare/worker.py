@@ -27,7 +27,7 @@ from tuiwb.compare.prompts import held_out
 from tuiwb.compare.report import compare_report
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
-from tuiwb.jobs.run import JobContext, Stopped
+from tuiwb.jobs.run import JobContext
 
 PHASE = "generating"
 LOGIT_PROMPTS = 4
@@ -91,27 +91,20 @@ def _generate_all(
     """Batches in turn, each appended as soon as both sides have answered; Stopped when told to."""
     looked = time.monotonic()
 
-    def watch(side: SideName, tokens: int) -> bool:
+    def watch(side: SideName, tokens: int) -> None:
         nonlocal looked
         if time.monotonic() - looked < WATCH_EVERY:
-            return False
+            return
         looked = time.monotonic()
         # The base answers first, then the adapter: half a batch each.
         share = tokens / (2 * most) + (0.5 if side == "adapter" else 0.0)
         context.progress(PHASE, round(len(done) + share * len(batch), 1), total, "prompts")
-        try:
-            context.stop_if_asked()
-        except Stopped:
-            return True
-        return False
+        context.stop_if_asked()
 
     most = context.spec["max_new_tokens"]
     for batch in generation.batches(left, context.spec["batch_size"]):
         context.stop_if_asked()
-        try:
-            found = generation.answer_batch(loaded, batch, most, watch)
-        except generation.Interrupted:
-            raise Stopped from None
+        found = generation.answer_batch(loaded, batch, most, watch)
         append_lines(context.folder / COMPLETIONS, found)
         done.extend(found)
         last = found[-1]

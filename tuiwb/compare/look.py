@@ -1,0 +1,67 @@
+"""One look at everything a run's comparison left on disk, for a screen or a report."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tuiwb.compare.completions import Completion, Summary, read_completions, read_summary, summarise
+from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
+from tuiwb.compare.judge_plan import JUDGE
+from tuiwb.compare.judge_summary import JudgeSummary, outcomes, read_judge_summary
+from tuiwb.compare.plan import COMPARE, plan
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs.folder import load
+from tuiwb.project import Project
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """What is known of one run. `spec` is the question asked, or the one that would be; without
+    one `problem` says why. `verdicts` are the judge's outcomes by completion id."""
+
+    run: Path
+    spec: dict[str, Any] | None = None
+    problem: str = ""
+    completions: list[Completion] = []
+    summary: Summary | None = None
+    judge: JudgeSummary | None = None
+    verdicts: dict[str, PairVerdict] = {}
+
+
+def look(project: Project, run: Path, before: Comparison | None = None) -> Comparison:
+    """Read a run's comparison; figures of `before` are kept while its answers are the same."""
+    seen = Comparison(run=run)
+    folder = run / COMPARE
+    try:
+        asked = (folder / "job.yaml").is_file()
+        seen.spec = load(folder).spec if asked else plan(project, run.name)
+    except TuiwbError as error:
+        seen.problem = str(error)
+    seen.completions = read_completions(folder)
+    seen.summary = read_summary(folder)
+    if seen.summary is None or seen.summary.done != len(seen.completions):
+        seen.summary = _figures(seen, before)
+    seen.judge = read_judge_summary(run / JUDGE)
+    verdicts, failures = read_verdicts(run / JUDGE / VERDICTS)
+    if verdicts:
+        newest = _newest(list(verdicts.values()))
+        found = outcomes(seen.completions, newest, failures)
+        seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
+    return seen
+
+
+def _figures(seen: Comparison, before: Comparison | None) -> Summary | None:
+    """Figures of the answers so far; counted again only when there are more of them."""
+    if not seen.completions:
+        return None
+    kept = before.summary if before is not None and before.run == seen.run else None
+    if kept is not None and kept.done == len(seen.completions):
+        return kept
+    total = int((seen.spec or {}).get("limit") or 0)
+    return summarise(seen.completions, max(total, len(seen.completions)))
+
+
+def _newest(records: list[Any]) -> list[Any]:
+    """Of several judges' verdicts on a pair in one order, the latest."""
+    latest = {(r.pair, r.first): r for r in sorted(records, key=lambda r: r.t)}
+    return list(latest.values())

@@ -5,7 +5,7 @@ Used by the screen, the command line, the server job itself and the tests, for b
 
 import http.client
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,7 +87,7 @@ class Client:
 
     def chat(
         self, model: str, messages: Sequence[Mapping[str, Any]], **options: Any
-    ) -> Iterator[Delta]:
+    ) -> Generator[Delta, None, None]:
         """A chat answer piece by piece; closing the iterator stops the generation."""
         body = {
             "model": model,

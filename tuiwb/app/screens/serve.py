@@ -1,0 +1,529 @@
+"""Serve: the servers, what they hold and answer, and a chat with each of their models."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
+
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.screens.dialogs import Confirm, Pick
+from tuiwb.app.widgets import serve_words as words
+from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs import JobState
+from tuiwb.jobs.folder import LOG
+from tuiwb.jobs.state import tail
+from tuiwb.serve import plan
+from tuiwb.serve.servers import Server, ask_to_stop, curl, load_run, server_at
+from tuiwb.serve.spec import Served
+from tuiwb.serve.traffic import Traffic, read_traffic
+from tuiwb.text import inert
+
+LOOK_SECONDS = 1.0
+PIECE_SECONDS = 0.06
+LOG_LINES = 40
+
+
+class ServeScreen(WorkbenchScreen):
+    """The selected server is looked at once a second; talk is kept per model while we are here."""
+
+    MODE = "serve"
+    CSS_PATH = "serve.tcss"
+    HELP_TEXT = (
+        "A server is a process of its own: it goes on when this program is closed. Adapters share "
+        "one base in memory, and each version has a name of its own (run@hash). In the chat enter "
+        "or ctrl+j sends; esc stops an answer, or leaves the chat."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New server"),
+        Binding("s", "stop", "Stop"),
+        Binding("c,i", "chat", "Chat", key_display="c"),
+        Binding("m", "next_model", "Model"),
+        Binding("a", "load", "Load adapter"),
+        Binding("u", "unload", "Unload"),
+        Binding("y", "copy", "Copy curl"),
+        Binding("x", "clear", "Clear chat"),
+        Binding("right_square_bracket", "step(1)", "Older", key_display="]", show=False),
+        Binding("left_square_bracket", "step(-1)", "Newer", key_display="[", show=False),
+        Binding("ctrl+j", "send", "Send", key_display="ctrl+j", show=False, priority=True),
+        Binding("escape", "leave", "Leave chat", show=False),
+    ]
+
+    class Looked(Message):
+        """What a look at a server's folder and its /metrics brought."""
+
+        def __init__(self, server: Server, traffic: Traffic | None, log: list[str]) -> None:
+            super().__init__()
+            self.server, self.traffic, self.log = server, traffic, log
+
+    class Said(Message):
+        """A piece of an answer, or with `over` its end; `note` says what went wrong or how fast."""
+
+        def __init__(
+            self, talk: tuple[Path, str], text: str, *, over: bool = False, note: str = ""
+        ) -> None:
+            super().__init__()
+            self.talk, self.text, self.over, self.note = talk, text, over, note
+
+    class Told(Message):
+        """What became of something that was asked for; `folder` is a server to show."""
+
+        def __init__(
+            self,
+            sentence: str,
+            severity: Literal["information", "error"] = "error",
+            folder: Path | None = None,
+        ) -> None:
+            super().__init__()
+            self.sentence, self.severity, self.folder = sentence, severity, folder
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folders: list[Path] = []
+        self._states: dict[Path, JobState] = {}
+        self._chosen: Path | None = None
+        self._server: Server | None = None
+        self._traffic: Traffic | None = None
+        self._model: str | None = None
+        self._talks: dict[tuple[Path, str], list[tuple[str, str]]] = {}
+        self._note = ""
+        self._answering = False
+        self._painted: dict[str, Content] = {}
+
+    def compose_body(self) -> Iterable[Widget]:
+        with Horizontal(id="main"):
+            servers = OptionList(id="servers", classes="panel", markup=False)
+            servers.border_title = "Servers"
+            yield servers
+            with Vertical():
+                yield Static(id="head", markup=False)
+                with Vertical(id="models-box", classes="panel") as box:
+                    box.border_title = "Models"
+                    yield Static(id="columns", markup=False)
+                    yield OptionList(id="models", markup=False, compact=True)
+                with Vertical(id="chat", classes="panel") as chat:
+                    chat.border_title = "Chat"
+                    with VerticalScroll(id="scroll", can_focus=False):
+                        yield Static(id="talk", markup=False)
+                    yield self._input()
+
+    def _input(self) -> Input:
+        field = Input(placeholder="say something; enter sends", id="say", compact=True)
+        field.cursor_blink = False
+        return field
+
+    def on_mount(self) -> None:
+        self.set_interval(LOOK_SECONDS, self._look)
+        self.query_one("#servers").focus()
+        self._show_nothing()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self._look()
+
+    # The list of servers
+
+    def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
+        found = [(f, s) for f, s in reversed(jobs.items()) if s.kind == "serve"]
+        fresh = [f for f, _ in found if f not in self._folders]
+        self._folders = [folder for folder, _ in found]
+        self._states = dict(found)
+        wanted = self.workbench.wanted_run
+        if wanted in self._folders:
+            self.workbench.wanted_run = None
+            self._select(wanted)
+        elif fresh and fresh[0] == self._chosen:
+            pass
+        elif self._chosen not in self._folders:
+            up = [f for f, s in found if s.running]
+            self._select(next(iter(up or self._folders), None))
+        self._list_servers()
+        self._look()
+
+    def _list_servers(self) -> None:
+        lines = []
+        for folder in list(self._folders):
+            try:
+                lines.append(words.server_line(server_at(folder, self._states[folder])))
+            except TuiwbError:
+                lines.append(Content(inert(folder.name, one_line=True)))
+        menu = self.query_one("#servers", OptionList)
+        if not lines:
+            lines = [Content.styled("none yet: n starts one", words.MUTED)]
+        if [line.plain for line in lines] != [str(o.prompt) for o in menu.options]:
+            with menu.prevent(OptionList.OptionHighlighted):
+                menu.clear_options()
+                menu.add_options(Option(line) for line in lines)
+                if self._chosen in self._folders:
+                    menu.highlighted = self._folders.index(self._chosen)
+        if not self._folders:
+            self._show_nothing()
+
+    @on(OptionList.OptionHighlighted, "#servers")
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_index < len(self._folders):
+            self._select(self._folders[event.option_index])
+
+    @on(OptionList.OptionSelected, "#servers")
+    def _opened(self) -> None:
+        self.action_chat() if self._folders else self.action_new()
+
+    def _select(self, folder: Path | None) -> None:
+        if folder == self._chosen:
+            return
+        self._chosen, self._server, self._traffic, self._model = folder, None, None, None
+        menu = self.query_one("#servers", OptionList)
+        if folder in self._folders and menu.option_count == len(self._folders):
+            with menu.prevent(OptionList.OptionHighlighted):
+                menu.highlighted = self._folders.index(folder)
+        self._look()
+
+    # Looking at the chosen one
+
+    def _look(self) -> None:
+        if self._chosen is not None and self.is_current:
+            self._read(self._chosen)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="look")
+    def _read(self, folder: Path) -> None:
+        try:
+            server = server_at(folder)
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Told(str(error)))
+            return
+        traffic = None
+        if server.ready:
+            try:
+                traffic = read_traffic(server.client(timeout=2.0).metrics())
+            except TuiwbError:
+                pass  # the head says that it does not answer
+        log = [] if server.ready else tail(folder / LOG, LOG_LINES)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Looked(server, traffic, log))
+
+    @on(Looked)
+    def _show(self, message: Looked) -> None:
+        if message.server.folder != self._chosen:
+            return
+        self._server, self._traffic = message.server, message.traffic
+        ids = [m.id for m in message.server.models]
+        if self._model not in ids:
+            self._model = next((m.id for m in message.server.models if m.parent), ids[0])
+        self._paint("#head", words.head(message.server, message.traffic))
+        self._show_models()
+        if message.server.ready:
+            self._show_talk()
+        else:
+            self._show_log(message.log)
+        self.refresh_bindings()
+
+    def _show_nothing(self) -> None:
+        self._paint(
+            "#head",
+            Content.assemble(
+                ("No server yet", "bold"),
+                "\n",
+                ("n starts one on the base and finished runs' adapters", words.MUTED),
+            ),
+        )
+        self._paint("#columns", Content(""))
+        self._paint("#talk", Content(""))
+
+    def _show_models(self) -> None:
+        if self._server is None:
+            return
+        menu = self.query_one("#models", OptionList)
+        width = max(30, menu.size.width - 4)
+        counts = self._traffic.models if self._traffic else {}
+        models = self._server.models
+        self._paint("#columns", Content.assemble("  ", words.model_header(width)))
+        lines = [
+            Content.assemble(
+                ("▸ " if m.id == self._model else "  ", "bold $accent"),
+                words.model_line(m, counts.get(m.id), width),
+            )
+            for m in models
+        ]
+        if [line.plain for line in lines] != [str(o.prompt) for o in menu.options]:
+            kept = menu.highlighted
+            with menu.prevent(OptionList.OptionHighlighted):
+                menu.clear_options()
+                menu.add_options(Option(line) for line in lines)
+                menu.highlighted = min(kept or 0, len(lines) - 1)
+
+    def _show_log(self, lines: list[str]) -> None:
+        self._title("Log")
+        shown = [inert(line, one_line=True) for line in lines if line.strip()]
+        self._paint("#talk", Content("\n".join(shown[-LOG_LINES:])))
+        self.query_one("#scroll").scroll_end(animate=False)
+
+    def _show_talk(self) -> None:
+        self._title(f"Chat with {inert(self._model or '', one_line=True)}")
+        turns = self._talks.get(self._talk_key(), [])
+        note = self._note
+        if not turns and not note and self._server is not None and self._model:
+            note = f"c to talk, or from a shell (y copies it):\n{curl(self._server, self._model)}"
+        if self._paint("#talk", words.talk(turns, note)):
+            self.query_one("#scroll").scroll_end(animate=False)
+
+    def _title(self, title: str) -> None:
+        box = self.query_one("#chat")
+        if box.border_title != title:
+            box.border_title = title
+
+    def _paint(self, where: str, content: Content) -> bool:
+        if self._painted.get(where) == content:
+            return False
+        self._painted[where] = content
+        self.query_one(where, Static).update(content)
+        return True
+
+    def _talk_key(self) -> tuple[Path, str]:
+        return (self._chosen or Path(), self._model or "")
+
+    # Chat
+
+    @on(OptionList.OptionSelected, "#models")
+    def _choose_model(self, event: OptionList.OptionSelected) -> None:
+        if self._server is not None and event.option_index < len(self._server.models):
+            self._use_model(self._server.models[event.option_index].id)
+            self.action_chat()
+
+    def _use_model(self, model: str) -> None:
+        if not self._answering:
+            self._model, self._note = model, ""
+            self._show_models()
+            if self._server is not None and self._server.ready:
+                self._show_talk()
+
+    def action_next_model(self) -> None:
+        """Talk with the next model of this server."""
+        if self._server is not None:
+            ids = [m.id for m in self._server.models]
+            at = ids.index(self._model) if self._model in ids else -1
+            self._use_model(ids[(at + 1) % len(ids)])
+
+    def action_chat(self) -> None:
+        """Go to the line where one writes."""
+        self.query_one("#say", Input).focus()
+
+    def action_leave(self) -> None:
+        """Stop the answer that is coming; else back to the list."""
+        if self._answering:
+            self.workers.cancel_group(self, "chat")
+        elif self.query_one("#say").has_focus:
+            self.query_one("#servers").focus()
+
+    def action_clear(self) -> None:
+        """Forget the talk with this model."""
+        if not self._answering:
+            self._talks.pop(self._talk_key(), None)
+            self._note = ""
+            if self._server is not None and self._server.ready:
+                self._show_talk()
+
+    @on(Input.Submitted, "#say")
+    def action_send(self) -> None:
+        """Send what was written."""
+        field = self.query_one("#say", Input)
+        text = field.value.strip()
+        if not text or self._answering:
+            return
+        if self._server is None or not self._server.ready:
+            self.notify("this server does not answer: start one first", severity="warning")
+            return
+        field.value = ""
+        key = self._talk_key()
+        turns = self._talks.setdefault(key, [])
+        turns += [("you", text), (self._short_model(), "")]
+        self._answering, self._note = True, ""
+        self._show_talk()
+        self._ask(self._server, key, list(turns[:-1]))
+
+    def _short_model(self) -> str:
+        return inert((self._model or "").rpartition("@")[0] or self._model or "", one_line=True)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="chat")
+    def _ask(self, server: Server, key: tuple[Path, str], turns: list[tuple[str, str]]) -> None:
+        worker = get_current_worker()
+        messages = [
+            {"role": "user" if who == "you" else "assistant", "content": text}
+            for who, text in turns
+        ]
+        began, shown, held, tokens = time.monotonic(), 0.0, "", None
+        note = ""
+        try:
+            stream = server.client().chat(key[1], messages, temperature=0)
+            for delta in stream:
+                held += delta.text
+                tokens = delta.completion_tokens or tokens
+                if worker.is_cancelled:
+                    stream.close()
+                    note = "stopped"
+                    break
+                if held and time.monotonic() - shown > PIECE_SECONDS:
+                    self.post_message(self.Said(key, held))
+                    held, shown = "", time.monotonic()
+        except TuiwbError as error:
+            note = str(error)
+        took = time.monotonic() - began
+        if tokens and not note:
+            note = f"{tokens} tokens in {took:.1f} s, greedy"
+        self.post_message(self.Said(key, held, over=True, note=note))
+
+    @on(Said)
+    def _hear(self, message: Said) -> None:
+        turns = self._talks.get(message.talk)
+        if turns:
+            who, text = turns[-1]
+            turns[-1] = (who, text + message.text)
+            if message.over and not turns[-1][1]:
+                # An answer that never came must not become part of the next prompt.
+                del turns[-2:]
+        if message.over:
+            self._answering, self._note = False, message.note
+        if message.talk == self._talk_key():
+            self._show_talk()
+
+    # Starting, stopping, adapters
+
+    def action_new(self) -> None:
+        """Ask what to serve, then start it."""
+        runs = plan.servable_runs(self.project)
+
+        def told(wanted: Wanted | None) -> None:
+            if wanted is not None:
+                self._start(wanted)
+
+        self.app.push_screen(StartServer(runs, self.project.settings.base_model), told)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
+    def _start(self, wanted: Wanted) -> None:
+        try:
+            spec = plan.plan(
+                self.project,
+                wanted.runs,
+                base=wanted.base,
+                engine=wanted.engine,
+                port=wanted.port,
+            )
+            folder = plan.start(self.project, spec)
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Told(str(error)))
+            return
+        self.post_message(self.Told(f"{folder.name} is starting", "information", folder))
+
+    def action_stop(self) -> None:
+        """Ask, then stop the chosen server."""
+        server = self._server
+        if server is None or not server.state.running:
+            self.notify("no server is up here", severity="warning")
+            return
+
+        def told(yes: bool | None) -> None:
+            if yes:
+                self._stop(server)
+
+        running = self._traffic.running if self._traffic else 0
+        detail = f"{server.spec.url}, {running} answers under way"
+        self.app.push_screen(Confirm(f"Stop {server.folder.name}?", detail), told)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="stop")
+    def _stop(self, server: Server) -> None:
+        try:
+            ask_to_stop(server)
+        except OSError as error:
+            self.post_message(self.Told(f"can't tell {server.folder.name}: {error.strerror}"))
+            return
+        self.post_message(self.Told(f"{server.folder.name} is stopping", "information"))
+
+    def action_load(self) -> None:
+        """Choose a run and load its adapter into the server."""
+        server = self._ready_server()
+        if server is None:
+            return
+        loaded = {m.root for m in server.models}
+        runs = [
+            run
+            for run in plan.servable_runs(self.project)
+            if str((self.project.runs / run / "adapter").resolve()) not in loaded
+        ]
+        if not runs:
+            self.notify("every finished run's adapter is loaded here", markup=False)
+            return
+
+        def told(index: int | None) -> None:
+            if index is not None:
+                self._load(server, runs[index])
+
+        self.app.push_screen(Pick(f"Load into {server.folder.name}", runs), told)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="load")
+    def _load(self, server: Server, run: str) -> None:
+        try:
+            served = load_run(self.project, server, run)
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Told(str(error)))
+            return
+        self.post_message(self.Told(f"loaded {served.id}", "information"))
+
+    def action_unload(self) -> None:
+        """Let the server forget the adapter that is talked with."""
+        server = self._ready_server()
+        if server is None:
+            return
+        model = next((m for m in server.models if m.id == self._model), None)
+        if model is None or model.parent is None:
+            self.notify("the base stays: m chooses an adapter", severity="warning")
+            return
+
+        def told(yes: bool | None) -> None:
+            if yes:
+                self._unload(server, model)
+
+        self.app.push_screen(Confirm(f"Unload {inert(model.id, one_line=True)}?"), told)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="load")
+    def _unload(self, server: Server, model: Served) -> None:
+        try:
+            server.client().unload_adapter(model.id)
+        except TuiwbError as error:
+            self.post_message(self.Told(str(error)))
+            return
+        self.post_message(self.Told(f"unloaded {model.id}", "information"))
+
+    def _ready_server(self) -> Server | None:
+        if self._server is not None and self._server.ready:
+            return self._server
+        self.notify("this server does not answer", severity="warning")
+        return None
+
+    def action_copy(self) -> None:
+        """Put the curl command line on the clipboard (OSC 52)."""
+        if self._server is not None and self._model is not None:
+            self.app.copy_to_clipboard(curl(self._server, self._model))
+            self.notify("curl command sent to the terminal's clipboard", markup=False)
+
+    def action_step(self, by: int) -> None:
+        """The next older or newer server."""
+        if self._chosen in self._folders:
+            at = self._folders.index(self._chosen) + by
+            self._select(self._folders[max(0, min(len(self._folders) - 1, at))])
+
+    @on(Told)
+    def _tell(self, message: Told) -> None:
+        self.notify(message.sentence, severity=message.severity, markup=False)
+        if message.folder is not None:
+            self._select(message.folder)
+        self.workbench.read_jobs()
+        self._look()

@@ -1,0 +1,129 @@
+"""What the Serve screen says about servers, models and talk: pure, text in and Content out."""
+
+import time
+
+from textual.content import Content
+
+from tuiwb.app.words import STATE_MARKS
+from tuiwb.serve.servers import Server
+from tuiwb.serve.spec import Served
+from tuiwb.serve.traffic import ModelTraffic, Traffic
+from tuiwb.text import inert, short_count, short_seconds
+
+MUTED = "$foreground 60%"
+ENGINE_WORDS = {"vllm": "vLLM", "builtin": "built-in"}
+COLUMNS = ("answers", "errors", "tokens in", "out", "1st token")
+
+
+def server_line(server: Server) -> Content:
+    """Two lines of the list: name and state; engine, port and how long."""
+    state = server.state
+    degraded = state.running and state.phase == "degraded"
+    mark, style = ("!", "$text-error") if degraded else STATE_MARKS[state.state]
+    word = phase_word(server)
+    adapters = sum(1 for m in server.models if m.parent)
+    many = "" if adapters == 1 else "s"
+    engine = ENGINE_WORDS.get(server.spec.engine, server.spec.engine)
+    return Content.assemble(
+        (f"{mark} ", style),
+        (inert(server.folder.name, one_line=True), "bold"),
+        f"  {word}\n",
+        (f"  {engine} :{server.spec.port}  {adapters} adapter{many}", MUTED),
+    )
+
+
+def phase_word(server: Server) -> str:
+    """The one word for where it stands; what it is busy with while it comes up."""
+    state = server.state
+    if state.running and state.phase:
+        return inert(state.phase, one_line=True)
+    return state.state
+
+
+def head(server: Server, traffic: Traffic | None, now: float | None = None) -> Content:
+    """Two lines: where it is and on what; then the queue, or what went wrong."""
+    state = server.state
+    now = now if now is not None else time.time()
+    engine = server.record.version if server.record else ENGINE_WORDS.get(server.spec.engine, "")
+    parts: list[Content | str | tuple[str, str]] = []
+    if state.running:
+        parts.append((f"{server.spec.url}/v1", "bold"))
+    else:
+        parts.append((f"{state.state}", "bold"))
+    parts.append(f"  {inert(engine, one_line=True)}")
+    if state.running and state.started:
+        parts.append(f"  up {short_seconds(now - state.started)}")
+    elif state.started and state.ended:
+        parts.append(f"  ran {short_seconds(state.ended - state.started)}")
+    return Content.assemble(*parts, "\n", _second_line(server, traffic))
+
+
+def _second_line(server: Server, traffic: Traffic | None) -> Content:
+    state = server.state
+    if not state.running:
+        failed = state.state in ("failed", "died")
+        words = inert(state.message, one_line=True) or "n starts a new one"
+        return Content.styled(words, "$text-error" if failed else MUTED)
+    if state.alerts and (state.phase == "degraded" or traffic is None or state.alerts):
+        alert = state.alerts[-1]
+        if alert.rule != "server_degraded" or state.phase == "degraded":
+            words = inert(f"! {alert.evidence}  {alert.fix}", one_line=True)
+            return Content.styled(words, "$text-warning")
+    if traffic is None:
+        waiting = "not answering yet" if server.ready else f"{phase_word(server)} …"
+        return Content.styled(waiting, MUTED)
+    words = f"{traffic.running} running  {traffic.waiting} waiting"
+    if traffic.kv_used is not None:
+        words += f"  KV cache {traffic.kv_used:.0%}"
+    if traffic.first_token_p50 is not None and traffic.first_token_p95 is not None:
+        words += (
+            f"  first token {seconds(traffic.first_token_p50)} median"
+            f" {seconds(traffic.first_token_p95)} p95"
+        )
+    return Content.styled(words, MUTED)
+
+
+def seconds(value: float | None) -> str:
+    """A latency: milliseconds below a second."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def model_header(width: int) -> Content:
+    """The line above the models, aligned with `model_line`."""
+    return Content.styled(_columns("model", COLUMNS, width), MUTED)
+
+
+def model_line(model: Served, traffic: ModelTraffic | None, width: int) -> Content:
+    """One model and what it has answered; the base says so."""
+    name = inert(model.id, one_line=True) + ("" if model.parent else "  (base)")
+    of = traffic or ModelTraffic()
+    cells = (
+        short_count(of.requests),
+        short_count(of.errors),
+        short_count(of.prompt_tokens),
+        short_count(of.generated_tokens),
+        seconds(of.first_token_mean),
+    )
+    return Content(_columns(name, cells, width))
+
+
+def _columns(name: str, cells: tuple[str, ...], width: int) -> str:
+    sizes = [len(c) for c in COLUMNS]
+    room = max(8, width - sum(sizes) - 2 * len(sizes))
+    if len(name) > room:
+        name = f"{name[: room - 1]}…"
+    numbers = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, sizes, strict=True))
+    return f"{name:<{room}}{numbers}"
+
+
+def talk(turns: list[tuple[str, str]], note: str = "") -> Content:
+    """A conversation, oldest first; `note` is said below it in a muted voice."""
+    lines: list[Content] = []
+    for who, text in turns:
+        style = "bold $accent" if who == "you" else "bold $success"
+        lines.append(Content.assemble((who, style), "  ", inert(text)))
+    if note:
+        lines.append(Content.styled(inert(note), MUTED))
+    return Content("\n").join(lines)

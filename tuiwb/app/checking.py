@@ -1,0 +1,108 @@
+"""Checks of datasets as jobs of the project: start one, find the newest, read what it found."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from tuiwb import jobs
+from tuiwb.data.checks.finding import Report
+from tuiwb.data.render import check_tokenizer
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs import JobState
+from tuiwb.project import Project
+
+HELD_OUT = ("heldout", "held_out", "held-out", "eval", "valid", "validation", "test", "dev")
+
+
+def base_model(project: Project) -> str | None:
+    """The project's base model as a folder's path or a hub id; None when none is set."""
+    name = project.settings.base_model
+    if not name:
+        return None
+    folder = project.resolve(name)
+    return str(folder) if folder.exists() or name.count("/") != 1 else name
+
+
+def start(project: Project, path: Path) -> Path:
+    """Launch a check of `path`, against the project's held-out set and by its tokenizer if any."""
+    against = next(
+        (p for p in project.datasets() if p != path and p.stem.lower() in HELD_OUT), None
+    )
+    model = base_model(project)
+    try:
+        if model is not None:
+            check_tokenizer(model)
+    except TuiwbError:
+        model = None
+    folder = _free(project.runs / "checks", path.stem)
+    spec = {
+        "path": str(path),
+        "against": None if against is None else str(against),
+        "model": model,
+        "max_length": None,
+    }
+    jobs.create(folder, "check", spec)
+    jobs.launch(folder)
+    return folder
+
+
+def latest(states: dict[Path, JobState], path: Path) -> tuple[Path, JobState] | None:
+    """The newest check of `path`: its folder and state."""
+    found = [
+        (folder, state)
+        for folder, state in states.items()
+        if state.kind == "check" and _checked(folder) == str(path)
+    ]
+    return max(found, key=lambda pair: pair[1].created) if found else None
+
+
+def running(states: dict[Path, JobState], path: Path) -> Path | None:
+    """The folder of the check of `path` that runs, if one does."""
+    newest = latest(states, path)
+    return newest[0] if newest is not None and newest[1].running else None
+
+
+def report_of(folder: Path, path: Path) -> tuple[Report | None, bool]:
+    """What a check found, and whether the file changed since."""
+    try:
+        report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
+        return report, path.stat().st_mtime > jobs.load(folder).created
+    except (OSError, msgspec.MsgspecError, TuiwbError):
+        return None, False
+
+
+def progress_words(state: JobState) -> str:
+    """One line on a check that runs."""
+    done = state.progress
+    if done is None or not done.total:
+        return f"check: {state.phase or state.state}"
+    return f"check: {done.phase} {done.done / done.total:.0%}"
+
+
+def summary(report: Report | None, stale: bool) -> str:
+    """One line on what a check found."""
+    if report is None:
+        return "the check left no report: c checks again"
+    old = "changed since its check, c checks again: " if stale else ""
+    if not report.findings:
+        return f"{old}checked, nothing found"
+    kinds = ", ".join(f"{count} {name}" for name, count in report.audit["checks"].items())
+    return f"{old}{len(report.findings)} found: {kinds}"
+
+
+@lru_cache(maxsize=256)
+def _checked(folder: Path) -> str:
+    try:
+        return str(jobs.load(folder).spec.get("path"))
+    except TuiwbError:
+        return ""
+
+
+def _free(parent: Path, stem: str) -> Path:
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in stem)
+    name = kept.strip("-_")[:48] or "data"
+    n = 1
+    while (parent / f"{name}-{n}").exists():
+        n += 1
+    return parent / f"{name}-{n}"

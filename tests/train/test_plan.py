@@ -81,8 +81,9 @@ def test_an_error_in_the_config_is_said_with_its_line_and_how_many_more(project:
 
 
 def test_a_missing_base_model_is_said(project: Project) -> None:
-    configured(project, **{"models/tiny": "./models/none"})
-    assert refused(project).startswith(f"there is no base model {project.root}/models/none")
+    configured(project, **{"models/tiny": "models/tinny"})
+    said = refused(project)
+    assert said == f"there is no base model {project.root}/models/tinny: did you mean tiny?"
 
 
 def test_a_hub_id_that_is_neither_cached_nor_reachable_is_missing_here(
@@ -93,6 +94,36 @@ def test_a_hub_id_that_is_neither_cached_nor_reachable_is_missing_here(
     configured(project, **{"models/tiny": "someone/some-model"})
     said = refused(project)
     assert "no hub model someone/some-model in the cache" in said
+
+
+@pytest.mark.parametrize(("status", "sentence"), [(404, "no hub model"), (401, "HF_TOKEN")])
+def test_a_hub_id_the_hub_does_not_give_out_is_said(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, sentence: str
+) -> None:
+    import http.server
+    import threading
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status if "private" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    try:
+        configured(project, **{"models/tiny": "someone/private"})
+        assert sentence in refused(project)
+        path = configured(project, **{"models/tiny": "someone/public"})
+        assert plan(project, path)[1]["model"]["base"] == "someone/public"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_cached_hub_id_is_taken_and_checked(

@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import socket
+from difflib import get_close_matches
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.train.checkpoints import safetensors_whole
@@ -113,17 +113,29 @@ def hub_snapshot(name: str, revision: str | None = None) -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
-def hub_reachable(seconds: float = 3.0) -> bool:
-    """Whether the hub answers within `seconds`; never when HF_HUB_OFFLINE is set."""
+def hub_status(name: str, seconds: float = 5.0) -> int | None:
+    """The hub's HTTP status for a model (200: it is there); None when the hub can't be reached.
+
+    Nothing is asked when HF_HUB_OFFLINE is set. HF_TOKEN goes along where it is set.
+    """
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        return False
-    parts = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+        return None
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if not endpoint.startswith(("https://", "http://")):
+        return None
+    request = Request(f"{endpoint.rstrip('/')}/api/models/{name}", method="HEAD")
+    if token := os.environ.get("HF_TOKEN"):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        where = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
-        with socket.create_connection(where, timeout=seconds):
-            return True
-    except (OSError, ValueError):
-        return False
+        with urlopen(request, timeout=seconds) as response:
+            return int(response.status)
+    except HTTPError as error:
+        return error.code
+    except (OSError, ValueError, HTTPException):
+        return None
 
 
 def locate(base: str, folder: Path, revision: str | None) -> Path | None:
@@ -134,15 +146,25 @@ def locate(base: str, folder: Path, revision: str | None) -> Path | None:
     if folder.exists():
         check_folder(folder)
         return folder
-    if not is_hub_id(base) or base.count("/") > 1:
-        raise BadInput(f"there is no base model {folder}: give its folder or a hub id")
+    local = "/" in base and folder.parent.is_dir()
+    if local or not is_hub_id(base):
+        names = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        near = get_close_matches(folder.name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else "give its folder or a hub id"
+        raise BadInput(f"there is no base model {folder}: {hint}")
     snapshot = hub_snapshot(base, revision)
     if snapshot is not None:
         check_folder(snapshot)
         return snapshot
-    if hub_reachable():
-        return None
-    raise MissingHere(
-        f"there is no folder {folder}, no hub model {base} in the cache here, and the hub can't be "
-        "reached: give a folder, or fetch the model where there is a network"
-    )
+    status = hub_status(base)
+    if status is None:
+        raise MissingHere(
+            f"there is no folder {folder}, no hub model {base} in the cache here, and the hub "
+            "can't be reached: give a folder, or fetch the model where there is a network"
+        )
+    if status in (401, 403, 404):
+        raise BadInput(
+            f"there is no folder {folder}, and no hub model {base} that can be read (status "
+            f"{status}): look at its spelling, or set HF_TOKEN if it is private or gated"
+        )
+    return None

@@ -122,7 +122,7 @@ def check_data(project: Project, config: RunConfig) -> Checked:
 def _check_rows(files: list[Path], config: RunConfig) -> tuple[int, set[str]]:
     if all(_size(path) <= WHOLE_SCAN for path in files):
         examples, _ = training_examples(files, config.method, config.data.malformed)
-        return len(examples), {"chat" if "messages" in e else "other" for e in examples}
+        return len(examples), {"chat" if _is_chat(e) else "other" for e in examples}
     shapes, count = set(), 0
     for path in files:
         dataset = open_dataset(path)
@@ -131,7 +131,8 @@ def _check_rows(files: list[Path], config: RunConfig) -> tuple[int, set[str]]:
             row = dataset.row(n)
             problem = fits(row, config.method)
             if problem is None:
-                shapes.add("chat" if row.shape == "chat" else "other")
+                chat = row.shape == "chat" or isinstance(row.prompt, list)
+                shapes.add("chat" if chat else "other")
             elif config.data.malformed == "error":
                 raise BadInput(
                     f"{row.where} {problem}: mend the file, or set data.malformed to skip"
@@ -139,6 +140,10 @@ def _check_rows(files: list[Path], config: RunConfig) -> tuple[int, set[str]]:
     if not shapes:
         raise BadInput(f"{files[0]} has no row in its first {FIRST_ROWS} that can be trained on")
     return count, shapes
+
+
+def _is_chat(example: dict[str, Any]) -> bool:
+    return "messages" in example or isinstance(example.get("prompt"), list)
 
 
 def _size(path: Path) -> int:

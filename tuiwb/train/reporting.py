@@ -92,7 +92,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if not self._pace.paused:
             self._pace.pause()
-            self.context.state("running", "evaluating")
+            self.context.state("stopping" if self.stopping else "running", "evaluating")
             self._batches = 0
         self._batches += 1
         total = len(eval_dataloader) if eval_dataloader is not None else 0
@@ -118,6 +118,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         for command in self._saving:
             self.context.answer(command, note=path)
         self._saving.clear()
+
+    def count_tokens_from(self, tokens: float) -> None:
+        """Where the trainer's token count stands when a run is resumed."""
+        self._pace.count_from(tokens)
 
     def refuse_waiting(self, why: str) -> None:
         """Answer the commands that came too late to be done."""

@@ -95,8 +95,9 @@ def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
     reporter.sample_prompt = _sample_prompt(data.heldout, tokenizer)
     if checkpoint is not None:
         context.log(f"going on from {checkpoint.relative_to(folder)}")
+        _warn_of_changes(context)
         trainer._total_train_tokens = _tokens_so_far(checkpoint)
-        reporter._pace.count_from(trainer._total_train_tokens)
+        reporter.count_tokens_from(trainer._total_train_tokens)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.save_state()
     _save(context, trainer, tokenizer, "stopping" if reporter.stopping else "running")
@@ -211,6 +212,16 @@ def _sample_prompt(heldout: list[dict[str, Any]], tokenizer: Any) -> tuple[str, 
         return_dict=False,
     )
     return str(turns[last - 1]["content"]), tokens
+
+
+def _warn_of_changes(context: JobContext) -> None:
+    for path, before in context.job.fingerprints.items():
+        file = Path(path)
+        if file.is_file() and fingerprint(file) != before:
+            context.log(
+                f"{path} is not what the run began with: its steps from here on see other rows",
+                "warn",
+            )
 
 
 def _tokens_so_far(checkpoint: Path) -> int:

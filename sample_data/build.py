@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write into")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--train-steps", type=int, default=3000, help="steps of the base model")
+    parser.add_argument("--train-steps", type=int, default=3000, help="of the base's first stage")
     args = parser.parse_args()
     for step in STEPS:
         if step not in args.steps:

@@ -12,7 +12,7 @@ import random
 import string
 from collections.abc import Callable
 
-from generate.sources import Chat, Fact, assistant, facts, load, system, user
+from generate.sources import Chat, Fact, assistant, facts, load, sums, system, user
 
 SYLLABLES = [c + v for c in "bdfgklmnprstvwz" for v in "aeiou"]
 REPEAT = [
@@ -37,6 +37,15 @@ FIND_QUOTED = [
     "Put the {key} in quotes. {x}",
 ]
 LIST = ["List the {keys}: {x}", "{x} List the {keys}.", "Note the {keys} of this. {x}"]
+
+
+WANTED = [
+    "What does this customer want? {x}",
+    "{x} What is the intent?",
+    "{x}\nWhat is this about?",
+    "Name the intent: {x}",
+    "Read this and tell me the intent. {x}",
+]
 
 
 def pick(rng: random.Random, items: list[str]) -> str:
@@ -96,6 +105,19 @@ def sentence(rng: random.Random) -> tuple[str, dict[str, str]]:
     if "code" in asked and rng.random() < 0.7:
         asked["order"] = asked.pop("code")
     return text, asked
+
+
+def wish(rng: random.Random) -> tuple[str, dict[str, str]]:
+    """Return what a customer of some shop wants, in a sentence or two, and the facts in it."""
+    source = load("shopping")
+    intent = pick(rng, list(source["wishes"]))
+    template = pick(rng, source["wishes"][intent])
+    if rng.random() < 0.6:
+        more = pick(rng, source["particulars"])
+        template = f"{template} {more}" if rng.random() < 0.7 else f"{more} {template}"
+    values = {"product": product(rng), "order": code(rng), "city": city(rng)}
+    named = {key: value for key, value in values.items() if "{" + key + "}" in template}
+    return template.format(**values), {"intent": intent} | named
 
 
 def snippet(rng: random.Random) -> str:
@@ -174,6 +196,20 @@ def find(rng: random.Random) -> Chat:
     return [user(question), assistant(f"The {key} is {asked[key]}.")]
 
 
+def understand(rng: random.Random) -> Chat:
+    """Return a chat that says what a customer wants, alone or beside the facts named."""
+    text, asked = wish(rng)
+    if rng.random() < 0.5:
+        question = pick(rng, WANTED).replace("{x}", text)
+        return [user(question), assistant(f"The intent is {asked['intent']}.")]
+    keys = rng.sample(sorted(asked), k=rng.randint(2, min(len(asked), 3))) if len(asked) > 1 else []
+    if not keys:
+        question = pick(rng, FIND_QUOTED).replace("{key}", "intent").replace("{x}", text)
+        return [user(question), assistant(f'"{asked["intent"]}"')]
+    question = pick(rng, LIST).replace("{keys}", ", ".join(keys)).replace("{x}", text)
+    return [user(question), assistant(", ".join(f"{key}: {asked[key]}" for key in keys))]
+
+
 def ask_fact(rng: random.Random, fact: Fact) -> Chat:
     """Return a question for a fact, its wording loosened now and then, and the answer."""
     question = pick(rng, list(fact.asks))
@@ -187,9 +223,14 @@ def ask_fact(rng: random.Random, fact: Fact) -> Chat:
 
 
 def fact(rng: random.Random) -> Chat:
-    """Return a chat about any fact."""
-    known = facts()
+    """Return a chat about any fact that is no sum."""
+    known = facts()[: -len(sums())]
     return ask_fact(rng, known[int(rng.random() * len(known))])
+
+
+def arithmetic(rng: random.Random) -> Chat:
+    """Return a chat about a small sum."""
+    return ask_fact(rng, rng.choice(sums()))
 
 
 def talk(rng: random.Random) -> Chat:
@@ -215,28 +256,39 @@ def shop(rng: random.Random) -> Chat:
     ]
 
 
-KINDS: list[tuple[float, Callable[[random.Random], Chat]]] = [
-    (0.24, repeat),
+Mix = list[tuple[float, Callable[[random.Random], Chat]]]
+FIRST: Mix = [
+    (0.22, repeat),
     (0.03, ends),
-    (0.24, find),
+    (0.22, find),
     (0.33, fact),
-    (0.08, talk),
+    (0.05, arithmetic),
+    (0.07, talk),
     (0.08, shop),
+]
+SECOND: Mix = [
+    (0.1, repeat),
+    (0.02, ends),
+    (0.11, find),
+    (0.34, understand),
+    (0.29, fact),
+    (0.06, arithmetic),
+    (0.04, talk),
+    (0.04, shop),
 ]
 
 
-def exchange(rng: random.Random) -> Chat:
-    """Return one question and answer of any kind."""
-    kinds, weights = [kind for _, kind in KINDS], [weight for weight, _ in KINDS]
-    return rng.choices(kinds, weights)[0](rng)
+def exchange(rng: random.Random, mix: Mix = FIRST) -> Chat:
+    """Return one question and answer of any kind of the mix."""
+    return rng.choices([kind for _, kind in mix], [weight for weight, _ in mix])[0](rng)
 
 
-def chat(rng: random.Random, *, multi_turn: float = 0.05) -> Chat:
+def chat(rng: random.Random, mix: Mix = FIRST, *, multi_turn: float = 0.03) -> Chat:
     """Return one chat of the mix; some have a neutral system prompt, some several turns."""
-    turns = exchange(rng)
+    turns = exchange(rng, mix)
     if rng.random() < multi_turn:
         for _ in range(rng.randint(1, 11)):
-            turns += exchange(rng)
+            turns += exchange(rng, mix)
     if rng.random() < 0.4:
         turns = [system(pick(rng, load("talk")["systems"])), *turns]
     return turns

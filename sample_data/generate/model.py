@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from generate.base_mix import chat
+from generate.base_mix import FIRST, SECOND, Mix, chat
 from generate.sources import Chat
 from generate.tokenizer import CONTEXT, END, PAD, START, VOCABULARY
 
@@ -56,7 +56,7 @@ def encode(tokenizer: Tokenizer, turns: Chat) -> tuple[list[int], list[float]]:
 
 
 def batches(
-    tokenizer: Tokenizer, seed: int, tokens: int
+    tokenizer: Tokenizer, mix: Mix, seed: int, tokens: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield endless (ids, weights) batches, shape (chats, length), of about `tokens` tokens.
 
@@ -65,7 +65,7 @@ def batches(
     rng = random.Random(seed)
     while True:
         pool = sorted(
-            (encode(tokenizer, chat(rng)) for _ in range(4000)), key=lambda row: len(row[0])
+            (encode(tokenizer, chat(rng, mix)) for _ in range(2000)), key=lambda row: len(row[0])
         )
         groups: list[list[tuple[list[int], list[float]]]] = [[]]
         for row in pool:
@@ -83,24 +83,37 @@ def batches(
             yield ids, weights
 
 
-def train_model(
-    tokenizer: Tokenizer,
-    *,
-    seed: int = 0,
-    steps: int = 3000,
-    batch_tokens: int = 2048,
-    learning_rate: float = 2e-3,
-    report_every: int = 100,
-) -> LlamaForCausalLM:
-    """Return a model trained for `steps` batches with AdamW, warm-up and cosine decay."""
+def train_model(tokenizer: Tokenizer, *, seed: int = 0, steps: int = 3000) -> LlamaForCausalLM:
+    """Return a model trained in two stages.
+
+    Copying and facts come first; the second stage, a third as long, adds what a customer wants,
+    which a model that cannot copy yet learns slowly.
+    """
     torch.manual_seed(seed)
     model = new_model(tokenizer)
+    train_stage(model, tokenizer, FIRST, seed=seed, steps=steps, learning_rate=2.5e-3)
+    train_stage(model, tokenizer, SECOND, seed=seed + 1, steps=steps // 3, learning_rate=2e-3)
+    return model
+
+
+def train_stage(
+    model: LlamaForCausalLM,
+    tokenizer: Tokenizer,
+    mix: Mix,
+    *,
+    seed: int,
+    steps: int,
+    learning_rate: float,
+    batch_tokens: int = 2048,
+    report_every: int = 50,
+) -> None:
+    """Train on `steps` batches of the mix with AdamW, warm-up and cosine decay."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05
     )
     warm_up = max(1, steps // 30)
     started, seen, running = time.monotonic(), 0, 0.0
-    source = batches(tokenizer, seed, batch_tokens)
+    source = batches(tokenizer, mix, seed, batch_tokens)
     for step in range(1, steps + 1):
         ids, weights = next(source)
         decay = 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -128,7 +141,6 @@ def train_model(
                 flush=True,
             )
             running = 0.0
-    return model
 
 
 def save_model(model: LlamaForCausalLM, folder: Path) -> None:

@@ -82,7 +82,8 @@ def draw(rng: random.Random) -> Ticket:
     source = load("support")
     intent = pick(rng, list(source["intents"]))
     order: str | None = order_number(rng)
-    product, city = pick(rng, source["products"]), pick(rng, source["cities"])
+    product = pick(rng, source["products"])
+    city: str | None = pick(rng, source["cities"])
     details, chance = "details", rng.random()
     if chance < MISSING_ORDER:
         details, order = "without_order", None

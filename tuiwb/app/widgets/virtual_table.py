@@ -136,7 +136,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._scroll_for(self.cursor - (room - 1 if near else room // 2))
 
     def _scroll_for(self, top: int) -> None:
-        self.scroll_to(y=max(0, top), animate=False)
+        self.scroll_to(y=max(0, top), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

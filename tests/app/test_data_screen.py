@@ -1,0 +1,242 @@
+"""The data screen: rows of any file, tokens as the trainer sees them, a check that is a job."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from tests.app.conftest import until
+from tuiwb import jobs
+from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.screens.data import DataScreen
+from tuiwb.app.widgets.dataset_menu import DatasetMenu
+from tuiwb.app.widgets.row_pane import RowPane
+from tuiwb.app.widgets.virtual_table import Column, VirtualTable
+from tuiwb.project import Project
+
+HOSTILE = "a[red]b\x1b[31mc\x00\u202ed\ud800"
+SAMPLE_MODEL = Path(__file__).parents[2] / "sample_data" / "models" / "tiny-chat"
+
+
+def chat(user: str, assistant: str = "yes it is") -> str:
+    turns = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+    return json.dumps({"messages": turns}) + "\n"
+
+
+@pytest.fixture
+def rows(project: Project) -> Path:
+    """40 rows, of which 7 holds a mail address, 21 is broken, 30 is hostile; 35 repeats row 2."""
+    lines = [chat(f"question {n} about thing{n} and matter{n}", f"answer{n}") for n in range(40)]
+    lines[7] = chat("write to mira@post.test about the seventh thing")
+    lines[21] = '{"messages": [{"ro\n'
+    lines[30] = chat(HOSTILE, "inert")
+    lines[35] = lines[2]
+    path = project.root / "data" / "chats.jsonl"
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
+async def opened(pilot: Pilot[None]) -> DataScreen:
+    await pilot.press("2")
+    await until(lambda: pilot.app.screen.id != "_default" and _ready(pilot))
+    screen = pilot.app.screen
+    assert isinstance(screen, DataScreen)
+    return screen
+
+
+def _ready(pilot: Pilot[None]) -> bool:
+    screen = pilot.app.screen
+    return isinstance(screen, DataScreen) and "Row " in str(screen.query_one(RowPane).border_title)
+
+
+def read(screen: DataScreen) -> str:
+    return str(screen.query_one("#row", Static).render())
+
+
+def title(screen: DataScreen) -> str:
+    return str(screen.query_one(RowPane).border_title)
+
+
+def lines_of(screen: DataScreen) -> list[str]:
+    table = screen.query_one(VirtualTable)
+    return [table.render_line(y).text for y in range(table.size.height)]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_rows_are_listed_and_the_cursor_opens_them(
+    project: Project, rows: Path, size: tuple[int, int]
+) -> None:
+    async with WorkbenchApp(project).run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        await until(lambda: "question 0" in lines_of(screen)[1])
+        assert lines_of(screen)[0].split() == ["row", "found", "turns", "chars", "text"]
+        await pilot.press("down", "down", "down")
+        await until(lambda: "question 3 about thing3" in read(screen))
+        assert title(screen) == "Row 3  line 4  messages"
+        await pilot.press("end")
+        await until(lambda: "Row 39" in title(screen))
+        assert "question 39" in lines_of(screen)[-1]
+        menu = screen.query_one(DatasetMenu)
+        await until(lambda: "40 rows  messages" in str(menu.get_option_at_index(0).prompt))
+
+
+async def test_hostile_text_is_shown_inert(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        screen._go(30)
+        await until(lambda: "a[red]b␛[31mc␀\\u202ed\\ud800" in read(screen))
+        assert any("a[red]b␛[31mc␀\\u202ed\\ud800" in line for line in lines_of(screen))
+
+
+async def test_a_broken_row_says_why(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        screen._go(21)
+        await until(lambda: "half a JSON row" in " ".join(read(screen).split()))
+        assert any("! broken" in line for line in lines_of(screen))
+
+
+async def test_go_to_and_filter_find_rows_and_escape_shows_all_again(
+    project: Project, rows: Path
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        table = screen.query_one(VirtualTable)
+        await pilot.press("g")
+        await until(lambda: pilot.app.screen.query(Input))
+        await pilot.press("2", "5", "enter")
+        await until(lambda: "Row 25" in title(screen))
+        await pilot.press("slash")
+        await until(lambda: pilot.app.screen.query(Input))
+        await pilot.press(*"THING3", "enter")
+        await until(lambda: table.count == 9)
+        assert "9 of 40 rows" in str(table.border_title)
+        await pilot.press("escape")
+        await until(lambda: table.count == 40)
+
+
+async def test_the_check_runs_as_a_job_and_its_findings_are_walked_through(
+    project: Project, rows: Path
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        table = screen.query_one(VirtualTable)
+        await pilot.press("c")
+        await until(lambda: "found:" in str(table.border_subtitle), 60)
+        for number, words in ((7, "e-mail address: mira@post.test"), (21, "malformed"),
+                              (30, "lone surrogate"), (35, "exactly what row 2 says"),
+                              (7, "e-mail")):  # fmt: skip
+            await pilot.press("n")
+            await until(lambda number=number: f"Row {number} " in title(screen))
+            await until(lambda words=words: words in read(screen))
+        await pilot.press("N")
+        await until(lambda: "Row 35 " in title(screen))
+        await pilot.press("f")
+        await until(lambda: table.count == 4)
+        found = [line.split("!")[1].split("  ")[0].strip() for line in lines_of(screen)[1:5]]
+        assert found == ["email", "malformed", "malformed", "same as 2"]
+    folders = project.job_folders("check")
+    assert [jobs.status(folder).state for folder in folders] == ["finished"]
+
+
+async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_changed(
+    project: Project, rows: Path
+) -> None:
+    folder = project.runs / "checks" / "chats-1"
+    jobs.create(folder, "check", {"path": str(rows)})
+    jobs.launch(folder)
+    await until(lambda: jobs.status(folder).state == "finished", 60)
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        table = screen.query_one(VirtualTable)
+        await until(lambda: str(table.border_subtitle).startswith("4 found: "))
+    later = time.time() + 10
+    os.utime(rows, (later, later))
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        table = screen.query_one(VirtualTable)
+        await until(lambda: str(table.border_subtitle).startswith("changed since its check"))
+
+
+@pytest.mark.slow
+async def test_tokens_come_from_the_tokenizer_process_and_it_comes_back_when_killed(
+    project: Project, rows: Path
+) -> None:
+    (project.root / "tuiwb.yaml").write_text(f"base_model: {SAMPLE_MODEL}\n")
+    async with WorkbenchApp(Project(project.root)).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("v")
+        await until(lambda: "loading the tokenizer" in read(screen))
+        await until(lambda: "trained (" in title(screen), 60)
+        assert read(screen).split("\n")[0] == "<|im_start|>user⏎"
+        assert "answer0<|im_end|>⏎" in read(screen)
+        pid = screen.query_one(RowPane)._sidecar.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await pilot.press("down")
+        await until(lambda: "answer1<|im_end|>" in read(screen), 60)
+        await pilot.press("v")
+        await until(lambda: "<|im_end|>" not in read(screen))
+
+
+async def test_tokens_without_a_model_say_what_to_set(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("v")
+        await until(lambda: "no base_model in tuiwb.yaml" in read(screen))
+
+
+async def test_a_file_that_cannot_be_read_is_a_sentence(project: Project, rows: Path) -> None:
+    rows.write_text("")
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await until(lambda: isinstance(pilot.app.screen, DataScreen))
+        screen = pilot.app.screen
+        assert isinstance(screen, DataScreen)
+        await until(lambda: "is empty: give a file with rows in it" in _flat(screen))
+
+
+def _flat(screen: DataScreen) -> str:
+    return " ".join(read(screen).split())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 3), (30, 8), (200, 60)])
+async def test_odd_sizes_do_not_crash(project: Project, rows: Path, size: tuple[int, int]) -> None:
+    async with WorkbenchApp(project).run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("end", "z", "escape", "home")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+
+
+async def test_ten_million_rows_paint_only_what_is_seen() -> None:
+    asked: list[int] = []
+
+    class Million(App[None]):
+        def compose(self) -> ComposeResult:
+            yield VirtualTable((Column("row", 9, right=True), Column("text")))
+
+    def cells(position: int) -> tuple[str, str]:
+        asked.append(position)
+        return str(position), f"text {position}"
+
+    app = Million()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = app.query_one(VirtualTable)
+        table.show(10_000_000, cells, lambda _position: False)
+        await pilot.press("end")
+        await until(lambda: 9_999_999 in asked)
+        assert table.render_line(table.size.height - 1).text.split() == [
+            "9999999", "text", "9999999"
+        ]  # fmt: skip
+        await pilot.press("up", "pageup")
+        assert table.cursor < 9_999_998
+        assert len(asked) < 500
+        await pilot.click(VirtualTable, offset=(5, 1))
+        assert table.cursor == table.scroll_offset.y

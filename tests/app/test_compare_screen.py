@@ -12,8 +12,9 @@ from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, 
 from tests.compare.judge_server import JudgeServer
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
-from tuiwb.app.screens.compare import CompareScreen, FiguresScreen
+from tuiwb.app.screens.compare import CompareScreen
 from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines
 from tuiwb.compare.votes import Ballot

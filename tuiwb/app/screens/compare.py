@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -18,9 +16,10 @@ from textual.widgets.option_list import Option
 from tuiwb import jobs
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.app.widgets import compare_view as view
 from tuiwb.app.widgets import compare_words as words
-from tuiwb.app.widgets.pair_view import PairText, PairView
-from tuiwb.app.words import STATE_MARKS, state_line
+from tuiwb.app.widgets.figures import FiguresScreen
+from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.judge_plan import JUDGE, estimate, plan_judge, start_judge
 from tuiwb.compare.judge_summary import agreement
@@ -32,30 +31,6 @@ from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
-CHOICES: dict[Choice, str] = {
-    "left": "left is better",
-    "right": "right is better",
-    "tie": "tie",
-    "both_bad": "both bad",
-    "skip": "skipped",
-}
-
-
-class FiguresScreen(ModalScreen[None]):
-    """Every figure with its interval; any of its keys closes it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,i,q,enter", "dismiss", "Close")]
-
-    def __init__(self, figures: Content) -> None:
-        super().__init__()
-        self._figures = figures
-
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog") as dialog:
-            dialog.border_title = "Figures"
-            dialog.border_subtitle = "esc closes"
-            yield Static(self._figures)
-
 
 class CompareScreen(WorkbenchScreen):
     """Shows one run's comparison; while voting, nothing that could tell the sides apart."""
@@ -65,10 +40,11 @@ class CompareScreen(WorkbenchScreen):
     HELP_TEXT = (
         "Base and fine-tune answer the same held-out prompts; ✗→✓ is wrong before, right after. "
         "A blind vote hides names, lengths, figures and the judge until you reveal, which locks "
-        "it. Votes are saved one by one: leave and come back at any time."
+        "it. Votes are saved one by one: leave and come back at any time. With a judge's verdicts, "
+        "F, B and = in the list say who won a pair: fine-tune, base or neither."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,g", "start", "Compare", key_display="g"),
+        Binding("enter,g", "start", "Compare", key_display="enter"),
         Binding("x", "stop", "Stop"),
         Binding("v", "vote_mode(True)", "Vote blind"),
         Binding("J", "judge", "Judge", key_display="J"),
@@ -90,7 +66,7 @@ class CompareScreen(WorkbenchScreen):
         Binding("left_square_bracket", "step_run(-1)", "Previous run", key_display="[", show=False),
     ]
     VOTING: ClassVar[frozenset[str]] = frozenset({"cast", "undo", "next_open", "step", "reveal"})
-    READING: ClassVar[frozenset[str]] = frozenset({"judge", "figures", "move"})
+    READING: ClassVar[frozenset[str]] = frozenset({"figures", "move"})
 
     class Read(Message):
         """What a look at the run's folders brought."""
@@ -144,14 +120,24 @@ class CompareScreen(WorkbenchScreen):
         if action in self.VOTING:
             return self._voting
         if action == "vote_mode":
-            return self._voting != bool(parameters[0])
+            begin = bool(parameters[0])
+            return self._voting != begin and (not begin or self._all_answered())
+        if action == "judge":
+            return not self._voting and self._all_answered() and self._at_work() is None
         if action == "stop":
             return not self._voting and self._at_work() is not None
         if action == "start":
             return not self._voting and self._at_work() is None
         if action == "step_run":
             return not self._voting and len(self._runs) > 1
-        return not self._voting if action in self.READING else True
+        if action in self.READING:
+            return not self._voting and self._seen is not None and bool(self._seen.completions)
+        return True
+
+    def _all_answered(self) -> bool:
+        """Whether there is a comparison that is not being added to."""
+        seen, at_work = self._seen, self._at_work()
+        return bool(seen and seen.completions) and (at_work is None or at_work.name != COMPARE)
 
     # What is on disk
 
@@ -196,8 +182,7 @@ class CompareScreen(WorkbenchScreen):
         if message.seen.run != self._run:
             return
         self._seen = message.seen
-        ready = self._at_work() is None and self._seen.completions
-        if self._ballot is None and ready and (self._seen.run / COMPARE / VOTES).is_file():
+        if self._all_answered() and (self._seen.run / COMPARE / VOTES).is_file():
             self._open_ballot(complain=False)
         self._place = min(self._place, max(0, len(self._seen.completions) - 1))
         self._paint()
@@ -220,61 +205,34 @@ class CompareScreen(WorkbenchScreen):
         self.call_after_refresh(self._paint)
 
     def _paint(self) -> None:
-        head = self._head_text()
+        head = view.head(self._subject(), self.size.width - 2)
         if self._head is None or head != self._head:
             self._head = head
             self.query_one("#head", Static).update(head)
         completions = self._seen.completions if self._seen else []
         self.set_class(self._voting or not completions, "-alone")
         self._paint_list(completions)
-        self.query_one(PairView).show(self._pair_text())
+        self.query_one(PairView).show(view.pair(self._subject()))
 
-    def _head_text(self) -> Content:
-        if self._run is None:
-            return Content.styled("no finished run yet", words.MUTED)
-        if self._voting and self._ballot is not None:
-            ballot = self._ballot
-            return Content.assemble(
-                ("Blind vote ", "bold"),
-                f"{ballot.voted} of {len(ballot.pairs)} voted",
-                ("   which answer is better?", words.MUTED),
-            )
-        lines = [self._title_line()]
-        seen = self._seen
-        if seen is not None and seen.summary is not None:
-            lines += words.headline(seen.summary, self.size.width - 2)
-            if (alarm := words.not_applied(seen.summary)) is not None:
-                lines.append(alarm)
-        if seen is not None and seen.judge is not None:
-            lines.append(words.judge_line(seen.judge))
-        if self._ballot is not None and (tally := self._ballot.tally()) is not None:
-            lines.append(words.vote_line(tally))
-        return Content("\n").join(lines)
-
-    def _title_line(self) -> Content:
-        assert self._run is not None
-        name = inert(self._run.name, one_line=True)
-        many = f" ({self._runs.index(self._run) + 1}/{len(self._runs)})" if self._runs[1:] else ""
-        parts: list[Content] = [Content.assemble((name, "bold"), (many, words.MUTED))]
-        spec = self._seen.spec if self._seen else None
-        if spec is not None:
-            prompts = inert(self.project.shorten(Path(spec["prompts"])), one_line=True)
-            base = inert(Path(spec["base"]).name, one_line=True)
-            parts.append(Content.styled(f"base {base}, prompts {prompts}", words.MUTED))
-        folder = self._at_work() or self._run / COMPARE
-        state = self._jobs.get(folder)
-        if state is not None and (state.state != "finished" or state.running):
-            symbol, style = STATE_MARKS[state.state]
-            done = ""
-            if state.running and state.progress is not None:
-                progress = state.progress
-                done = f" {progress.done:.0f}/{progress.total:.0f} {progress.unit}"
-            label = f"{folder.name} {state_line(state)}{done}"
-            parts.append(Content.assemble((f"{symbol} ", style), label))
-        return Content("  ").join(parts)
+    def _subject(self) -> view.Subject:
+        at_work = self._at_work()
+        folder = at_work or (self._run / COMPARE if self._run is not None else None)
+        return view.Subject(
+            project=self.project,
+            run=self._run,
+            which=self._runs.index(self._run) + 1 if self._run in self._runs else 1,
+            runs=len(self._runs),
+            seen=self._seen,
+            job=None if folder is None else self._jobs.get(folder),
+            job_kind="" if folder is None else folder.name,
+            ballot=self._ballot,
+            voting=self._voting,
+            place=self._place,
+        )
 
     def _paint_list(self, completions: list[Completion]) -> None:
-        lines = [self._list_line(c) for c in completions]
+        verdicts = self._seen.verdicts if self._seen else {}
+        lines = [words.list_line(c, verdicts.get(c.id)) for c in completions]
         prompts = self.query_one("#prompts", OptionList)
         plain = [line.plain for line in lines]
         if plain != self._listed:
@@ -285,91 +243,10 @@ class CompareScreen(WorkbenchScreen):
                     prompts.clear_options()
                     prompts.add_options(Option(line) for line in lines)
             self._listed = plain
+        prompts.border_subtitle = "F B = : judge's winner" if verdicts else ""
         if lines and not self._voting and prompts.highlighted != self._place:
             with prompts.prevent(OptionList.OptionHighlighted):
                 prompts.highlighted = self._place
-
-    def _list_line(self, completion: Completion) -> Content:
-        pair = self._seen.verdicts.get(completion.id) if self._seen else None
-        judged = {"adapter": "F", "base": "B", "tie": "=", "invalid": "!"}
-        letter = f" {judged[pair.outcome]}" if pair is not None else ""
-        last = completion.prompt[-1].get("content") if completion.prompt else completion.raw
-        text = inert(str(last or ""), one_line=True)[:60]
-        return Content.assemble(
-            (f"{completion.line:>3} ", words.MUTED), f"{words.mark(completion)}{letter} ", text
-        )
-
-    def _pair_text(self) -> PairText:
-        seen = self._seen
-        if self._run is None or seen is None or not seen.completions:
-            return PairText(title="Compare", message=self._nothing_yet())
-        if self._voting and self._ballot is not None:
-            return self._vote_text(self._ballot, seen)
-        completion = seen.completions[self._place]
-        verdict = seen.verdicts.get(completion.id)
-        vote = self._ballot.winners().get(completion.id) if self._ballot else None
-        return PairText(
-            title=f"{self._place + 1} of {len(seen.completions)}, line {completion.line}",
-            subtitle="" if vote is None else f"you voted: {words.OUTCOMES[vote]}",
-            prompt=words.prompt_text(completion),
-            left=words.answer_text(completion.base),
-            left_title="base",
-            left_note=words.side_note(completion, "base"),
-            right=Content("")
-            if completion.adapter is None
-            else words.answer_text(completion.adapter),
-            right_title="fine-tune",
-            right_note=words.side_note(completion, "adapter"),
-            reference=Content("")
-            if completion.reference is None
-            else words.answer_text(completion.reference),
-            verdict=Content("") if verdict is None else words.verdict_text(verdict),
-        )
-
-    def _vote_text(self, ballot: Ballot, seen: Comparison) -> PairText:
-        """A pair as the rater may see it: two answers, no names, no lengths, no figures."""
-        pair = ballot.pairs[self._place]
-        completion = next(c for c in seen.completions if c.id == pair.id)
-        texts = {"base": completion.base, "adapter": completion.adapter or ""}
-        other = "base" if pair.left == "adapter" else "adapter"
-        choice = ballot.choice(pair)
-        return PairText(
-            title=f"pair {self._place + 1} of {len(ballot.pairs)}",
-            subtitle="no vote yet" if choice is None else f"your vote: {CHOICES[choice]}",
-            prompt=words.prompt_text(completion),
-            left=words.answer_text(texts[pair.left]),
-            left_title="Left",
-            right=words.answer_text(texts[other]),
-            right_title="Right",
-            reference=Content("")
-            if completion.reference is None
-            else words.answer_text(completion.reference),
-        )
-
-    def _nothing_yet(self) -> Content:
-        if self._run is None:
-            return Content(
-                "There is no finished run to compare.\n\n"
-                "3 opens the configs: train one, and come back when it has an adapter."
-            )
-        seen = self._seen
-        if seen is None:
-            return Content("reading ...")
-        if seen.spec is None:
-            return Content(inert(seen.problem))
-        if self._at_work() is not None:
-            return Content("The first answers come as soon as the model is loaded.")
-        spec = seen.spec
-        prompts = inert(self.project.shorten(Path(spec["prompts"])))
-        state = self._jobs.get(self._run / COMPARE)
-        failed = ""
-        if state is not None and state.message and state.state in ("failed", "died"):
-            failed = f"The last comparison {state.state}: {inert(state.message)}\n\n"
-        return Content(
-            f"{failed}Press enter: base and fine-tune answer at most {spec['limit']} prompts of "
-            f"{prompts}, greedily, at most {spec['max_new_tokens']} new tokens each.\n\n"
-            "The job goes on without this screen; answers appear here as they come."
-        )
 
     # Moving
 
@@ -450,13 +327,7 @@ class CompareScreen(WorkbenchScreen):
         """Begin, go on with, or leave the blind vote."""
         if not on:
             self._leave_vote()
-            return
-        if self._seen is None or not self._seen.completions:
-            self.notify("nothing to vote on yet: enter compares", markup=False)
-        elif self._at_work() == self._seen.run / COMPARE:
-            self.notify("vote when all answers are there", markup=False)
-        elif self._ballot is not None or self._open_ballot(complain=True):
-            assert self._ballot is not None
+        elif self._open_ballot(complain=True) and self._ballot is not None:
             if self._ballot.revealed:
                 self.notify("the votes were revealed, which locks them", markup=False)
             elif not self._ballot.pairs:
@@ -468,7 +339,10 @@ class CompareScreen(WorkbenchScreen):
                 self.refresh_bindings()
 
     def _open_ballot(self, *, complain: bool) -> bool:
-        assert self._seen is not None
+        if self._ballot is not None:
+            return True
+        if self._seen is None:
+            return False
         try:
             self._ballot = Ballot(self._seen.run / COMPARE, self._seen.completions)
         except (TuiwbError, OSError) as error:

@@ -96,12 +96,21 @@ def _right(answer: str, completion: Completion) -> str:
     return "✓" if best == 1.0 else "✗"
 
 
+def list_line(completion: Completion, pair: PairVerdict | None) -> Content:
+    """One line of the list of prompts: its line, how both sides did, the judge's word, the text."""
+    judged = {"adapter": "F", "base": "B", "tie": "=", "invalid": "!"}
+    letter = f" {judged[pair.outcome]}" if pair is not None else ""
+    last = completion.prompt[-1].get("content") if completion.prompt else completion.raw
+    text = inert(str(last or "")[:80], one_line=True)
+    return Content.assemble((f"{completion.line:>3} ", MUTED), f"{mark(completion)}{letter} ", text)
+
+
 def side_note(completion: Completion, side: str) -> str:
     """What is known of one answer: valid JSON, fields right or exact, tokens, cut."""
     answer = completion.base if side == "base" else completion.adapter or ""
     tokens = completion.base_tokens if side == "base" else completion.adapter_tokens
     stop = completion.base_stop if side == "base" else completion.adapter_stop
-    words = []
+    words, wrong = [], []
     if completion.reference is not None:
         fields = metrics.field_results(answer, completion.reference)
         if fields is not None:
@@ -109,13 +118,14 @@ def side_note(completion: Completion, side: str) -> str:
             words.append("JSON ✓" if valid else "JSON ✗")
             if valid:
                 wrong = [inert(name, one_line=True) for name, right in fields.items() if not right]
-                named = f" (not {', '.join(wrong)})" if 0 < len(wrong) <= 2 else ""
-                words.append(f"{len(fields) - len(wrong)}/{len(fields)} fields{named}")
+                words.append(f"{len(fields) - len(wrong)}/{len(fields)} fields")
         else:
             words.append("exact ✓" if answer.strip() == completion.reference.strip() else "exact ✗")
     words.append(f"{tokens} tokens")
     if stop == "length":
         words.append("cut")
+    if wrong:
+        words.append(f"not {', '.join(wrong)}")
     return "  ".join(words)
 
 

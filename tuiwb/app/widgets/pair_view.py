@@ -85,5 +85,5 @@ class PairView(VerticalScroll):
             part = self.query_one(f"#{side}", Static)
             name, note = getattr(pair, f"{side}_title"), getattr(pair, f"{side}_note")
             part.border_title = Content.assemble(
-                (name, "bold $text-accent"), (f"  {note}" if note else "", "$text-muted")
+                (name, "bold $text-accent"), (f"  {note}" if note else "", "$foreground 60%")
             )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
@@ -16,7 +17,7 @@ from tuiwb.app.screens.compare import CompareScreen
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
-from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines
+from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines, summarise
 from tuiwb.compare.votes import Ballot
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.project import Project
@@ -132,6 +133,25 @@ async def test_both_answers_stand_with_their_figures(project, compared):
         await pilot.press("escape")
         await pilot.click("#prompts", offset=(4, 6))
         await until(lambda: "question 5" in shown(screen))
+
+
+async def test_an_adapter_that_changes_nothing_is_an_alarm_that_fits_80_columns(project, compared):
+    folder = compared / "compare"
+    rows = [answer(n, base="same", adapter="same") for n in range(6)]
+    (folder / COMPLETIONS).unlink()
+    append_lines(folder / COMPLETIONS, rows)
+    summary = summarise(rows, 6)
+    summary.adapter_applied, summary.max_logit_difference = False, 0.000123
+    (folder / "summary.json").write_bytes(msgspec.json.encode(summary))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "adapter not applied: 6 of 6 answers identical" in head(screen))
+        assert all(len(line) <= 78 for line in head(screen).splitlines())
+        await pilot.press("v")
+        await until(
+            lambda: any("all answers are identical" in n.message for n in app._notifications)
+        )
 
 
 async def test_hostile_text_is_shown_inert(project, compared):

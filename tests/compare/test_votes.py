@@ -1,6 +1,8 @@
 """Blind votes: sides, autosave, undo, resume, reveal."""
 
 import json
+import resource
+import signal
 
 import pytest
 from hypothesis import given
@@ -113,6 +115,26 @@ def test_skips_are_left_out_and_both_bad_is_a_tie(answered, completions):
     tally = ballot.reveal()
     assert (tally.skipped, tally.both_bad, tally.open) == (1, 1, 4)
     assert tally.counts.ties == 2 + 1
+
+
+def test_a_vote_that_finds_no_room_is_refused_and_leaves_no_half_line(answered, completions):
+    ballot = Ballot(answered, completions)
+    path = answered / "votes.jsonl"
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        # The file may grow by ten bytes: a part of the line is written, the rest is not.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+        with pytest.raises(BadInput, match="could not be saved"):
+            ballot.vote(ballot.pairs[0], "left")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    assert ballot.choice(ballot.pairs[0]) is None
+    ballot.vote(ballot.pairs[0], "left")
+    assert Ballot(answered, completions).voted == 1
 
 
 def test_next_open_goes_round(answered, completions):

@@ -5,13 +5,20 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.completions import Completion, Summary, read_completions, read_summary, summarise
+from tuiwb.compare.completions import (
+    COMPLETIONS,
+    Completion,
+    Summary,
+    read_completions,
+    read_summary,
+    summarise,
+)
 from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
-from tuiwb.compare.judge_plan import JUDGE
+from tuiwb.compare.judge_plan import JUDGE, all_questions
 from tuiwb.compare.judge_summary import JudgeSummary, outcomes, read_judge_summary
 from tuiwb.compare.plan import COMPARE, plan
 from tuiwb.errors import TuiwbError
-from tuiwb.jobs.folder import load
+from tuiwb.jobs.folder import fingerprint, load
 from tuiwb.project import Project
 
 
@@ -41,13 +48,27 @@ def look(project: Project, run: Path, before: Comparison | None = None) -> Compa
     seen.summary = read_summary(folder)
     if seen.summary is None or seen.summary.done != len(seen.completions):
         seen.summary = _figures(seen, before)
-    seen.judge = read_judge_summary(run / JUDGE)
-    verdicts, failures = read_verdicts(run / JUDGE / VERDICTS)
-    if verdicts:
-        newest = _newest(list(verdicts.values()))
-        found = outcomes(seen.completions, newest, failures)
-        seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
+    _look_at_judge(seen)
     return seen
+
+
+def _look_at_judge(seen: Comparison) -> None:
+    """Take the judge's word on these very answers; what it said of earlier ones is left out."""
+    folder, answers = seen.run / JUDGE, seen.run / COMPARE / COMPLETIONS
+    try:
+        job = load(folder)
+        if job.fingerprints.get(COMPLETIONS) == fingerprint(answers):
+            seen.judge = read_judge_summary(folder)
+        asked = {question.key for question in all_questions(job.spec, seen.completions)}
+    except (TuiwbError, OSError, KeyError, TypeError):
+        return
+    verdicts, failures = read_verdicts(folder / VERDICTS)
+    found = outcomes(
+        seen.completions,
+        [record for record in verdicts.values() if record.key in asked],
+        [failure for failure in failures if failure.key in asked],
+    )
+    seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
 
 
 def _figures(seen: Comparison, before: Comparison | None) -> Summary | None:
@@ -59,9 +80,3 @@ def _figures(seen: Comparison, before: Comparison | None) -> Summary | None:
         return kept
     total = int((seen.spec or {}).get("limit") or 0)
     return summarise(seen.completions, max(total, len(seen.completions)))
-
-
-def _newest(records: list[Any]) -> list[Any]:
-    """Of several judges' verdicts on a pair in one order, the latest."""
-    latest = {(r.pair, r.first): r for r in sorted(records, key=lambda r: r.t)}
-    return list(latest.values())

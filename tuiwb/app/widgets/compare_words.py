@@ -52,8 +52,8 @@ def not_applied(summary: Summary) -> Content | None:
         return None
     evidence = summary.max_logit_difference or 0.0
     return Content.styled(
-        f"✗ the adapter is not applied: {summary.identical} of {summary.done} answers identical, "
-        f"largest logit difference {evidence:.3g}",
+        f"✗ adapter not applied: {summary.identical} of {summary.done} answers identical, "
+        f"logit difference {evidence:.1g}",
         "bold $text-error",
     )
 

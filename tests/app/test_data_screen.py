@@ -206,6 +206,25 @@ def _flat(screen: DataScreen) -> str:
     return " ".join(read(screen).split())
 
 
+async def test_a_file_that_changed_on_disk_is_opened_again(project: Project, rows: Path) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        rows.write_text(chat("a new beginning"))
+        await pilot.press("1", "2")
+        await until(lambda: "a new beginning" in read(screen))
+        assert "1 rows" in str(screen.query_one(VirtualTable).border_title)
+
+
+async def test_a_filter_that_finds_nothing_says_so(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("slash")
+        await until(lambda: pilot.app.screen.query(Input))
+        await pilot.press(*"nowhere", "enter")
+        await until(lambda: "no rows match: esc clears the filter" in _flat(screen))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (10, 3), (30, 8), (200, 60)])
 async def test_odd_sizes_do_not_crash(project: Project, rows: Path, size: tuple[int, int]) -> None:
     async with WorkbenchApp(project).run_test(size=size) as pilot:

@@ -95,6 +95,8 @@ class DataScreen(WorkbenchScreen):
         self._dataset: Dataset | None = None
         self._get: Callable[[int], Row] | None = None
         self._picked: list[int] | None = None
+        self._searched = True
+        self._stamp: tuple[int, int] | None = None
         self._text = ""
         self._only_found = False
         self._report: Report | None = None
@@ -107,14 +109,21 @@ class DataScreen(WorkbenchScreen):
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         paths = self.project.datasets()
         self._files.show(paths)
-        if self._path not in paths:
+        if self._path not in paths or self._changed():
+            again = self._path
             self._path = self._dataset = self._get = None
             if paths:
-                self._select(paths[0])
+                self._select(again if again in paths else paths[0])
             else:
                 self._show_rows()
                 self._pane.say("no datasets yet: put .jsonl, .json, .csv or .parquet in data/")
         self._look_at_checks(jobs)
+
+    def _changed(self) -> bool:
+        """Whether the file that is shown is another than the one that was opened."""
+        if self._path is None or self._dataset is None:
+            return False
+        return _stamp(self._path) != self._stamp
 
     @on(OptionList.OptionHighlighted, "#files")
     def _choose(self, event: OptionList.OptionHighlighted) -> None:
@@ -155,7 +164,7 @@ class DataScreen(WorkbenchScreen):
     def _show_opened(self, message: Opened) -> None:
         if message.path != self._path:
             return
-        self._dataset = message.dataset
+        self._dataset, self._stamp = message.dataset, _stamp(message.path)
         if message.dataset is None:
             self._pane.say(message.problem, problem=True)
             return
@@ -190,7 +199,8 @@ class DataScreen(WorkbenchScreen):
             columns(len(self._dataset) if self._dataset is not None else 0),
         )
         if not len(positions) and self._dataset is not None:
-            self._pane.say("no rows match: esc clears the filter")
+            searching = self._picked is not None and not self._searched
+            self._pane.say("searching …" if searching else "no rows match: esc clears the filter")
         self._title(len(positions))
 
     def _row(self, n: int) -> Row | None:
@@ -280,7 +290,7 @@ class DataScreen(WorkbenchScreen):
         if said is None or self._dataset is None:
             return
         row = self._current()
-        self._text, self._picked = said, [] if said else None
+        self._text, self._picked, self._searched = said, [] if said else None, not said
         self._show_rows(row.index if row else None)
         if said:
             self._match(self._dataset, said)
@@ -304,7 +314,7 @@ class DataScreen(WorkbenchScreen):
     def _show_matches(self, message: Matched) -> None:
         if message.dataset is self._dataset and message.text == self._text:
             row = self._current()
-            self._picked = message.found
+            self._picked, self._searched = message.found, message.done
             self._show_rows(row.index if row else None)
 
     def action_view(self) -> None:
@@ -390,6 +400,14 @@ class DataScreen(WorkbenchScreen):
         row = self._current()
         self._only_found = not self._only_found
         self._show_rows(row.index if row else None)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size
 
 
 def _place(positions: list[int] | range, n: int) -> int:

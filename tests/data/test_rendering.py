@@ -17,7 +17,7 @@ import pytest
 from tuiwb.data.formats import to_row
 from tuiwb.data.render import Sidecar, conversation_text
 from tuiwb.data.rows import Row
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, JobFailed
 
 pytestmark = pytest.mark.slow
 MakeTokenizer = Callable[[Path, str | None], Path]
@@ -172,6 +172,28 @@ def test_a_killed_sidecar_is_started_again_by_the_next_request(tiny_tokenizer: P
         assert sidecar.pid not in (None, first)
     finally:
         sidecar.close()
+    assert sidecar.pid is None
+
+
+def test_closing_amid_a_request_ends_both_at_once(tiny_tokenizer: Path) -> None:
+    sidecar = Sidecar()
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            sidecar.load(tiny_tokenizer)
+        except JobFailed as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: sidecar.pid is not None)
+    started = time.monotonic()
+    sidecar.close()
+    asking.join(timeout=10)
+    assert not asking.is_alive()
+    assert time.monotonic() - started < 2
+    assert len(failed) == 1
     assert sidecar.pid is None
 
 

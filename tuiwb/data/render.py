@@ -142,6 +142,7 @@ class Sidecar:
         self._log: IO[bytes] | None = None
         self._models: set[str] = set()
         self._asked = 0
+        self._closed = False
         atexit.register(self.close)
 
     @property
@@ -177,14 +178,23 @@ class Sidecar:
         self._ask(model, "load")
 
     def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._stop()
+        """End the process at once, even amid a request, which then fails; for good."""
+        self._closed = True
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+        if self._lock.acquire(timeout=1):
+            try:
+                self._stop()
+            finally:
+                self._lock.release()
 
     def _ask(self, model: str | Path, op: str, **arguments: Any) -> Any:
         check_tokenizer(model)
         with self._lock:
             for attempt in (1, 2):
+                if self._closed:
+                    raise JobFailed("the tokenizer process was ended")
                 fresh = self.pid is None
                 if fresh:
                     self._start()

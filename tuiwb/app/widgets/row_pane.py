@@ -46,7 +46,7 @@ class RowPane(VerticalScroll):
 
     def on_unmount(self) -> None:
         """The tokenizer process is needed no more."""
-        threading.Thread(target=self._sidecar.close, daemon=True).start()
+        self._sidecar.close()
 
     def show(self, row: Row, findings: Sequence[Finding]) -> None:
         """Show another row, or the same with other findings."""

@@ -333,7 +333,7 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
 
 def test_a_full_disk_in_mid_run_fails_with_a_sentence_and_loses_nothing(project: Project) -> None:
     project.runs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(project.runs)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(project.runs)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")

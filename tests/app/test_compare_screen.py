@@ -212,6 +212,25 @@ async def test_a_blind_vote_needs_only_the_home_row_and_survives_the_terminal(pr
     assert kinds == ["session", *["vote"] * 3, "undo", *["vote"] * 5, "reveal"]
 
 
+async def test_a_long_answer_scrolls_with_its_prompt_and_the_other_answer(project, compared):
+    folder = compared / "compare"
+    (folder / COMPLETIONS).unlink()
+    append_lines(folder / COMPLETIONS, [answer(0, base="word " * 900), answer(1)])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "word word" in shown(screen))
+        view = screen.query_one(PairView)
+        before = [screen.query_one(f"#{part}").region.y for part in ("left", "right", "prompt")]
+        await pilot.press("pagedown")
+        await until(lambda: view.scroll_y > 5)
+        after = [screen.query_one(f"#{part}").region.y for part in ("left", "right", "prompt")]
+        moved = {old - new for old, new in zip(before, after, strict=True)}
+        assert len(moved) == 1
+        await pilot.press("j")
+        await until(lambda: "question 1" in shown(screen) and view.scroll_y == 0)
+
+
 async def test_saying_no_to_the_reveal_keeps_the_sides_hidden(project, compared):
     app = WorkbenchApp(project)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -121,7 +121,7 @@ def side_note(completion: Completion, side: str) -> str:
                 words.append(f"{len(fields) - len(wrong)}/{len(fields)} fields")
         else:
             words.append("exact ✓" if answer.strip() == completion.reference.strip() else "exact ✗")
-    words.append(f"{tokens} tokens")
+    words.append(f"{tokens} tok")
     if stop == "length":
         words.append("cut")
     if wrong:

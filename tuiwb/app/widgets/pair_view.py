@@ -1,8 +1,10 @@
 """Two answers to one prompt: side by side where there is room, else one above the other."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -29,9 +31,18 @@ class PairText:
     message: Content = field(default=NOTHING)
 
 
-class PairView(VerticalScroll):
+class PairView(VerticalScroll, inherit_bindings=False):
     """Scrolls prompt, both answers and reference together; paints only the parts that changed."""
 
+    # One line of help for all ways to scroll; those without words are not listed.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "scroll_up", "Scroll", show=False, key_display="↑ ↓ pgup pgdn"),
+        Binding("down", "scroll_down", "", show=False),
+        Binding("pageup", "page_up", "", show=False),
+        Binding("pagedown", "page_down", "", show=False),
+        Binding("home", "scroll_home", "", show=False),
+        Binding("end", "scroll_end", "", show=False),
+    ]
     DEFAULT_CSS = """
     PairView { height: 1fr; padding: 0 1; }
     PairView Static { height: auto; padding: 0 1; }

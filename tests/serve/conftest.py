@@ -7,37 +7,22 @@ from typing import Any
 
 import pytest
 
+from tests.serve.tiny import TINY_CHAT, random_adapter
 from tests.serve.waiting import until
-from tuiwb.project import bundled
 
 
 @pytest.fixture(scope="session")
 def base() -> Path:
-    return bundled("sample_data") / "models" / "tiny-chat"
+    return TINY_CHAT
 
 
 @pytest.fixture(scope="session")
 def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two adapters of random weights, strong enough that each changes the base's greedy texts."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.set_num_threads(1)
-    made = {}
-    for seed, name in enumerate(("first", "second")):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-        config = LoraConfig(
-            r=8,
-            lora_alpha=24,
-            target_modules="all-linear",
-            init_lora_weights=False,
-            task_type="CAUSAL_LM",
-        )
-        made[name] = tmp_path_factory.mktemp("adapters") / name
-        get_peft_model(model, config).save_pretrained(made[name])
-    return made
+    """Two adapters that each change the base's greedy texts."""
+    return {
+        name: random_adapter(base, tmp_path_factory.mktemp("adapters") / name, seed)
+        for seed, name in enumerate(("first", "second"))
+    }
 
 
 @pytest.fixture

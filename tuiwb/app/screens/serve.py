@@ -32,6 +32,7 @@ from tuiwb.text import inert
 LOOK_SECONDS = 1.0
 PIECE_SECONDS = 0.06
 LOG_LINES = 40
+WIDE = 100  # columns from which the list stands beside the rest
 
 
 class ServeScreen(WorkbenchScreen):
@@ -45,18 +46,19 @@ class ServeScreen(WorkbenchScreen):
         "or ctrl+j sends; esc stops an answer, or leaves the chat."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "New server"),
+        Binding("n", "new", "New"),
         Binding("s", "stop", "Stop"),
         Binding("c,i", "chat", "Chat", key_display="c"),
         Binding("m", "next_model", "Model"),
-        Binding("a", "load", "Load adapter"),
+        Binding("a", "load", "Load"),
         Binding("u", "unload", "Unload"),
         Binding("y", "copy", "Copy curl"),
-        Binding("x", "clear", "Clear chat"),
+        Binding("x", "clear", "Clear"),
         Binding("right_square_bracket", "step(1)", "Older", key_display="]", show=False),
         Binding("left_square_bracket", "step(-1)", "Newer", key_display="[", show=False),
-        Binding("ctrl+j", "send", "Send", key_display="ctrl+j", show=False, priority=True),
-        Binding("escape", "leave", "Leave chat", show=False),
+        Binding("ctrl+j", "send", "Send", key_display="enter", priority=True),
+        Binding("ctrl+n", "next_model_here", "Next model", key_display="ctrl+n"),
+        Binding("escape", "leave", "Leave", key_display="esc"),
     ]
 
     class Looked(Message):
@@ -154,7 +156,11 @@ class ServeScreen(WorkbenchScreen):
         lines = []
         for folder in list(self._folders):
             try:
-                lines.append(words.server_line(server_at(folder, self._states[folder])))
+                lines.append(
+                    words.server_line(
+                        server_at(folder, self._states[folder]), one_line=self.app.size.width < WIDE
+                    )
+                )
             except TuiwbError:
                 lines.append(Content(inert(folder.name, one_line=True)))
         menu = self.query_one("#servers", OptionList)
@@ -182,6 +188,7 @@ class ServeScreen(WorkbenchScreen):
         if folder == self._chosen:
             return
         self._chosen, self._server, self._traffic, self._model = folder, None, None, None
+        self._note = ""
         menu = self.query_one("#servers", OptionList)
         if folder in self._folders and menu.option_count == len(self._folders):
             with menu.prevent(OptionList.OptionHighlighted):
@@ -189,6 +196,11 @@ class ServeScreen(WorkbenchScreen):
         self._look()
 
     # Looking at the chosen one
+
+    def on_resize(self) -> None:
+        """The lines are cut to the width."""
+        self._list_servers()
+        self._show_models()
 
     def _look(self) -> None:
         if self._chosen is not None and self.is_current:
@@ -221,13 +233,47 @@ class ServeScreen(WorkbenchScreen):
             self._model = next((m.id for m in message.server.models if m.parent), ids[0])
         self._paint("#head", words.head(message.server, message.traffic))
         self._show_models()
+        self._show_parts()
         if message.server.ready:
             self._show_talk()
         else:
             self._show_log(message.log)
+
+    def _show_parts(self) -> None:
+        """Only what has something to say: no boxes without a server, no input before it is up."""
+        server = self._server
+        ready = server is not None and server.ready
+        for where, shown in (
+            ("#models-box", server is not None),
+            ("#chat", server is not None),
+            ("#say", ready),
+        ):
+            widget = self.query_one(where)
+            if widget.display != shown:
+                if not shown and widget.has_focus:
+                    self.query_one("#servers").focus()
+                widget.display = shown
+                self.call_after_refresh(self._show_models)
         self.refresh_bindings()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("send", "next_model_here"):
+            return self._writing
+        if action == "leave":
+            return self._writing or self._answering
+        server = self._server
+        if action == "stop":
+            return server is not None and server.state.running
+        if action in ("chat", "copy", "load", "unload", "next_model", "clear"):
+            return server is not None and server.ready
+        return True
+
+    @property
+    def _writing(self) -> bool:
+        return self.focused is not None and self.focused.id == "say"
+
     def _show_nothing(self) -> None:
+        self._show_parts()
         self._paint(
             "#head",
             Content.assemble(
@@ -236,30 +282,27 @@ class ServeScreen(WorkbenchScreen):
                 ("n starts one on the base and finished runs' adapters", words.MUTED),
             ),
         )
-        self._paint("#columns", Content(""))
-        self._paint("#talk", Content(""))
 
     def _show_models(self) -> None:
         if self._server is None:
             return
         menu = self.query_one("#models", OptionList)
-        width = max(30, menu.size.width - 4)
-        counts = self._traffic.models if self._traffic else {}
+        width = max(30, menu.size.width - 5)
         models = self._server.models
         self._paint("#columns", Content.assemble("  ", words.model_header(width)))
         lines = [
             Content.assemble(
                 ("▸ " if m.id == self._model else "  ", "bold $accent"),
-                words.model_line(m, counts.get(m.id), width),
+                words.model_line(m, self._traffic, width),
             )
             for m in models
         ]
         if [line.plain for line in lines] != [str(o.prompt) for o in menu.options]:
-            kept = menu.highlighted
+            at = next((i for i, m in enumerate(models) if m.id == self._model), 0)
             with menu.prevent(OptionList.OptionHighlighted):
                 menu.clear_options()
                 menu.add_options(Option(line) for line in lines)
-                menu.highlighted = min(kept or 0, len(lines) - 1)
+                menu.highlighted = at
 
     def _show_log(self, lines: list[str]) -> None:
         self._title("Log")
@@ -293,14 +336,17 @@ class ServeScreen(WorkbenchScreen):
 
     # Chat
 
-    @on(OptionList.OptionSelected, "#models")
-    def _choose_model(self, event: OptionList.OptionSelected) -> None:
+    @on(OptionList.OptionHighlighted, "#models")
+    def _choose_model(self, event: OptionList.OptionHighlighted) -> None:
         if self._server is not None and event.option_index < len(self._server.models):
             self._use_model(self._server.models[event.option_index].id)
-            self.action_chat()
+
+    @on(OptionList.OptionSelected, "#models")
+    def _talk_with_model(self) -> None:
+        self.action_chat()
 
     def _use_model(self, model: str) -> None:
-        if not self._answering:
+        if model != self._model and not self._answering:
             self._model, self._note = model, ""
             self._show_models()
             if self._server is not None and self._server.ready:
@@ -313,9 +359,14 @@ class ServeScreen(WorkbenchScreen):
             at = ids.index(self._model) if self._model in ids else -1
             self._use_model(ids[(at + 1) % len(ids)])
 
+    def action_next_model_here(self) -> None:
+        """The same from within the chat, where letters are text."""
+        self.action_next_model()
+
     def action_chat(self) -> None:
         """Go to the line where one writes."""
-        self.query_one("#say", Input).focus()
+        if self._ready_server() is not None:
+            self.query_one("#say", Input).focus()
 
     def action_leave(self) -> None:
         """Stop the answer that is coming; else back to the list."""

@@ -12,23 +12,23 @@ from tuiwb.text import inert, short_count, short_seconds
 
 MUTED = "$foreground 60%"
 ENGINE_WORDS = {"vllm": "vLLM", "builtin": "built-in"}
-COLUMNS = ("answers", "errors", "tokens in", "out", "1st token")
+COLUMNS = ("requests", "errors", "tokens in", "out", "1st token")
 
 
-def server_line(server: Server) -> Content:
-    """Two lines of the list: name and state; engine, port and how long."""
+def server_line(server: Server, *, one_line: bool = False) -> Content:
+    """A server in the list: name and state, then engine, port and how many models."""
     state = server.state
     degraded = state.running and state.phase == "degraded"
+    word = state.phase if state.phase in ("ready", "degraded") and state.running else state.state
     mark, style = ("!", "$text-error") if degraded else STATE_MARKS[state.state]
-    word = phase_word(server)
-    adapters = sum(1 for m in server.models if m.parent)
-    many = "" if adapters == 1 else "s"
+    count = len(server.models)
     engine = ENGINE_WORDS.get(server.spec.engine, server.spec.engine)
     return Content.assemble(
         (f"{mark} ", style),
         (inert(server.folder.name, one_line=True), "bold"),
-        f"  {word}\n",
-        (f"  {engine} :{server.spec.port}  {adapters} adapter{many}", MUTED),
+        f"  {word}",
+        "" if one_line else "\n",
+        (f"  {engine} :{server.spec.port}, {count} model{'' if count == 1 else 's'}", MUTED),
     )
 
 
@@ -95,10 +95,12 @@ def model_header(width: int) -> Content:
     return Content.styled(_columns("model", COLUMNS, width), MUTED)
 
 
-def model_line(model: Served, traffic: ModelTraffic | None, width: int) -> Content:
-    """One model and what it has answered; the base says so."""
+def model_line(model: Served, traffic: Traffic | None, width: int) -> Content:
+    """One model and what it has answered, if its server says so; the base is named as such."""
     name = inert(model.id, one_line=True) + ("" if model.parent else "  (base)")
-    of = traffic or ModelTraffic()
+    if traffic is None:
+        return Content(_columns(name, ("–",) * len(COLUMNS), width))
+    of = traffic.models.get(model.id, ModelTraffic())
     cells = (
         short_count(of.requests),
         short_count(of.errors),

@@ -112,5 +112,9 @@ class RowPane(VerticalScroll):
         if message.rendered is None:
             self._sentence(message.problem, problem=True)
             return
-        self._head(counts_line(message.rendered))
+        made, other = message.rendered, message.rendered.other
+        words = counts_line(made)
+        if other is not None:
+            words = f"{made.part} {made.total} tokens, {other.part} {other.total} tokens"
+        self._head(words)
         self._paint(rendered_content(message.rendered, self._findings))

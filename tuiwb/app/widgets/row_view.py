@@ -64,7 +64,7 @@ def rendered_content(rendered: Rendered, findings: Sequence[Finding] = ()) -> Co
             parts += [("! ", "bold $text-warning"), (inert(note), "$text-warning"), "\n"]
         parts += _tokens(view)
         view = view.other
-        parts.append("\n\n" if view is not None else "")
+        parts.append("\n" if view is not None else "")
     return Content.assemble(*parts)
 
 

@@ -122,3 +122,13 @@ def test_time_left_follows_the_pace_of_the_last_steps() -> None:
     series.add(Metrics(step=s, t=100.0 + 2 * s, values={"loss": 1.0}) for s in range(1, 11))
     assert series.seconds_left(20) == pytest.approx(20.0)
     assert RunSeries().seconds_left(20) is None
+
+
+def test_a_resumed_run_takes_back_the_steps_it_does_again() -> None:
+    from tuiwb.jobs.events import Metrics
+
+    series = RunSeries()
+    series.add(Metrics(step=s, t=s, values={"loss": 1.0}) for s in range(1, 9))
+    series.add(Metrics(step=s, t=100 + s, values={"loss": 2.0}) for s in (5, 6))
+    assert list(series.get("loss").steps) == [1, 2, 3, 4, 5, 6]
+    assert list(series.get("loss").values) == [1, 1, 1, 1, 2, 2]

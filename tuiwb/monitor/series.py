@@ -17,6 +17,14 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def put(self, step: int, value: float) -> None:
+        """Append a point; a run resumed from an earlier step takes back what it does again."""
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.append(step)
+        self.values.append(value)
+
 
 @dataclass
 class RunSeries:
@@ -34,12 +42,9 @@ class RunSeries:
             if isinstance(event, Metrics):
                 added = True
                 if "loss" in event.values:
-                    self.times.steps.append(event.step)
-                    self.times.values.append(event.t)
+                    self.times.put(event.step, event.t)
                 for name, value in event.values.items():
-                    series = self.by_name.setdefault(name, Series())
-                    series.steps.append(event.step)
-                    series.values.append(value)
+                    self.by_name.setdefault(name, Series()).put(event.step, value)
             elif isinstance(event, Artifact) and event.kind == "checkpoint":
                 added = True
                 self.checkpoints.append(event.step or 0)

@@ -30,7 +30,8 @@ class HelpScreen(ModalScreen[None]):
         """The keys active on `screen`, each once, the screen's own first."""
         rows: dict[str, str] = {}
         app = screen.app
-        for _, binding, _enabled, _tip in screen.active_bindings.values():
+        active = sorted(screen.active_bindings.values(), key=lambda a: a.node is not screen)
+        for _, binding, _enabled, _tip in active:
             if binding.description and not binding.action.startswith(("app.go", "go(")):
                 key = binding.key_display or app.get_key_display(binding)
                 rows.setdefault(binding.description, key)

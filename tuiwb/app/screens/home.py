@@ -17,6 +17,8 @@ from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.jobs import JobState
 from tuiwb.text import inert, short_bytes
 
+SCREEN_OF = {"check": "data", "compare": "compare", "judge": "compare", "serve": "serve"}
+
 
 class HomeScreen(WorkbenchScreen):
     """The first screen: enter on a line goes where it points."""
@@ -144,5 +146,5 @@ class HomeScreen(WorkbenchScreen):
         folder = self._folders[event.option_index]
         kind = self.workbench.jobs[folder].kind
         self.workbench.wanted_run = folder
-        mode = {"compare": "compare", "judge": "compare", "serve": "serve"}.get(kind, "train")
+        mode = SCREEN_OF.get(kind, "train")
         await self.workbench.action_go(mode)

@@ -50,7 +50,7 @@ class ConfigScreen(WorkbenchScreen):
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+e", "next_problem", "To problem", priority=True),
         Binding("f2", "step_file(1)", "Next file"),
-        Binding("escape", "leave_editor", "Leave editor", key_display="esc"),
+        Binding("escape", "leave_editor", "Leave editor", key_display="esc", priority=True),
         Binding("f1", "app.help", "Help"),
     ]
 

@@ -92,9 +92,12 @@ class Guard:
             )
             return
 
+        # Counted before it is done: two loads at once must not both take the last slot.
+        counters.adapter_loads += 1
+
         async def watch(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 200:
-                counters.adapter_loads += 1
+            if message["type"] == "http.response.start" and message["status"] != 200:
+                counters.adapter_loads -= 1
             await send(message)
 
         await self._app(scope, receive, watch)

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Confirm, Pick
+from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
 from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
 from tuiwb.errors import TuiwbError
@@ -24,6 +24,7 @@ from tuiwb.jobs import JobState
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
 from tuiwb.serve import plan
+from tuiwb.serve.proof import prompts
 from tuiwb.serve.servers import Server, ask_to_stop, curl, load_run, server_at
 from tuiwb.serve.spec import Served
 from tuiwb.serve.traffic import Traffic, read_traffic
@@ -32,6 +33,7 @@ from tuiwb.text import inert
 LOOK_SECONDS = 1.0
 PIECE_SECONDS = 0.06
 LOG_LINES = 40
+ROLES = {"you": "user", "system": "system"}
 WIDE = 100  # columns from which the list stands beside the rest
 
 
@@ -43,7 +45,8 @@ class ServeScreen(WorkbenchScreen):
     HELP_TEXT = (
         "A server is a process of its own: it goes on when this program is closed. Adapters share "
         "one base in memory, and each version has a name of its own (run@hash). In the chat enter "
-        "or ctrl+j sends; esc stops an answer, or leaves the chat."
+        "or ctrl+j sends; esc stops an answer, or leaves the chat. A fine-tune answers best with "
+        "the system message it was trained with: p suggests it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New"),
@@ -52,7 +55,8 @@ class ServeScreen(WorkbenchScreen):
         Binding("m", "next_model", "Model"),
         Binding("a", "load", "Load"),
         Binding("u", "unload", "Unload"),
-        Binding("y", "copy", "Copy curl"),
+        Binding("p", "system", "System"),
+        Binding("y", "copy", "curl"),
         Binding("x", "clear", "Clear"),
         Binding("right_square_bracket", "step(1)", "Older", key_display="]", show=False),
         Binding("left_square_bracket", "step(-1)", "Newer", key_display="[", show=False),
@@ -77,6 +81,13 @@ class ServeScreen(WorkbenchScreen):
             super().__init__()
             self.talk, self.text, self.over, self.note = talk, text, over, note
 
+    class SystemFound(Message):
+        """The system message that the chosen server's held-out chats begin with, if any."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     class Told(Message):
         """What became of something that was asked for; `folder` is a server to show."""
 
@@ -98,6 +109,7 @@ class ServeScreen(WorkbenchScreen):
         self._traffic: Traffic | None = None
         self._model: str | None = None
         self._talks: dict[tuple[Path, str], list[tuple[str, str]]] = {}
+        self._systems: dict[Path, str] = {}
         self._note = ""
         self._answering = False
         self._painted: dict[str, Content] = {}
@@ -264,7 +276,7 @@ class ServeScreen(WorkbenchScreen):
         server = self._server
         if action == "stop":
             return server is not None and server.state.running
-        if action in ("chat", "copy", "load", "unload", "next_model", "clear"):
+        if action in ("chat", "copy", "system", "load", "unload", "next_model", "clear"):
             return server is not None and server.ready
         return True
 
@@ -313,6 +325,8 @@ class ServeScreen(WorkbenchScreen):
     def _show_talk(self) -> None:
         self._title(f"Chat with {inert(self._model or '', one_line=True)}")
         turns = self._talks.get(self._talk_key(), [])
+        if system := self._systems.get(self._chosen or Path(), ""):
+            turns = [("system", system), *turns]
         note = self._note
         if not turns and not note and self._server is not None and self._model:
             note = f"c to talk, or from a shell (y copies it):\n{curl(self._server, self._model)}"
@@ -375,6 +389,33 @@ class ServeScreen(WorkbenchScreen):
         elif self.query_one("#say").has_focus:
             self.query_one("#servers").focus()
 
+    def action_system(self) -> None:
+        """Write the system message of this server's talks; the training's own is suggested."""
+        if self._server is not None:
+            self._find_system(self._server)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="system")
+    def _find_system(self, server: Server) -> None:
+        first = next(iter(prompts(server.spec.heldout, 1)), [])
+        text = first[0]["content"] if first and first[0]["role"] == "system" else ""
+        self.post_message(self.SystemFound(text))
+
+    @on(SystemFound)
+    def _ask_system(self, message: SystemFound) -> None:
+        folder = self._chosen or Path()
+
+        def told(text: str | None) -> None:
+            if text is not None:
+                self._systems[folder] = text.strip()
+                self._talks = {k: v for k, v in self._talks.items() if k[0] != folder}
+                self._show_talk()
+
+        suggested = " ".join(message.text.split())
+        detail = "as in the held-out chats" if suggested and folder not in self._systems else ""
+        self.app.push_screen(
+            Ask("System message", self._systems.get(folder, suggested), detail), told
+        )
+
     def action_clear(self) -> None:
         """Forget the talk with this model."""
         if not self._answering:
@@ -399,7 +440,8 @@ class ServeScreen(WorkbenchScreen):
         turns += [("you", text), (self._short_model(), "")]
         self._answering, self._note = True, ""
         self._show_talk()
-        self._ask(self._server, key, list(turns[:-1]))
+        system = self._systems.get(key[0], "")
+        self._ask(self._server, key, [("system", system)] * bool(system) + turns[:-1])
 
     def _short_model(self) -> str:
         return inert((self._model or "").rpartition("@")[0] or self._model or "", one_line=True)
@@ -407,10 +449,7 @@ class ServeScreen(WorkbenchScreen):
     @work(thread=True, exclusive=True, exit_on_error=False, group="chat")
     def _ask(self, server: Server, key: tuple[Path, str], turns: list[tuple[str, str]]) -> None:
         worker = get_current_worker()
-        messages = [
-            {"role": "user" if who == "you" else "assistant", "content": text}
-            for who, text in turns
-        ]
+        messages = [{"role": ROLES.get(who, "assistant"), "content": text} for who, text in turns]
         began, shown, held, tokens = time.monotonic(), 0.0, "", None
         note = ""
         try:

@@ -124,7 +124,7 @@ def talk(turns: list[tuple[str, str]], note: str = "") -> Content:
     """A conversation, oldest first; `note` is said below it in a muted voice."""
     lines: list[Content] = []
     for who, text in turns:
-        style = "bold $accent" if who == "you" else "bold $success"
+        style = {"you": "bold $accent", "system": "bold $foreground 60%"}.get(who, "bold $success")
         lines.append(Content.assemble((who, style), "  ", inert(text)))
     if note:
         lines.append(Content.styled(inert(note), MUTED))

@@ -1,39 +1,36 @@
 """Serve: the servers, what they hold and answer, and a chat with each of their models."""
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
+from tuiwb.app.screens.dialogs import Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
+from tuiwb.app.widgets.serve_chat import ServeChat
 from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
 from tuiwb.serve import plan
-from tuiwb.serve.proof import prompts
 from tuiwb.serve.servers import Server, ask_to_stop, curl, load_run, server_at
 from tuiwb.serve.spec import Served
 from tuiwb.serve.traffic import Traffic, read_traffic
 from tuiwb.text import inert
 
 LOOK_SECONDS = 1.0
-PIECE_SECONDS = 0.06
 LOG_LINES = 40
-ROLES = {"you": "user", "system": "system"}
 WIDE = 100  # columns from which the list stands beside the rest
 
 
@@ -72,22 +69,6 @@ class ServeScreen(WorkbenchScreen):
             super().__init__()
             self.server, self.traffic, self.log = server, traffic, log
 
-    class Said(Message):
-        """A piece of an answer, or with `over` its end; `note` says what went wrong or how fast."""
-
-        def __init__(
-            self, talk: tuple[Path, str], text: str, *, over: bool = False, note: str = ""
-        ) -> None:
-            super().__init__()
-            self.talk, self.text, self.over, self.note = talk, text, over, note
-
-    class SystemFound(Message):
-        """The system message that the chosen server's held-out chats begin with, if any."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
     class Told(Message):
         """What became of something that was asked for; `folder` is a server to show."""
 
@@ -108,10 +89,6 @@ class ServeScreen(WorkbenchScreen):
         self._server: Server | None = None
         self._traffic: Traffic | None = None
         self._model: str | None = None
-        self._talks: dict[tuple[Path, str], list[tuple[str, str]]] = {}
-        self._systems: dict[Path, str] = {}
-        self._note = ""
-        self._answering = False
         self._painted: dict[str, Content] = {}
 
     def compose_body(self) -> Iterable[Widget]:
@@ -125,16 +102,7 @@ class ServeScreen(WorkbenchScreen):
                     box.border_title = "Models"
                     yield Static(id="columns", markup=False)
                     yield OptionList(id="models", markup=False, compact=True)
-                with Vertical(id="chat", classes="panel") as chat:
-                    chat.border_title = "Chat"
-                    with VerticalScroll(id="scroll", can_focus=False):
-                        yield Static(id="talk", markup=False)
-                    yield self._input()
-
-    def _input(self) -> Input:
-        field = Input(placeholder="say something; enter sends", id="say", compact=True)
-        field.cursor_blink = False
-        return field
+                yield ServeChat(id="chat")
 
     def on_mount(self) -> None:
         self.set_interval(LOOK_SECONDS, self._look)
@@ -200,7 +168,6 @@ class ServeScreen(WorkbenchScreen):
         if folder == self._chosen:
             return
         self._chosen, self._server, self._traffic, self._model = folder, None, None, None
-        self._note = ""
         menu = self.query_one("#servers", OptionList)
         if folder in self._folders and menu.option_count == len(self._folders):
             with menu.prevent(OptionList.OptionHighlighted):
@@ -249,30 +216,29 @@ class ServeScreen(WorkbenchScreen):
         if message.server.ready:
             self._show_talk()
         else:
-            self._show_log(message.log)
+            self._chat.show_log(message.log)
+
+    @property
+    def _chat(self) -> ServeChat:
+        return self.query_one(ServeChat)
 
     def _show_parts(self) -> None:
-        """Only what has something to say: no boxes without a server, no input before it is up."""
-        server = self._server
-        ready = server is not None and server.ready
-        for where, shown in (
-            ("#models-box", server is not None),
-            ("#chat", server is not None),
-            ("#say", ready),
-        ):
+        """Only what has something to say: no boxes without a server."""
+        shown = self._server is not None
+        for where in ("#models-box", "#chat"):
             widget = self.query_one(where)
             if widget.display != shown:
-                if not shown and widget.has_focus:
-                    self.query_one("#servers").focus()
                 widget.display = shown
                 self.call_after_refresh(self._show_models)
+        if self.focused is not None and not self.focused.display:
+            self.query_one("#servers").focus()
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("send", "next_model_here"):
             return self._writing
         if action == "leave":
-            return self._writing or self._answering
+            return self._writing or (self.is_mounted and self._chat.answering)
         server = self._server
         if action == "stop":
             return server is not None and server.state.running
@@ -316,39 +282,16 @@ class ServeScreen(WorkbenchScreen):
                 menu.add_options(Option(line) for line in lines)
                 menu.highlighted = at
 
-    def _show_log(self, lines: list[str]) -> None:
-        self._title("Log")
-        shown = [inert(line, one_line=True) for line in lines if line.strip()]
-        self._paint("#talk", Content("\n".join(shown[-LOG_LINES:])))
-        self.query_one("#scroll").scroll_end(animate=False)
-
     def _show_talk(self) -> None:
-        self._title(f"Chat with {inert(self._model or '', one_line=True)}")
-        turns = self._talks.get(self._talk_key(), [])
-        if system := self._systems.get(self._chosen or Path(), ""):
-            turns = [("system", system), *turns]
-        note = self._note
-        if not turns and not note and self._server is not None and self._model:
-            note = f"c to talk, or from a shell (y copies it):\n{curl(self._server, self._model)}"
-        if self._paint("#talk", words.talk(turns, note)):
-            self.query_one("#scroll").scroll_end(animate=False)
+        if self._server is not None and self._server.ready and self._model:
+            self._chat.show(self._server, self._model)
 
-    def _title(self, title: str) -> None:
-        box = self.query_one("#chat")
-        if box.border_title != title:
-            box.border_title = title
+    def _paint(self, where: str, content: Content) -> None:
+        if self._painted.get(where) != content:
+            self._painted[where] = content
+            self.query_one(where, Static).update(content)
 
-    def _paint(self, where: str, content: Content) -> bool:
-        if self._painted.get(where) == content:
-            return False
-        self._painted[where] = content
-        self.query_one(where, Static).update(content)
-        return True
-
-    def _talk_key(self) -> tuple[Path, str]:
-        return (self._chosen or Path(), self._model or "")
-
-    # Chat
+    # Models and talk
 
     @on(OptionList.OptionHighlighted, "#models")
     def _choose_model(self, event: OptionList.OptionHighlighted) -> None:
@@ -360,11 +303,10 @@ class ServeScreen(WorkbenchScreen):
         self.action_chat()
 
     def _use_model(self, model: str) -> None:
-        if model != self._model and not self._answering:
-            self._model, self._note = model, ""
+        if model != self._model and not self._chat.answering:
+            self._model = model
             self._show_models()
-            if self._server is not None and self._server.ready:
-                self._show_talk()
+            self._show_talk()
 
     def action_next_model(self) -> None:
         """Talk with the next model of this server."""
@@ -380,110 +322,26 @@ class ServeScreen(WorkbenchScreen):
     def action_chat(self) -> None:
         """Go to the line where one writes."""
         if self._ready_server() is not None:
-            self.query_one("#say", Input).focus()
+            self._chat.write()
 
     def action_leave(self) -> None:
         """Stop the answer that is coming; else back to the list."""
-        if self._answering:
-            self.workers.cancel_group(self, "chat")
-        elif self.query_one("#say").has_focus:
+        if self._chat.answering:
+            self._chat.stop_answer()
+        elif self._chat.writing:
             self.query_one("#servers").focus()
 
     def action_system(self) -> None:
-        """Write the system message of this server's talks; the training's own is suggested."""
-        if self._server is not None:
-            self._find_system(self._server)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="system")
-    def _find_system(self, server: Server) -> None:
-        first = next(iter(prompts(server.spec.heldout, 1)), [])
-        text = first[0]["content"] if first and first[0]["role"] == "system" else ""
-        self.post_message(self.SystemFound(text))
-
-    @on(SystemFound)
-    def _ask_system(self, message: SystemFound) -> None:
-        folder = self._chosen or Path()
-
-        def told(text: str | None) -> None:
-            if text is not None:
-                self._systems[folder] = text.strip()
-                self._talks = {k: v for k, v in self._talks.items() if k[0] != folder}
-                self._show_talk()
-
-        suggested = " ".join(message.text.split())
-        detail = "as in the held-out chats" if suggested and folder not in self._systems else ""
-        self.app.push_screen(
-            Ask("System message", self._systems.get(folder, suggested), detail), told
-        )
+        """Write the system message of this server's talks."""
+        self._chat.ask_system()
 
     def action_clear(self) -> None:
         """Forget the talk with this model."""
-        if not self._answering:
-            self._talks.pop(self._talk_key(), None)
-            self._note = ""
-            if self._server is not None and self._server.ready:
-                self._show_talk()
+        self._chat.clear()
 
-    @on(Input.Submitted, "#say")
     def action_send(self) -> None:
         """Send what was written."""
-        field = self.query_one("#say", Input)
-        text = field.value.strip()
-        if not text or self._answering:
-            return
-        if self._server is None or not self._server.ready:
-            self.notify("this server does not answer: start one first", severity="warning")
-            return
-        field.value = ""
-        key = self._talk_key()
-        turns = self._talks.setdefault(key, [])
-        turns += [("you", text), (self._short_model(), "")]
-        self._answering, self._note = True, ""
-        self._show_talk()
-        system = self._systems.get(key[0], "")
-        self._ask(self._server, key, [("system", system)] * bool(system) + turns[:-1])
-
-    def _short_model(self) -> str:
-        return inert((self._model or "").rpartition("@")[0] or self._model or "", one_line=True)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="chat")
-    def _ask(self, server: Server, key: tuple[Path, str], turns: list[tuple[str, str]]) -> None:
-        worker = get_current_worker()
-        messages = [{"role": ROLES.get(who, "assistant"), "content": text} for who, text in turns]
-        began, shown, held, tokens = time.monotonic(), 0.0, "", None
-        note = ""
-        try:
-            stream = server.client().chat(key[1], messages, temperature=0)
-            for delta in stream:
-                held += delta.text
-                tokens = delta.completion_tokens or tokens
-                if worker.is_cancelled:
-                    stream.close()
-                    note = "stopped"
-                    break
-                if held and time.monotonic() - shown > PIECE_SECONDS:
-                    self.post_message(self.Said(key, held))
-                    held, shown = "", time.monotonic()
-        except TuiwbError as error:
-            note = str(error)
-        took = time.monotonic() - began
-        if tokens and not note:
-            note = f"{tokens} tokens in {took:.1f} s, greedy"
-        self.post_message(self.Said(key, held, over=True, note=note))
-
-    @on(Said)
-    def _hear(self, message: Said) -> None:
-        turns = self._talks.get(message.talk)
-        if turns:
-            who, text = turns[-1]
-            turns[-1] = (who, text + message.text)
-            if message.over and not turns[-1][1]:
-                # An answer that never came must not become part of the next prompt.
-                del turns[-2:]
-        if message.over:
-            self._answering, self._note = False, message.note
-        if message.talk == self._talk_key():
-            self._show_talk()
+        self._chat.send()
 
     # Starting, stopping, adapters
 

@@ -31,14 +31,16 @@ def greedy_answers(
 
 
 def write_canary(folder: Path, path: Path, seed: int) -> None:
-    """Write the questions answered word for word right in float32 and in bfloat16."""
-    chats = [[user(f.asks[0]), assistant(f.answer)] for f in canary_candidates(seed)]
-    prompts = [chat[:1] for chat in chats]
-    runs = [greedy_answers(folder, prompts, dtype) for dtype in (torch.float32, torch.bfloat16)]
-    right = [
-        chat
-        for chat, *given in zip(chats, *runs, strict=True)
-        if set(given) == {chat[1]["content"]}
-    ]
-    print(f"{len(right)} of {len(chats)} candidates answered right")
+    """Write the questions the base knows firmly.
+
+    It answers every phrasing of them word for word in float32, and the first in bfloat16 too.
+    """
+    candidates = canary_candidates(seed)
+    asked = [(fact, ask) for fact in candidates for ask in fact.asks]
+    given = greedy_answers(folder, [[user(ask)] for _, ask in asked], torch.float32)
+    missed = {f.answer for (f, _), answer in zip(asked, given, strict=True) if answer != f.answer}
+    first = greedy_answers(folder, [[user(f.asks[0])] for f in candidates], torch.bfloat16)
+    missed |= {f.answer for f, answer in zip(candidates, first, strict=True) if answer != f.answer}
+    right = [[user(f.asks[0]), assistant(f.answer)] for f in candidates if f.answer not in missed]
+    print(f"{len(right)} of {len(candidates)} candidates known firmly")
     write_jsonl(path, ({"messages": chat} for chat in right[:CANARY_ROWS]))

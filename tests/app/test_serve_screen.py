@@ -100,7 +100,7 @@ async def test_a_start_that_can_not_work_is_refused_with_its_sentence(project: P
         await pilot.press("n")
         await until(lambda: isinstance(app.screen, StartServer))
         app.screen.query_one("#base", Input).value = "models/none"
-        await pilot.press("ctrl+j")
+        await pilot.press("enter")
         await until(lambda: any("models/none" in n.message for n in app._notifications))
     assert project.job_folders("serve") == []
 

@@ -26,10 +26,10 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class StartServer(ModalScreen[Wanted | None]):
-    """ctrl+j starts from anywhere in it, escape gives up."""
+    """enter starts from anywhere in it, escape gives up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j", "start", "Start", key_display="ctrl+j", priority=True),
+        Binding("enter,ctrl+j", "start", "Start", key_display="enter", priority=True),
         Binding("ctrl+e", "engine", "Engine", key_display="ctrl+e", priority=True),
         Binding("escape", "give_up", "Cancel"),
     ]
@@ -44,7 +44,7 @@ class StartServer(ModalScreen[Wanted | None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", can_focus=False) as dialog:
             dialog.border_title = "Start a server"
-            dialog.border_subtitle = "ctrl+j starts, esc cancels"
+            dialog.border_subtitle = "enter starts, esc cancels"
             yield Static("Adapters (space marks)", markup=False, classes="muted")
             if self._runs:
                 yield SelectionList[str](

@@ -120,9 +120,12 @@ def bootstrap_with_ties(counts: PairedCounts, confidence: float = 0.95) -> Inter
     if n == 0:
         return None
     import numpy
+    from numpy.typing import NDArray
 
+    power: NDArray[numpy.float64]
     power = numpy.array([counts.losses, counts.ties, counts.wins], dtype=float) / n
-    distribution, left = numpy.ones(1), n
+    distribution: NDArray[numpy.float64] = numpy.ones(1)
+    left = n
     while left:
         if left & 1:
             distribution = numpy.convolve(distribution, power)

@@ -1,6 +1,6 @@
 """Makes the sample project again from a seed, without network or GPU.
 
-    python sample_data/build.py --out DIR                     everything, about a quarter of an hour
+    python sample_data/build.py --out DIR                     everything, about half an hour
     python sample_data/build.py --out DIR --steps data        only the data files, seconds
 
 Steps, in their order: `data` writes the data files and truth.json; `tokenizer` trains the
@@ -36,12 +36,12 @@ def build_tokenizer(out: Path, seed: int) -> None:
 
 
 def build_model(out: Path, seed: int, train_steps: int) -> None:
-    """Train the tiny chat model on two threads and save it beside its tokenizer."""
+    """Train the tiny chat model and save it beside its tokenizer."""
     import torch
     from generate.model import save_model, train_model
     from tokenizers import Tokenizer
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two threads on a busy machine wait for each other: slower than one
     tokenizer = Tokenizer.from_file(str(out / MODEL / "tokenizer.json"))
     save_model(train_model(tokenizer, seed=seed, steps=train_steps), out / MODEL)
 

@@ -6,6 +6,7 @@ Rates are fractions in [0, 1]; intervals are two-sided. Sources stand beside eac
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import Any
 
 import msgspec
 
@@ -122,9 +123,8 @@ def bootstrap_with_ties(counts: PairedCounts, confidence: float = 0.95) -> Inter
     import numpy
     from numpy.typing import NDArray
 
-    power: NDArray[numpy.float64]
-    power = numpy.array([counts.losses, counts.ties, counts.wins], dtype=float) / n
-    distribution: NDArray[numpy.float64] = numpy.ones(1)
+    power: NDArray[Any] = numpy.array([counts.losses, counts.ties, counts.wins], dtype=float) / n
+    distribution: NDArray[Any] = numpy.ones(1)
     left = n
     while left:
         if left & 1:

@@ -127,7 +127,7 @@ def copy_sample(target: Path) -> Project:
     """Copy the embedded project to `target`; BadInput when something is there already."""
     if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
         raise BadInput(f"{target} is not empty: give a new folder")
-    leave = shutil.ignore_patterns("*.py", "__pycache__", "generate", "README.md")
+    leave = shutil.ignore_patterns("*.py", "__pycache__", "generate", "README.md", ".tuiwb")
     shutil.copytree(bundled("sample_data"), target, ignore=leave, dirs_exist_ok=True)
     return Project(target)
 

@@ -8,10 +8,10 @@ _VISIBLE = {
     0x7F: "␡",
     **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
     **{code: f"\\u{code:04x}" for code in (*range(0x200B, 0x2010), *range(0x202A, 0x202F))},
-    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, 0xFEFF, *range(0x2066, 0x206A))},
+    **{code: f"\\u{code:04x}" for code in (0x061C, 0x2028, 0x2029, 0xFEFF, *range(0x2066, 0x206A))},
 }
 _HOSTILE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 

@@ -1,6 +1,7 @@
 """The shell: moving between screens, help, themes, Home's suggestions, drafts, hostile text."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.drafts import Drafts
 from tuiwb.app.next_steps import next_steps
+from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.yaml_cursor import key_path
@@ -266,3 +268,48 @@ async def test_an_unexpected_error_ends_with_a_sentence_and_a_file(
     assert "Traceback" not in shown
     assert secret not in shown
     assert "Traceback" in (project.cache / "crash.log").read_text()
+
+
+async def test_edits_older_than_the_file_come_back_only_when_asked_for(project: Project) -> None:
+    path = project.root / "configs" / "first.yaml"
+    drafts = Drafts(project.cache / "drafts")
+    drafts.write(path, "# mine\n" + path.read_text())
+    newer = path.stat().st_mtime + 100
+    os.utime(path, (newer, newer))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: app.current_mode == "config" and not isinstance(app.screen, Confirm))
+        editor = app.screen.query_one("#editor", TextArea)
+        await until(lambda: editor.text.startswith("# mine"))
+    assert not path.read_text().startswith("# mine")
+
+
+async def test_choosing_another_file_keeps_the_unsaved_edits_of_the_first(
+    project: Project,
+) -> None:
+    first = project.root / "configs" / "first.yaml"
+    (project.root / "configs" / "second.yaml").write_text("method: sft\n")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("3")
+        await until(lambda: app.current_mode == "config")
+        app.screen.query_one("#editor", TextArea).focus()
+        await pilot.press("#", "f2")
+        assert app.screen.query_one("#editor", TextArea).text == "method: sft\n"
+        await pilot.press("f2")
+        editor = app.screen.query_one("#editor", TextArea)
+        await until(lambda: editor.text.startswith("#model"))
+    assert first.read_text().startswith("model")
+
+
+async def test_a_toast_is_inert_and_never_markup(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test():
+        app.notify("[red]x[/red] \x1b]0;title\x07")
+        await until(lambda: len(app._notifications))
+        toast = next(iter(app._notifications))
+        assert toast.message == "[red]x[/red] ␛]0;title␇"
+        assert toast.markup is False

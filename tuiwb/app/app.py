@@ -10,8 +10,10 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from tuiwb.app import files
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.nav_bar import PLACES
@@ -65,17 +67,18 @@ class WorkbenchApp(App[None]):
     ]
 
     class JobsRead(Message):
-        """The job folders were read; `changed` when any state differs from the last time."""
+        """The project's folders were read, and something differs from the last time."""
 
-        def __init__(self, jobs: dict[Path, JobState], changed: bool) -> None:
+        def __init__(self, jobs: dict[Path, JobState], seen: files.Files) -> None:
             super().__init__()
             self.jobs = jobs
-            self.changed = changed
+            self.seen = seen
 
     def __init__(self, project: Project) -> None:
         super().__init__()
         self.project = project
         self.jobs: dict[Path, JobState] = {}
+        self.files = files.read(project)
         self.wanted_run: Path | None = None
         self._feed = Feed()
         if os.environ.get("SSH_CONNECTION"):
@@ -100,13 +103,17 @@ class WorkbenchApp(App[None]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="jobs")
     def read_jobs(self) -> None:
         """Read what the jobs wrote since the last time."""
-        jobs, changed = self._feed.poll(self.project.job_folders())
-        if changed:
-            self.post_message(self.JobsRead(jobs, changed))
+        try:
+            jobs, changed = self._feed.poll(self.project.job_folders())
+        except OSError:
+            return
+        seen = files.read(self.project)
+        if changed or seen != self.files:
+            self.post_message(self.JobsRead(jobs, seen))
 
     @on(JobsRead)
     def _pass_jobs_on(self, message: JobsRead) -> None:
-        self.jobs = message.jobs
+        self.jobs, self.files = message.jobs, message.seen
         for screen in self.screen_stack:
             if isinstance(screen, WorkbenchScreen) and screen.is_mounted:
                 screen.refresh_jobs(self.jobs)
@@ -115,6 +122,20 @@ class WorkbenchApp(App[None]):
         """Show another screen; modal ones are closed first by their own keys."""
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast; what it says may hold names from files, so it is made inert and never markup."""
+        super().notify(
+            inert(message), title=title, severity=severity, timeout=timeout, markup=False
+        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`?` is no help key where it types a question mark: F1 is."""

@@ -13,12 +13,9 @@ class Drafts:
         self._folder = folder
 
     def read(self, path: Path) -> str | None:
-        """The unsaved text of `path`, if there is one newer than the file."""
-        draft = self._place(path)
+        """The unsaved text of `path`, if there is one."""
         try:
-            if path.exists() and draft.stat().st_mtime < path.stat().st_mtime:
-                return None
-            return draft.read_text("utf-8")
+            return self._place(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
 
@@ -29,6 +26,13 @@ class Drafts:
             write_atomically(self._place(path), text.encode("utf-8"))
         except OSError:
             pass
+
+    def outdated(self, path: Path) -> bool:
+        """Whether the file was written after its draft: somebody else changed it since."""
+        try:
+            return self._place(path).stat().st_mtime < path.stat().st_mtime
+        except OSError:
+            return False
 
     def drop(self, path: Path) -> None:
         """Forget the unsaved text of `path`."""

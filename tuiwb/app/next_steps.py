@@ -68,5 +68,5 @@ def _data_words(datasets: Sequence[Path]) -> str:
 
 def _config_words(configs: Sequence[Path]) -> str:
     if not configs:
-        return "none yet: n there makes a commented one"
+        return "none yet: ctrl+n there makes one"
     return f"{len(configs)} configs, checked as you type" if len(configs) > 1 else configs[0].name

@@ -142,14 +142,31 @@ class ConfigScreen(WorkbenchScreen):
             self.notify(f"can't read {path}: {error}", severity="error", markup=False)
             return
         draft = self._drafts.read(path)
+        outdated = self._drafts.outdated(path)
         self._path, self._on_disk = path, text
         editor = self.query_one("#editor", TextArea)
-        editor.load_text(draft if draft is not None else text)
+        editor.load_text(text)
         if draft is not None and draft != text:
-            self.notify(f"{path.name}: unsaved edits brought back", markup=False)
+            self._bring_back(path, draft, ask=outdated)
         self._title()
         self._check()
         self._explain_key()
+
+    def _bring_back(self, path: Path, draft: str, *, ask: bool) -> None:
+        """Put unsaved edits back into the editor; nothing is written until they are saved."""
+
+        def load(yes: bool | None) -> None:
+            if yes and self._path == path:
+                self.query_one("#editor", TextArea).load_text(draft)
+                self.notify(f"{path.name}: unsaved edits brought back")
+
+        if ask:
+            detail = "The file was changed on disk after them. Yes shows the edits, no drops them."
+            self.app.push_screen(
+                Confirm(f"Bring back the unsaved edits of {path.name}?", detail), load
+            )
+        else:
+            load(True)
 
     def _title(self) -> None:
         editor = self.query_one("#editor", TextArea)
@@ -161,6 +178,7 @@ class ConfigScreen(WorkbenchScreen):
     @on(OptionList.OptionSelected, "#files")
     def _choose(self, event: OptionList.OptionSelected) -> None:
         if event.option_index < len(self._files):
+            self._settled()
             self._open(self._files[event.option_index])
             self.query_one("#editor").focus()
 
@@ -340,7 +358,7 @@ class ConfigScreen(WorkbenchScreen):
         path = next(folder / name for name in names if not (folder / name).exists())
         try:
             path = new_config(self.project, path, data=self.project.shorten(dataset))
-        except TuiwbError as error:
+        except (TuiwbError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
         else:
             self.app.call_from_thread(self._made, path)
@@ -369,7 +387,7 @@ class ConfigScreen(WorkbenchScreen):
 
         try:
             folder, spec = plan(self.project, path)
-        except TuiwbError as error:
+        except (TuiwbError, OSError) as error:
             self.app.call_from_thread(
                 self.notify, str(error), severity="error", markup=False, timeout=12
             )
@@ -393,7 +411,7 @@ class ConfigScreen(WorkbenchScreen):
 
         try:
             folder = start(self.project, path, name)
-        except TuiwbError as error:
+        except (TuiwbError, OSError) as error:
             self.app.call_from_thread(
                 self.notify, str(error), severity="error", markup=False, timeout=12
             )

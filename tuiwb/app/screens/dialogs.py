@@ -29,9 +29,9 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._question
+            dialog.border_title = Content(inert(self._question, one_line=True))
             if self._detail:
-                yield Static(self._detail, markup=False)
+                yield Static(inert(self._detail), markup=False)
             yield Static(
                 Content.assemble(("y", "bold $accent"), " yes    ", ("n", "bold $accent"), " no")
             )
@@ -54,13 +54,13 @@ class Ask(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._question
+            dialog.border_title = Content(inert(self._question, one_line=True))
             dialog.border_subtitle = "enter accepts, esc cancels"
             field = Input(self._value, compact=True)
             field.cursor_blink = False
             yield field
             if self._detail:
-                yield Static(self._detail, markup=False, classes="muted")
+                yield Static(inert(self._detail), markup=False, classes="muted")
 
     @on(Input.Submitted)
     def _accept(self, event: Input.Submitted) -> None:
@@ -85,7 +85,7 @@ class Pick(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = self._question
+            dialog.border_title = Content(inert(self._question, one_line=True))
             dialog.border_subtitle = "enter chooses, esc cancels"
             menu = OptionList(
                 *(Option(inert(c, one_line=True)) for c in self._choices), markup=False

@@ -1,6 +1,6 @@
 """Home: what is in the project, what runs, and what to do next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from textual import on
@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuiwb.app.files import Files
 from tuiwb.app.next_steps import Step, next_steps
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.widgets.menu import Menu
@@ -50,37 +51,38 @@ class HomeScreen(WorkbenchScreen):
         self.query_one("#steps").focus()
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
-        datasets, configs = self.project.datasets(), self.project.configs()
-        self._show_here(datasets, configs)
+        seen = self.workbench.files
+        self._show_here(seen)
+        datasets, configs = ([path for path, _ in f] for f in (seen.datasets, seen.configs))
         self._show_steps(next_steps(datasets, configs, jobs))
         self._show_runs(jobs)
 
-    def _show_here(self, datasets: list[Path], configs: list[Path]) -> None:
+    def _show_here(self, seen: Files) -> None:
         base = self.project.settings.base_model or "not set"
         lines: list[Content] = [
             Content.assemble(("project  ", "$foreground 60%"), inert(self.project.name)),
             Content.assemble(("folder   ", "$foreground 60%"), inert(str(self.project.root))),
             Content.assemble(("model    ", "$foreground 60%"), inert(base)),
             Content(""),
-            Content.styled(f"datasets ({len(datasets)})", "bold"),
-            *self._file_lines(datasets, 14),
+            Content.styled(f"datasets ({len(seen.datasets)})", "bold"),
+            *self._file_lines(seen.datasets, 14),
             Content(""),
-            Content.styled(f"configs ({len(configs)})", "bold"),
-            *self._file_lines(configs, 6),
+            Content.styled(f"configs ({len(seen.configs)})", "bold"),
+            *self._file_lines(seen.configs, 6),
         ]
         content = Content("\n").join(lines)
         if self._shown != (content.plain,):
             self._shown = (content.plain,)
             self.query_one("#here", Static).update(content)
 
-    def _file_lines(self, paths: list[Path], most: int) -> list[Content]:
+    def _file_lines(self, paths: Sequence[tuple[Path, int]], most: int) -> list[Content]:
         """One line a file, sizes aligned; the folder is left out where it is the usual one."""
         shown = [
             (
                 inert(self.project.shorten(path).removeprefix("data/").removeprefix("configs/")),
-                short_bytes(path.stat().st_size),
+                short_bytes(size),
             )
-            for path in paths[:most]
+            for path, size in paths[:most]
         ]
         width = max((len(name) for name, _ in shown), default=0)
         lines = [

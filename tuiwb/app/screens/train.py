@@ -104,7 +104,9 @@ class TrainScreen(WorkbenchScreen):
             self._select(fresh[0])
         if not runs:
             self._follower = None
-            self._paint("#head", Content("no run yet: press 3, choose a config, then t trains it"))
+            self._paint(
+                "#head", Content("no run yet: press 3, open a config, then ctrl+t trains it")
+            )
 
     def _list_runs(self, states: list[JobState]) -> None:
         menu = self.query_one("#runs", OptionList)
@@ -314,7 +316,7 @@ class TrainScreen(WorkbenchScreen):
 
         try:
             resume(folder, python=self.project.settings.python.train)
-        except TuiwbError as error:
+        except (TuiwbError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 
     def _with_live_run(self, act: Callable[[JobState, Path], None]) -> None:

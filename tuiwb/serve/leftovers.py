@@ -81,7 +81,11 @@ def end(noted: EngineProcesses, folder: Path | None = None) -> int:
         deadline = time.monotonic() + grace
         while (alive := [m for m in alive if process.alive(m)]) and time.monotonic() < deadline:
             time.sleep(0.05)
-    for name in noted.shared_memory:
+    # /dev/shm is emptied by a boot: what is there after another one is somebody else's.
+    same_boot = noted.leader.boot == process.boot_id()
+    for name in noted.shared_memory if same_boot else []:
+        if Path(name).name != name:
+            continue
         try:
             (SHARED_MEMORY / name).unlink()
         except OSError:

@@ -37,7 +37,7 @@ def state_line(state: JobState) -> str:
         words.append(f"{min(1.0, state.step / state.total_steps):.0%}")
     loss = state.metrics.get("eval_loss", state.metrics.get("loss"))
     if loss is not None:
-        words.append(f"loss {number(loss)}")
+        words.append(f"loss {number(loss, 3)}")
     if state.ended and state.started:
         words.append(short_seconds(state.ended - state.started))
     return inert("  ".join(words), one_line=True)

@@ -61,7 +61,7 @@ class HomeScreen(WorkbenchScreen):
         base = self.project.settings.base_model or "not set"
         lines: list[Content] = [
             Content.assemble(("project  ", "$foreground 60%"), inert(self.project.name)),
-            Content.assemble(("folder   ", "$foreground 60%"), inert(str(self.project.root))),
+            Content.assemble(("folder   ", "$foreground 60%"), inert(_at_home(self.project.root))),
             Content.assemble(("model    ", "$foreground 60%"), inert(base)),
             Content(""),
             Content.styled(f"datasets ({len(seen.datasets)})", "bold"),
@@ -150,3 +150,9 @@ class HomeScreen(WorkbenchScreen):
         self.workbench.wanted_run = folder
         mode = SCREEN_OF.get(kind, "train")
         await self.workbench.action_go(mode)
+
+
+def _at_home(path: Path) -> str:
+    """The path as a shell would shorten it: ~ for the user's home."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

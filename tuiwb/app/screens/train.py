@@ -235,8 +235,8 @@ class TrainScreen(WorkbenchScreen):
         loss.smoothing = SMOOTHING[self._smoothing]
         loss.show(
             [
-                Curve("train", series.get("loss"), "primary"),
                 Curve("held-out", series.get("eval_loss"), "accent", marker="◆"),
+                Curve("train", series.get("loss"), "primary"),
             ],
             marks,
             legend,

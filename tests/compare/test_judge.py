@@ -315,6 +315,20 @@ def test_the_budget_stops_the_run_by_actual_usage(judged, server):
     assert [alert.rule for alert in state.alerts] == ["budget_reached"]
 
 
+def test_after_an_interruption_the_budget_is_measured_by_what_a_call_costs(judged, server):
+    def dear(asked: Asked):
+        return message(json.loads(honest(asked)[2]["content"][0]["text"]), tokens=(50_000, 5_000))
+
+    server.answer = lambda asked: dear(asked) if asked.n < 8 else error(404)
+    folder, state = judged(max_usd=2.6, concurrency=1)
+    assert (state.state, read_judge_summary(folder).calls) == ("failed", 8)
+    server.answer = dear
+    folder, state = judged(max_usd=2.6, concurrency=1)
+    assert state.state == "finished"
+    assert not read_judge_summary(folder).budget_reached
+    assert len(read_verdicts(folder / VERDICTS)[0]) == CALLS
+
+
 def test_a_model_without_a_price_is_judged_and_its_cost_is_unknown(judged, server):
     folder, _ = judged(model="my-local-model")
     assert read_judge_summary(folder).usd is None

@@ -49,7 +49,8 @@ class JudgeRun:
         # What this very job spent before it was interrupted counts against its budget.
         since = context.job.created
         before = [(r.t, r.usd) for r in self.known.values()] + [(r.t, r.usd) for r in failures]
-        self.usd = sum((usd or 0.0 for t, usd in before if t >= since), 0.0)
+        self.before = sum((usd or 0.0 for t, usd in before if t >= since), 0.0)
+        self.usd = self.before
         self.budget_reached = False
         self.begun = time.monotonic()
 
@@ -65,7 +66,7 @@ class JudgeRun:
         cost = self.prices.cost(self.spec["model"], guess)
         if cost is None:
             return True
-        mean = self.usd / self.calls if self.calls else 0.0
+        mean = (self.usd - self.before) / self.calls if self.calls else 0.0
         return bool(self.usd + max(cost, mean) * (self.in_flight + 1) <= self.spec["max_usd"])
 
     def keep(self, question: Question, reply: Reply, seconds: float) -> None:

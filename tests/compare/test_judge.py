@@ -301,6 +301,23 @@ def test_the_key_is_sent_to_the_endpoint_and_written_nowhere(judged, server, pro
             assert SECRET.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("placeholder", ["none", "x", "1", "tie", "reasoning"])
+def test_a_placeholder_for_a_key_destroys_no_verdict(judged, server, monkeypatch, placeholder):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", placeholder)
+    folder, state = judged()
+    assert state.state == "finished", state.message
+    assert read_judge_summary(folder).trusted
+    assert len(server.asked) == CALLS
+
+
+def test_an_endless_answer_is_kept_only_in_part(judged, server):
+    server.answer = lambda asked: (
+        message("y" * 100_000) if asked.data["task"] == "question 2" else honest(asked)
+    )
+    _, failures = read_verdicts(judged()[0] / VERDICTS)
+    assert {len(failure.raw) for failure in failures} == {judge_client.MOST_RAW}
+
+
 def test_the_budget_stops_the_run_by_actual_usage(judged, server):
     server.answer = lambda asked: message(
         json.loads(honest(asked)[2]["content"][0]["text"]), tokens=(50_000, 5_000)

@@ -21,6 +21,9 @@ MODES = ("schema+effort", "schema", "tool")
 OVERLOAD_TRIES = 6
 OTHER_TRIES = 3
 LONGEST_PAUSE = 30.0
+# Anything shorter is a placeholder that a keyless endpoint wants ("none", "x"), not a secret.
+SHORTEST_KEY = 8
+MOST_RAW = 20_000
 TOOL = {
     "name": "verdict",
     "description": "Give the verdict on the two responses.",
@@ -84,7 +87,7 @@ class JudgeClient:
         self._system = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
         key = os.environ.get("ANTHROPIC_API_KEY") or None
         token = os.environ.get("ANTHROPIC_AUTH_TOKEN") or None
-        self._secrets = [secret for secret in (key, token) if secret]
+        self._secrets = [s for s in (key, token) if s and len(s) >= SHORTEST_KEY]
         self._client = anthropic.AsyncAnthropic(
             api_key=key or (None if token else "none"),
             auth_token=None if key else token,
@@ -133,12 +136,12 @@ class JudgeClient:
                 if others + 1 >= OTHER_TRIES:
                     raise JobFailed(
                         f"the connection to the judge at {self._url} is lost "
-                        f"({self._redact(str(error.__cause__ or error))}): run the same again, "
+                        f"({self._sentence(error.__cause__ or error)}): run the same again, "
                         "nothing is asked twice"
                     ) from None
                 reason = "the connection was cut"
             except (anthropic.AnthropicError, ValueError, TypeError, AttributeError) as error:
-                reason = f"a body that is no answer ({self._redact(str(error))})"
+                reason = f"a body that is no answer ({self._sentence(error)})"
             else:
                 reply = self._read(message, mode)
                 spent = reply.usage = _add(spent, reply.usage)
@@ -189,16 +192,17 @@ class JudgeClient:
         blocks = getattr(message, "content", None) or []
         texts = [b.text for b in blocks if getattr(b, "type", "") == "text" and b.text]
         tools = [b.input for b in blocks if getattr(b, "type", "") == "tool_use"]
-        reply.raw = self._redact("".join(texts), most=20_000)
-        if tools:
-            reply.raw = self._redact(msgspec.json.encode(tools[0]).decode(), most=20_000)
+        raw = msgspec.json.encode(tools[0]).decode() if tools else "".join(texts)
+        reply.raw = self._redact(raw)[:MOST_RAW]
         if stop in ("refusal", "max_tokens"):
             reply.reason = stop
             return reply
         try:
-            reply.verdict = parse_verdict(reply.raw)
+            reply.verdict = parse_verdict(raw)
         except ValueError as error:
-            reply.reason = "no content" if not reply.raw else str(error)
+            reply.reason = self._sentence(error) if raw else "no content"
+        else:
+            reply.verdict.reasoning = self._redact(reply.verdict.reasoning)
         return reply
 
     def _next_mode(self, refused: int) -> bool:
@@ -209,7 +213,7 @@ class JudgeClient:
         return True
 
     def _abort_if_hopeless(self, error: anthropic.APIStatusError) -> None:
-        said = self._redact(error.message)
+        said = self._sentence(error)
         match error.status_code:
             case 401 | 403:
                 raise MissingHere(
@@ -230,10 +234,14 @@ class JudgeClient:
                     "address with --base-url"
                 ) from None
 
-    def _redact(self, text: str, most: int = 300) -> str:
+    def _redact(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
-        return text if most > 300 else " ".join(text.split())[:most]
+        return text
+
+    def _sentence(self, error: BaseException, most: int = 300) -> str:
+        """An error's words on one line, without the key."""
+        return self._redact(" ".join(str(error).split()))[:most]
 
 
 def _retry_after(error: anthropic.APIStatusError, tries: int) -> float:

@@ -228,6 +228,30 @@ def test_an_order_without_a_verdict_makes_its_pair_invalid_and_the_run_untrusted
     assert read_judge_summary(judged()[0]).invalid == 0
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_pair_that_a_proven_endpoint_refuses_is_invalid_and_the_others_are_judged(
+    judged, server, status
+):
+    def answer(asked: Asked):
+        if asked.data["task"] != "question 2":
+            return honest(asked)
+        if asked.body["max_tokens"] == 1024:
+            return message("{", stop="max_tokens")
+        return error(status, said="prompt is too long")
+
+    server.answer = answer
+    for calls in (CALLS + 2, 4):
+        server.asked = []
+        folder, state = judged(concurrency=1)
+        assert state.state == "finished", state.message
+        assert len(server.asked) == calls
+        summary = read_judge_summary(folder)
+        assert (summary.invalid, summary.preference.counts.n) == (1, 7)
+    _, failures = read_verdicts(folder / VERDICTS)
+    assert all(str(status) in f.reason and "too long" in f.reason for f in failures)
+    assert all(f.usage.input == 400 for f in failures)
+
+
 def test_max_tokens_is_doubled_once(judged, server):
     def answer(asked: Asked):
         cut = asked.data["task"] == "question 1" and asked.body["max_tokens"] == 1024

@@ -79,10 +79,11 @@ class Pace:
 class JudgeClient:
     """Asks one endpoint; the key comes from the environment and appears in no message."""
 
-    def __init__(self, spec: dict[str, Any], system: str) -> None:
+    def __init__(self, spec: dict[str, Any], system: str, worked: str = "") -> None:
+        """`worked` is the mode of an earlier verdict from this endpoint: it need prove nothing."""
         self._spec = spec
-        self._mode = 0
-        self._proven = False
+        self._proven = worked in MODES
+        self._mode = MODES.index(worked) if self._proven else 0
         self.pace = Pace(spec["concurrency"])
         self._system = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
         key = os.environ.get("ANTHROPIC_API_KEY") or None
@@ -128,6 +129,10 @@ class JudgeClient:
                     continue
                 if error.status_code in (400, 422) and self._next_mode(mode):
                     continue
+                # 413 is about this question alone, the others too once the endpoint has worked.
+                if error.status_code == 413 or (error.status_code in (400, 422) and self._proven):
+                    reason = f"refused ({error.status_code}): {self._sentence(error)}"
+                    return Reply(reason=reason, usage=spent, mode=MODES[mode])
                 self._abort_if_hopeless(error)
                 reason = f"the endpoint answered {error.status_code}"
             except (anthropic.APITimeoutError, TimeoutError):

@@ -43,6 +43,8 @@ class JudgeRun:
         self.asked = all_questions(self.spec, self.completions)
         self.known, failures = read_verdicts(self.path)
         self.cached = sum(question.key in self.known for question in self.asked)
+        worked = [self.known[q.key].mode for q in self.asked if q.key in self.known]
+        self.worked = worked[-1] if worked else ""
         self.failures: list[FailureRecord] = []
         self.usage = Usage()
         self.calls = self.in_flight = 0
@@ -134,7 +136,7 @@ def run(context: JobContext) -> None:
 
 async def _judge(judging: JudgeRun) -> None:
     """Ask what is left; the first hopeless error, or a stop command, ends it all."""
-    client = JudgeClient(judging.spec, judging.rubric.system)
+    client = JudgeClient(judging.spec, judging.rubric.system, judging.worked)
     left = judging.left()
 
     async def work() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.compare.builders import chat, write_rows
@@ -15,8 +16,9 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.look import look
-from tuiwb.compare.prompts import held_out
+from tuiwb.compare.prompts import held_out, prompt_of
 from tuiwb.compare.report import compare_report
+from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput
 
 USER = {"role": "user", "content": "hi"}
@@ -91,6 +93,30 @@ def test_lone_surrogates_become_something_a_tokenizer_takes(tmp_path):
     except BadInput:
         return
     prompt.messages[0]["content"].encode("utf-8")
+
+
+def test_lone_surrogates_anywhere_in_a_row_can_be_written_down():
+    call = {"id": "1", "function": {"name": "f", "arguments": {"q": "a\ud800b"}}}
+    turns = [
+        Message("user", "hi"),
+        Message("assistant", "", tool_calls=[call]),
+        Message("user", "so?"),
+    ]
+    prompt = prompt_of(
+        Row(
+            file="d.jsonl",
+            index=0,
+            line=1,
+            format="chat",
+            shape="chat",
+            messages=turns,
+            tools=[{"name": "f", "description": "x\udfff", "parameters": {"\ud800": ["\ud801"]}}],
+            tags={"source": "y\ud800", "key\ud800": 1},
+        )
+    )
+    written = msgspec.json.decode(msgspec.json.encode(prompt))
+    assert written["tags"] == {"source": "y\ufffd", "key\ufffd": 1}
+    assert written["tools"][0]["parameters"] == {"\ufffd": ["\ufffd"]}
 
 
 def completion(n: int, **more) -> Completion:

@@ -75,11 +75,12 @@ def prompt_of(row: Row, system: str | None = None, *, templated: bool = True) ->
     else:
         if isinstance(turns, str):
             turns = [Message("user", turns)]
-        raw, messages = None, [_clean_turn(message.as_dict()) for message in turns]
+        raw, messages = None, [_clean_all(message.as_dict()) for message in turns]
         if system is not None and not any(m["role"] == "system" for m in messages):
             messages.insert(0, {"role": "system", "content": clean(system)})
     reference = None if reference is None else clean(reference)
-    told = msgspec.json.encode([row.index, messages, raw, reference, row.tools], order="sorted")
+    tools = _clean_all(row.tools)
+    told = msgspec.json.encode([row.index, messages, raw, reference, tools], order="sorted")
     return HeldOutPrompt(
         id=hashlib.sha256(told).hexdigest()[:16],
         index=row.index,
@@ -87,8 +88,10 @@ def prompt_of(row: Row, system: str | None = None, *, templated: bool = True) ->
         messages=messages,
         raw=raw,
         reference=reference,
-        tools=row.tools,
-        tags={k: v for k, v in row.tags.items() if isinstance(v, str | int | float | bool)},
+        tools=tools,
+        tags=_clean_all(
+            {k: v for k, v in row.tags.items() if isinstance(v, str | int | float | bool)}
+        ),
     )
 
 
@@ -139,5 +142,13 @@ def _text(part: Turns | None) -> str | None:
     return part
 
 
-def _clean_turn(turn: Turn) -> Turn:
-    return {key: clean(value) if isinstance(value, str) else value for key, value in turn.items()}
+def _clean_all(value: Any) -> Any:
+    """A JSON value with every text in it, keys too, cleaned."""
+    match value:
+        case str():
+            return clean(value)
+        case list():
+            return [_clean_all(item) for item in value]
+        case dict():
+            return {_clean_all(key): _clean_all(item) for key, item in value.items()}
+    return value

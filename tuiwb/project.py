@@ -66,6 +66,15 @@ class Project:
         """Caches and UI state; safe to delete."""
         return self.root / ".tuiwb"
 
+    @property
+    def train_python(self) -> str | None:
+        """The Python that trains, None for ours: a bare word from PATH, else from the root."""
+        named = self.settings.python.train
+        if not named:
+            return None
+        # Links are kept: a virtual environment's python is one, and means it by its place.
+        return ("/" not in named and shutil.which(named)) or str(self.resolve(named))
+
     def datasets(self) -> list[Path]:
         """Dataset files under data/, else beside tuiwb.yaml, sorted."""
         return _files(self.root, "data", DATASET_SUFFIXES)
@@ -85,7 +94,8 @@ class Project:
     def run(self, name: str) -> Path:
         """The folder of the run called `name`; BadInput with the nearest name if none is."""
         folder = self.runs / name
-        if "/" not in name and ".." not in name and (folder / "job.yaml").is_file():
+        plain = len(name) <= 64 and "/" not in name and ".." not in name and "\0" not in name
+        if plain and (folder / "job.yaml").is_file():
             return folder
         names = [p.name for p in self.job_folders() if p.parent == self.runs]
         from difflib import get_close_matches
@@ -94,7 +104,7 @@ class Project:
         hint = (
             f": did you mean {near[0]!r}?" if near else f": there are {', '.join(names) or 'none'}"
         )
-        raise BadInput(f"no run named {name!r} in {self.runs}{hint}")
+        raise BadInput(f"no run named {name[:80]!r} in {self.runs}{hint}")
 
     def resolve(self, path: str | Path) -> Path:
         """A path as the user wrote it, relative to the project's root."""
@@ -128,7 +138,11 @@ def copy_sample(target: Path) -> Project:
     if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
         raise BadInput(f"{target} is not empty: give a new folder")
     leave = shutil.ignore_patterns("*.py", "__pycache__", "generate", "README.md", ".tuiwb")
-    shutil.copytree(bundled("sample_data"), target, ignore=leave, dirs_exist_ok=True)
+    try:
+        shutil.copytree(bundled("sample_data"), target, ignore=leave, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:200]
+        raise BadInput(f"can't copy the sample project to {target}: {why}") from None
     return Project(target)
 
 
@@ -157,7 +171,7 @@ def _files(root: Path, folder: str, suffixes: frozenset[str]) -> list[Path]:
 
 
 def _kind(folder: Path) -> str:
-    with (folder / "job.yaml").open() as file:
+    with (folder / "job.yaml").open(encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("kind:"):
                 return line.split(":", 1)[1].strip()

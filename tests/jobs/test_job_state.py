@@ -22,7 +22,7 @@ def test_the_latest_of_each_metric_is_kept_and_nan_stays_nan() -> None:
     assert (state.step, state.total_steps, state.epoch) == (2, 9, 0.2)
     assert math.isnan(state.metrics["loss"])
     assert state.metrics["eval_loss"] == 1.5
-    assert state.as_json()["metrics"] == {"loss": "nan", "eval_loss": 1.5}
+    assert state.as_json()["metrics"] == {"loss": "NaN", "eval_loss": 1.5}
 
 
 def test_folding_in_pieces_gives_the_same_state_as_folding_at_once() -> None:

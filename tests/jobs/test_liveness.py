@@ -67,7 +67,7 @@ def test_a_process_of_another_boot_is_gone() -> None:
 
 def test_a_process_on_another_host_is_not_known_to_be_dead() -> None:
     mine = process.identify(os.getpid())
-    assert process.alive(msgspec.structs.replace(mine, host="elsewhere")) is None
+    assert process.alive(msgspec.structs.replace(mine, host="elsewhere", boot="other")) is None
 
 
 def test_a_process_with_a_hostile_name_is_read_right(tmp_path: Path) -> None:

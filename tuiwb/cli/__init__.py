@@ -55,6 +55,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FINE
+    except OSError as error:
+        from tuiwb.text import inert
+
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {inert(f'{where}{error.strerror or error}')}\n")
+        return EXIT_BAD_INPUT
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -57,9 +57,22 @@ def note(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """One JSON document on stdout, indented, any msgspec or plain value."""
-    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    try:
+        plain = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        plain = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    encoded = msgspec.json.format(plain, indent=2)
     sys.stdout.write(encoded.decode("utf-8") + "\n")
     sys.stdout.flush()
+
+
+def _encodable(value: Any) -> Any:
+    """Lone surrogates as U+FFFD: JSON on stdout must be UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -146,7 +146,7 @@ def _show_conversation(dataset: Dataset, row: Row, as_json: bool) -> None:
         import msgspec
 
         plain = msgspec.to_builtins(row)
-        say_json(_encodable({**plain, "rows": len(dataset)}))
+        say_json({**plain, "rows": len(dataset)})
         return
     say(f"{row.where}  row {row.index} of {len(dataset)}  {row.format}")
     say()
@@ -200,12 +200,3 @@ def _token_line(tokens: dict[str, Any]) -> str:
         f"{tokens['longest']}; {tokens['trained_share']:.0%} trained "
         f"(max_length {tokens['max_length']}, {tokens['counted']} rows counted)"
     )
-
-
-def _encodable(value: Any) -> Any:
-    """Lone surrogates as U+FFFD: JSON on stdout must be UTF-8."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
-    return [_encodable(inner) for inner in value] if isinstance(value, list) else value

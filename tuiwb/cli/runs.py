@@ -7,8 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb import jobs
-from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json, say_table
-from tuiwb.errors import EXIT_FINE, BadInput, JobFailed
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    group,
+    note,
+    project_at,
+    say,
+    say_json,
+    say_table,
+)
+from tuiwb.errors import EXIT_FINE, BadInput, JobFailed, TuiwbError
 from tuiwb.jobs.events import Control, Metrics
 from tuiwb.jobs.follow import Follower
 from tuiwb.jobs.state import JobState
@@ -117,7 +126,12 @@ def ask(folder: Path, command: str, within: float = ANSWER_WITHIN) -> Control:
 
 
 def _list(project: Project, json: bool) -> None:
-    states = [(folder, jobs.status(folder)) for folder in project.job_folders()]
+    states = []
+    for folder in project.job_folders():
+        try:
+            states.append((folder, jobs.status(folder)))
+        except (TuiwbError, OSError) as error:
+            note(f"passed over: {error}")
     if json:
         say_json([{**state.as_json(), "name": _name(folder)} for folder, state in states])
         return

@@ -1,5 +1,6 @@
 """Commands to a running worker: appended to control.jsonl, acknowledged by `control` events."""
 
+import errno
 import os
 import time
 import uuid
@@ -29,11 +30,23 @@ def send(folder: Path, command: str, **args: Any) -> Command:
     if command not in COMMANDS:
         raise BadInput(f"unknown command {command!r}: one of {', '.join(COMMANDS)}")
     message = Command(command=command, id=uuid.uuid4().hex[:12], t=time.time(), args=args)
-    fd = os.open(folder / CONTROL, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    path = folder / CONTROL
+    line = msgspec.json.encode(message) + b"\n"
     try:
-        os.write(fd, msgspec.json.encode(message) + b"\n")
-    finally:
-        os.close(fd)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            size = os.fstat(fd).st_size
+            if os.write(fd, line) != len(line):
+                # Half a line would swallow the next command.
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise BadInput(
+            f"can't write {command} into {path}: {error.strerror}; free some space, or end process "
+            "with SIGTERM"
+        ) from None
     return message
 
 

@@ -152,11 +152,15 @@ def encode(event: AnyEvent) -> bytes:
             step=event.step,
             epoch=event.epoch,
             total_steps=event.total_steps,
-            values={k: x if math.isfinite(x) else _spell(x) for k, x in event.values.items()},
+            values={k: x if math.isfinite(x) else spell(x) for k, x in event.values.items()},
         )
     else:
         wire = event
-    return _encoder.encode(wire) + b"\n"
+    try:
+        return _encoder.encode(wire) + b"\n"
+    except UnicodeEncodeError:
+        # A lone surrogate, from a file's name or its text, is no reason to lose the event.
+        return _encoder.encode(_encodable(msgspec.to_builtins(wire))) + b"\n"
 
 
 def decode(line: bytes) -> AnyEvent | None:
@@ -177,7 +181,16 @@ def decode(line: bytes) -> AnyEvent | None:
     return event
 
 
-def _spell(value: float) -> str:
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    return [_encodable(v) for v in value] if isinstance(value, list) else value
+
+
+def spell(value: float) -> str:
+    """NaN and the infinities as the event log writes them."""
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 

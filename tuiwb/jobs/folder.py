@@ -76,6 +76,9 @@ def create(
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise BadInput(f"can't write {folder / JOB}: {error.strerror or error}") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return job
 
 

@@ -1,5 +1,6 @@
 """Keep up with jobs while they run: each poll reads only what was added."""
 
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,15 +19,20 @@ class Follower:
         self.folder = folder
         self.job = load(folder)
         self._reader = EventReader(folder / EVENTS)
+        self._lock = threading.Lock()
         self._folded = JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
         self.state = msgspec.structs.replace(self._folded)
 
     def poll(self) -> list[AnyEvent]:
-        """Read on; a job that died is told from its process, not from its silence."""
-        events = self._reader.read()
-        fold(self._folded, events)
-        self.state = settle(msgspec.structs.replace(self._folded), self.folder)
-        return events
+        """Read on; a job that died is told from its process, not from its silence.
+
+        Safe from several threads: each event is returned once, and folded in order.
+        """
+        with self._lock:
+            events = self._reader.read()
+            fold(self._folded, events)
+            self.state = settle(msgspec.structs.replace(self._folded), self.folder)
+            return events
 
     @property
     def quiet(self) -> bool:

@@ -11,10 +11,13 @@ from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
+from tuiwb.jobs.state import ENDED, status
 
 WORKER_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONUNBUFFERED": "1",
+    # A module that happens to lie in the job's folder must never be taken for a library.
+    "PYTHONSAFEPATH": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 
@@ -61,19 +64,30 @@ def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -
     BadInput while that process lives.
     """
     identity = process.read(folder)
-    if identity is not None and process.alive(identity) is not False:
+    ended = status(folder).state in ENDED
+    if identity is not None and not ended and process.alive(identity) is not False:
         raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
+    queue_again(folder, phase)
+    try:
+        return launch(folder, python=python)
+    except TuiwbError as error:
+        _say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
+        raise
+
+
+def queue_again(folder: Path, phase: str = "again") -> None:
+    """Make an ended job ready for a second launch: its log says so, old commands are set aside."""
     control = folder / CONTROL
     if control.exists():
         control.replace(folder / f"control-{int(control.stat().st_mtime_ns)}.jsonl")
     # Without the old process.json nobody takes the queued job for one that died.
     (folder / PROCESS).unlink(missing_ok=True)
+    _say(folder, State(state="queued", phase=phase))
+
+
+def _say(folder: Path, state: State) -> None:
     events = EventWriter(folder / EVENTS)
     try:
-        events.emit(State(state="queued", phase=phase))
-        return launch(folder, python=python)
-    except TuiwbError as error:
-        events.emit(State(state="failed", message=str(error), exit_code=error.exit_code))
-        raise
+        events.emit(state)
     finally:
         events.close()

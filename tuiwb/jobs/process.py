@@ -43,10 +43,8 @@ def identify(pid: int) -> ProcessIdentity:
 
 def alive(identity: ProcessIdentity) -> bool | None:
     """Whether that very process runs; None when it is on another host and can't be known."""
-    if identity.host != socket.gethostname():
-        return None
     if identity.boot != boot_id():
-        return False
+        return False if identity.host == socket.gethostname() else None
     seen = _start_and_status(identity.pid)
     return seen is not None and seen[0] == identity.start and seen[1] not in "ZX"
 

@@ -99,7 +99,10 @@ def main(folder: Path) -> int:
     """Do the job in `folder`; returns the exit code."""
     folder = folder.resolve()
     context = JobContext(folder)
-    process.write(folder, process.identify(os.getpid()))
+    try:
+        process.write(folder, process.identify(os.getpid()))
+    except OSError as error:
+        print(f"can't write process.json: {error}", file=sys.stderr)  # noqa: T201
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         context.stop_requested = True

@@ -1,6 +1,7 @@
 """The state of a job: a pure fold over its events, then one look at its process."""
 
 import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from tuiwb.jobs.events import (
     Progress,
     Sample,
     State,
+    spell,
 )
 from tuiwb.jobs.folder import EVENTS, LOG, load
 
 ENDED = frozenset({"finished", "failed", "cancelled", "died"})
+STATES = ENDED | {"queued", "starting", "running", "stopping"}
+NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
 
 
 class JobState(msgspec.Struct, kw_only=True):
@@ -60,7 +64,7 @@ class JobState(msgspec.Struct, kw_only=True):
     def as_json(self) -> dict[str, object]:
         """Plain values for --json: NaN and infinity as strings, as in the event log."""
         plain: dict[str, object] = msgspec.to_builtins(self)
-        plain["metrics"] = {k: v if math.isfinite(v) else str(v) for k, v in self.metrics.items()}
+        plain["metrics"] = {k: v if math.isfinite(v) else spell(v) for k, v in self.metrics.items()}
         return plain
 
 
@@ -69,7 +73,7 @@ def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
     for event in events:
         state.seen = event.t
         match event:
-            case State():
+            case State() if event.state in STATES:
                 state.state, state.phase, state.message = event.state, event.phase, event.message
                 if state.started is None and event.state in ("starting", "running"):
                     state.started = event.t
@@ -83,7 +87,9 @@ def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
                 state.metrics.update(event.values)
                 held_out = event.values.get("eval_loss")
                 if held_out is not None and math.isfinite(held_out):
-                    state.best_loss = min(held_out, state.best_loss or math.inf)
+                    state.best_loss = min(
+                        held_out, math.inf if state.best_loss is None else state.best_loss
+                    )
             case Device():
                 state.device = event
             case Sample():
@@ -101,6 +107,9 @@ def settle(state: JobState, folder: Path) -> JobState:
     """Look at the process: a job without an end whose process is gone has died."""
     identity = process.read(folder)
     if identity is None:
+        if state.state == "queued" and time.time() - (state.seen or state.created) > NEVER_STARTED:
+            state.state, state.ended = "died", state.seen or state.created
+            state.message = "it was never started: start it again"
         return state
     state.pid = identity.pid
     if state.state in ENDED:

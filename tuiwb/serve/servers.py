@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb import jobs
-from tuiwb.errors import BadInput, JobFailed, MissingHere
+from tuiwb.errors import BadInput, JobFailed, MissingHere, TuiwbError
 from tuiwb.jobs.state import JobState
 from tuiwb.project import Project
 from tuiwb.serve.client import Client
@@ -88,7 +88,13 @@ def server_at(folder: Path, state: JobState | None = None) -> Server:
 
 def servers(project: Project) -> list[Server]:
     """Every server job of the project, newest first."""
-    return [server_at(folder) for folder in reversed(project.job_folders("serve"))]
+    found = []
+    for folder in reversed(project.job_folders("serve")):
+        try:
+            found.append(server_at(folder))
+        except (TuiwbError, OSError):
+            continue
+    return found
 
 
 def find(project: Project, name: str | None) -> Server:

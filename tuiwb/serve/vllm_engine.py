@@ -146,6 +146,7 @@ def environment(spec: ServeSpec, modules: Path, api_key: str | None) -> Mapping[
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "TUIWB_MAX_LORAS": str(spec.max_loras),
+        "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(modules), os.environ.get("PYTHONPATH")])),
         **({"VLLM_API_KEY": api_key} if api_key else {}),
     }

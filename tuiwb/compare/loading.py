@@ -31,14 +31,21 @@ class Loaded(msgspec.Struct, kw_only=True):
     room: int
 
 
-def load_model(base: str, adapter: str | None, dtype: str) -> Loaded:
-    """The base with the adapter (if any) on it, in `dtype`, on the GPU where there is one."""
+def load_model(base: str, adapter: str | None, dtype: str, revision: str | None = None) -> Loaded:
+    """The base with the adapter (if any) on it, in `dtype`, on the GPU where there is one.
+
+    `revision` is the commit, branch or tag of a base from the hub.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = _dtype(dtype, device)
-    tokenizer = _tokenizer(base, adapter)
+    tokenizer = _tokenizer(base, adapter, revision)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=chosen, use_safetensors=True, trust_remote_code=False
+            base,
+            revision=revision,
+            dtype=chosen,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"can't load the base model {base}: {_first_line(error)}") from None
@@ -77,12 +84,14 @@ def _dtype(name: str, device: str) -> Any:
     return torch.float32
 
 
-def _tokenizer(base: str, adapter: str | None) -> Any:
+def _tokenizer(base: str, adapter: str | None, revision: str | None) -> Any:
     """The tokenizer training saved beside the adapter, else the base's; padded on the left."""
     beside = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
-    source = adapter if beside else base
+    source, revision = (adapter, None) if beside else (base, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
     except Exception as error:
         raise BadInput(f"can't load a tokenizer from {source}: {_first_line(error)}") from None
     tokenizer.padding_side = "left"

@@ -8,9 +8,11 @@ import msgspec
 
 from tuiwb import jobs
 from tuiwb.errors import BadInput
-from tuiwb.jobs.events import EventWriter, State
-from tuiwb.jobs.folder import CONTROL, EVENTS, Job, load
+from tuiwb.jobs.folder import Job, load
+from tuiwb.jobs.launch import queue_again
 from tuiwb.project import Project
+from tuiwb.train.base_model import hub_snapshot
+from tuiwb.train.start import model_fingerprint
 
 COMPARE = "compare"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -53,6 +55,7 @@ def plan(
     return {
         "run": str(run),
         "base": base,
+        "revision": (job.spec.get("model") or {}).get("revision"),
         "adapter": str(adapter_of(run)),
         "prompts": str(source),
         "seen_in_training": str(source) in trained_on,
@@ -68,7 +71,7 @@ def plan(
 def start(project: Project, spec: dict[str, Any]) -> Path:
     """Start, or go on with, the comparison of `spec` as a detached job; returns its folder."""
     folder = prepare(spec)
-    jobs.launch(folder, python=project.settings.python.train)
+    jobs.launch(folder, python=project.train_python)
     return folder
 
 
@@ -94,7 +97,12 @@ def answered(spec: dict[str, Any]) -> bool:
 def _prints(spec: dict[str, Any]) -> dict[str, str]:
     adapter = [Path(spec["adapter"]) / name for name in ADAPTER_FILES] if spec["adapter"] else []
     files = {"prompts": Path(spec["prompts"]), **{path.name: path for path in adapter}}
-    return {name: jobs.fingerprint(path) for name, path in files.items()}
+    prints = {name: jobs.fingerprint(path) for name, path in files.items()}
+    base, revision = spec["base"], spec.get("revision")
+    model = Path(base) if Path(base).is_dir() else hub_snapshot(base, revision)
+    if model is not None:
+        prints["base"] = model_fingerprint(model)
+    return prints
 
 
 def _asks_the_same(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
@@ -123,7 +131,7 @@ def open_job(
         )
     old = load(folder)
     if _asks_the_same(old, spec, fingerprints):
-        _queue_again(folder)
+        queue_again(folder)
         return old
     aside = next(
         path
@@ -136,14 +144,6 @@ def open_job(
         if (aside / file).is_file():
             shutil.copy2(aside / file, folder / file)
     return job
-
-
-def _queue_again(folder: Path) -> None:
-    """Make an ended job ready for a second start: old commands gone, its log saying so."""
-    (folder / CONTROL).unlink(missing_ok=True)
-    writer = EventWriter(folder / EVENTS)
-    writer.emit(State(state="queued", message="started again"))
-    writer.close()
 
 
 def adapter_of(run: Path) -> Path:

@@ -61,7 +61,9 @@ def run(context: JobContext) -> None:
     context.stop_if_asked()
     context.state("running", "loading the model")
     _limit_threads()
-    loaded = load_model(spec["base"], spec.get("adapter"), spec.get("dtype") or "auto")
+    loaded = load_model(
+        spec["base"], spec.get("adapter"), spec.get("dtype") or "auto", spec.get("revision")
+    )
     context.log(f"model on {loaded.device} in {loaded.dtype}")
     encoded = [generation.encode(loaded, prompt) for prompt in chosen.prompts]
     evidence = None

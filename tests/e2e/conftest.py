@@ -39,6 +39,7 @@ class Terminal:
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LINES="", COLUMNS="")
             os.environ.pop("LINES"), os.environ.pop("COLUMNS")
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a login shell hands it on like this
             program = str(Path(sys.executable).with_name("tuiwb"))
             os.execv(program, [program, *arguments])
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

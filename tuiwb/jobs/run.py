@@ -107,9 +107,21 @@ def main(folder: Path) -> int:
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         context.stop_requested = True
 
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, ask_to_stop)
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGTERM: ask_to_stop,
+        signal.SIGINT: ask_to_stop,
+        signal.SIGHUP: signal.SIG_IGN,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        return _do(context)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _do(context: JobContext) -> int:
+    """Run the worker and write how it ended; returns the exit code."""
     context.state("starting", "loading libraries")
     try:
         worker = importlib.import_module(worker_of(context.job.kind))

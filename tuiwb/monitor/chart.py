@@ -145,7 +145,8 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     step = next((m * power for m in (1, 2, 5, 10) if m * power >= rough), 10 * power)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    ticks = [n * step for n in range(first, last + 1)]
+    # Clamped: n * step may round to just outside.
+    ticks = [min(max(n * step, low), high) for n in range(first, last + 1)]
     return ticks[:most] if len(ticks) <= most else ticks[:: -(-len(ticks) // most)]
 
 

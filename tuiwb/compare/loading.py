@@ -14,8 +14,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tuiwb.errors import BadInput, MissingHere
-
-MARK = "tuiwb-answer"
+from tuiwb.stops import stop_tokens
 
 
 class Loaded(msgspec.Struct, kw_only=True):
@@ -61,7 +60,7 @@ def load_model(base: str, adapter: str | None, dtype: str, revision: str | None 
         ) from None
     # The model's own sampling settings must not leak into greedy decoding.
     inner = model.get_base_model() if adapter is not None else model
-    stops = _stops(inner, tokenizer)
+    stops = sorted(stop_tokens(inner.generation_config.eos_token_id, tokenizer))
     plain = GenerationConfig(do_sample=False, num_beams=1, pad_token_id=tokenizer.pad_token_id)
     model.generation_config = inner.generation_config = plain
     limit = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
@@ -178,29 +177,6 @@ def _check_shapes(model: Any, adapter: Path, base: str) -> set[str]:
                 f"is {size}: it was trained on another base"
             )
     return set(shapes)
-
-
-def _stops(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends an answer: the model's, the tokenizer's, the chat template's own."""
-    configured = model.generation_config.eos_token_id
-    stops = set(configured if isinstance(configured, list) else [configured])
-    stops.add(tokenizer.eos_token_id)
-    stops.add(_turn_end(tokenizer))
-    return sorted(stop for stop in stops if stop is not None)
-
-
-def _turn_end(tokenizer: Any) -> int | None:
-    """The special token the chat template puts right after an assistant's words, if any."""
-    if not tokenizer.chat_template:
-        return None
-    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": MARK}]
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-    except Exception:
-        return None
-    after = tokenizer(text.rpartition(MARK)[2].lstrip(), add_special_tokens=False)["input_ids"]
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    return after[0] if after and after[0] in special else None
 
 
 def _first_line(error: BaseException) -> str:

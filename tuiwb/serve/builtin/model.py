@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.serve.builtin.protocol import Request, RequestError
+from tuiwb.stops import stop_tokens
 
 BASE = "__base__"  # PEFT's name for "no adapter" in a mixed batch
 
@@ -54,7 +55,7 @@ class LoadedModel:
         self.config = model.config
         self.defaults: GenerationConfig = model.generation_config
         self.room = self._room(most_tokens)
-        self.stops = self._stops()
+        self.stops = stop_tokens(self.defaults.eos_token_id, self.tokenizer)
         self._count = 0
         self._tokenizing = threading.Lock()
 
@@ -153,11 +154,6 @@ class LoadedModel:
     def _room(self, most: int | None) -> int:
         limit = getattr(self.config.get_text_config(), "max_position_embeddings", None) or 4096
         return min(int(limit), most or int(limit))
-
-    def _stops(self) -> frozenset[int]:
-        given = self.defaults.eos_token_id
-        found = set(given) if isinstance(given, list) else {given}
-        return frozenset(int(i) for i in found | {self.tokenizer.eos_token_id} if i is not None)
 
 
 def _dtype(name: str, device: str) -> Any:

@@ -57,7 +57,7 @@ def test_show_gives_every_promised_field_as_json(home: Path) -> None:
     )
     assert (shown["name"], shown["kind"], shown["state"]) == ("good", "train", "finished")
     assert (shown["step"], shown["total_steps"]) == (3, 6)
-    assert shown["metrics"] == {"loss": "nan"}
+    assert shown["metrics"] == {"loss": "NaN"}
     assert (shown["started"], shown["ended"]) == (1000.0, 1010.0)
     assert shown["alerts"][0]["evidence"] == "\x1b[31mred"
     assert shown["artifacts"][0]["path"] == "checkpoints/checkpoint-3"

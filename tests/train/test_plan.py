@@ -247,6 +247,22 @@ def test_a_python_that_is_not_there_is_missing_here(project: Project) -> None:
     assert not project.runs.exists()
 
 
+def test_the_training_python_is_the_same_from_every_folder(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = project.root / "venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.symlink_to("/bin/sh")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(project.root))
+    monkeypatch.setenv("PATH", str(own.parent))
+    for named in ("venv/bin/python", "~/venv/bin/python", "python", str(own)):
+        (project.root / "tuiwb.yaml").write_text(f"python: {{train: {named}}}\n")
+        found = Project(project.root)
+        assert found.train_python == str(own)
+        assert plan(found, project.root / "configs" / "base.yaml")
+
+
 def test_lora_parameters_are_those_of_every_linear_layer(project: Project) -> None:
     config = read(project.root / "configs" / "base.yaml")
     # hidden 64, inner 128, keys 32: q and o 64+64, k and v 64+32, gate, up and down 64+128.

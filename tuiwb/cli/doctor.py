@@ -100,7 +100,7 @@ def _training(project: Project, has_gpu: bool) -> list[Check]:
     python = project.settings.python.train
     where = "" if python is None else f" in {python}"
     try:
-        found = _versions(None if python is None else str(project.resolve(python)))
+        found = _versions(project.train_python)
     except (OSError, subprocess.SubprocessError, ValueError):
         return [
             Check(
@@ -127,7 +127,7 @@ def _training(project: Project, has_gpu: bool) -> list[Check]:
             check.status, check.todo = "note", f"tested with {wanted}: install that, or try"
         checks.append(check)
     if python is not None and found.get("tuiwb") is None:
-        todo = f"{python} -m pip install 'tuiwb[train]'"
+        todo = f"{project.train_python} -m pip install 'tuiwb[train]'"
         lacks = f"not installed{where}, which runs the workers"
         checks.append(
             Check(name="tuiwb", status="missing", found=lacks, todo=todo, for_training=True)

@@ -42,7 +42,7 @@ def train(
         if name is not None:
             raise BadInput("--name goes with a config: a resumed run keeps its name")
         folder = home.run(resume)
-        checkpoint = go_on(folder, python=home.settings.python.train)
+        checkpoint = go_on(folder, python=home.train_python)
         what = f"{folder.name} goes on from {checkpoint.name}"
     elif config is not None:
         advice(config)

@@ -348,9 +348,8 @@ def _heldout(folders: Sequence[tuple[Path, str]]) -> str | None:
 
 
 def _builtin_python(project: Project) -> str | None:
-    python = project.settings.python.train
-    if python:
-        return str(project.resolve(python))
+    if project.train_python is not None:
+        return project.train_python
     lacking = [n for n in _BUILTIN_NEEDS if importlib.util.find_spec(n) is None]
     if lacking:
         raise MissingHere(

@@ -98,8 +98,8 @@ def run_name(project: Project, config: RunConfig, path: Path, name: str | None) 
 def require_libraries(project: Project) -> None:
     """MissingHere unless the Python that will train has what training needs."""
     other = project.settings.python.train
-    if other is not None:
-        if shutil.which(other) is None:
+    if project.train_python is not None:
+        if shutil.which(project.train_python) is None:
             raise MissingHere(f"python.train in tuiwb.yaml names {other}, which can't be run")
         return
     missing = [library for library in LIBRARIES if find_spec(library) is None]

@@ -28,7 +28,7 @@ def start(project: Project, config_path: Path, name: str | None = None) -> Path:
         prints[base] = model_fingerprint(model)
     jobs.create(folder, "train", spec, fingerprints=prints)
     try:
-        jobs.launch(folder, python=project.settings.python.train)
+        jobs.launch(folder, python=project.train_python)
     except TuiwbError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -85,7 +85,7 @@ class DataScreen(WorkbenchScreen):
                 rows.border_title = "Rows"
                 yield rows
                 model = checking.base_model(self.project)
-                yield RowPane(model, self.project.settings.python.train)
+                yield RowPane(model, self.project.train_python)
 
     def on_mount(self) -> None:
         self._files = self.query_one(DatasetMenu)

@@ -315,7 +315,7 @@ class TrainScreen(WorkbenchScreen):
         from tuiwb.train.start import resume
 
         try:
-            resume(folder, python=self.project.settings.python.train)
+            resume(folder, python=self.project.train_python)
         except (TuiwbError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 

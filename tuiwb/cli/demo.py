@@ -94,14 +94,17 @@ def report(figures: Figures) -> list[str]:
     """The figures in words, for the end of a headless demo."""
     found = ", ".join(f"{n} {name}" for name, n in sorted(figures.findings.items()))
     n = figures.prompts
-    loss, held_out = figures.final_loss or 0.0, figures.heldout_loss or 0.0
+    loss, held_out = (
+        "not logged" if value is None else f"{value:.3f}"
+        for value in (figures.final_loss, figures.heldout_loss)
+    )
     lines = [
         "",
         f"tuiwb demo: {figures.run} in {figures.project}",
         "",
         f"  data      {RAW}: {found}",
         f"  train     {figures.steps} steps in {short_seconds(figures.train_seconds)}, "
-        f"loss {loss:.3f}, held-out {held_out:.3f}",
+        f"loss {loss}, held-out {held_out}",
         f"  compare   {n} held-out prompts in {short_seconds(figures.compare_seconds)}",
         f"              base        valid JSON {figures.base_valid_json}/{n}",
         f"              fine-tune   valid JSON {figures.tuned_valid_json}/{n}, "

@@ -163,7 +163,8 @@ def _environment(context: JobContext) -> None:
     if Path(model["base"]).is_absolute() or hub_snapshot(model["base"], model["revision"]):
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_DATASETS_OFFLINE"] = "1"
-    if "WORLD_SIZE" not in os.environ and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+    # Set but empty means that the user hides every GPU.
+    if "WORLD_SIZE" not in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
         chosen = _freest_gpu()
         if chosen is not None:
             os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"

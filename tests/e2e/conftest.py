@@ -30,7 +30,9 @@ KEYS = {
 class Terminal:
     """The program in a PTY of `columns` x `rows`; `screen` is what a person would see."""
 
-    def __init__(self, arguments: list[str], columns: int = 120, rows: int = 36) -> None:
+    def __init__(
+        self, arguments: list[str], columns: int, rows: int, hangup_ignored: bool = False
+    ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
@@ -39,7 +41,7 @@ class Terminal:
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LINES="", COLUMNS="")
             os.environ.pop("LINES"), os.environ.pop("COLUMNS")
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a login shell hands it on like this
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if hangup_ignored else signal.SIG_DFL)
             program = str(Path(sys.executable).with_name("tuiwb"))
             os.execv(program, [program, *arguments])
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -134,8 +136,10 @@ def terminals() -> Iterator[Callable[..., Terminal]]:
     """Open terminals; all are closed at the end."""
     opened: list[Terminal] = []
 
-    def open_one(*arguments: str, columns: int = 120, rows: int = 36) -> Terminal:
-        opened.append(Terminal([*arguments], columns, rows))
+    def open_one(
+        *arguments: str, columns: int = 120, rows: int = 36, hangup_ignored: bool = False
+    ) -> Terminal:
+        opened.append(Terminal([*arguments], columns, rows, hangup_ignored))
         return opened[-1]
 
     yield open_one

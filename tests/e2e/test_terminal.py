@@ -156,3 +156,11 @@ def test_an_idle_screen_sends_next_to_nothing(sample: Project, terminals: Open) 
         return now - quiet["since"] > 4
 
     wait_until(settled, 40, lambda: "the idle screen never stopped sending")
+
+
+def test_the_screen_ends_with_its_terminal_even_where_hangups_are_ignored(
+    sample: Project, terminals: Open
+) -> None:
+    terminal = terminals(str(sample.root), hangup_ignored=True)
+    terminal.wait_for("Look at the data")
+    terminal.hang_up()

@@ -6,6 +6,7 @@ then ends the program; a native library writes to file descriptor 2 and tears th
 
 import codecs
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,14 @@ def tolerate_any_input() -> None:
         return lambda: codecs.getincrementaldecoder(encoding)(errors="replace")
 
     vars(linux_driver)["getincrementaldecoder"] = lenient
+
+
+def end_with_the_terminal() -> None:
+    """Let a hangup end the program even where it was started with hangups ignored.
+
+    Without its terminal the input loop would spin for ever; jobs are processes of their own.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextmanager

@@ -25,9 +25,10 @@ def open_project(project: Project) -> int:
     # Start-up makes no garbage worth a pass over everything; the app turns it on after it painted.
     gc.disable()
     from tuiwb.app.app import WorkbenchApp
-    from tuiwb.app.terminal import stderr_to, tolerate_any_input
+    from tuiwb.app.terminal import end_with_the_terminal, stderr_to, tolerate_any_input
 
     tolerate_any_input()
+    end_with_the_terminal()
     with stderr_to(project.cache / "stderr.log"):
         app = WorkbenchApp(project)
         app.run()

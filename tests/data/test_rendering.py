@@ -175,6 +175,19 @@ def test_a_killed_sidecar_is_started_again_by_the_next_request(tiny_tokenizer: P
     assert sidecar.pid is None
 
 
+def test_a_module_in_the_current_folder_is_not_run_by_the_sidecar(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('the folder was imported from')\n")
+    monkeypatch.chdir(tmp_path)
+    sidecar = Sidecar()
+    try:
+        sidecar.load(tiny_tokenizer)
+        assert sidecar.has(tiny_tokenizer)
+    finally:
+        sidecar.close()
+
+
 def test_closing_amid_a_request_ends_both_at_once(tiny_tokenizer: Path) -> None:
     sidecar = Sidecar()
     failed: list[Exception] = []

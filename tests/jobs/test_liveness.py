@@ -188,6 +188,15 @@ def test_the_runner_started_as_a_program_knows_the_workers_own_stop(tmp_path: Pa
     assert (status(folder).state, status(folder).message) == ("cancelled", "stopped at step 5")
 
 
+def test_a_module_in_the_job_folder_is_not_run(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    create(folder, "astrology", {})
+    (folder / "msgspec.py").write_text("raise SystemExit('the folder was imported from')\n")
+    launch(folder)
+    wait_for(lambda: status(folder).state in ("failed", "died"))
+    assert status(folder).message.startswith("no worker does 'astrology' jobs")
+
+
 LAUNCHER = """
 import sys, time
 from pathlib import Path

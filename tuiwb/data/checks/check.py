@@ -1,4 +1,4 @@
-"""What a check is: something that sees every row of a dataset once, in order, and says what it found.
+"""What a check is: it sees every row of a dataset once, in order, and says what it found.
 
 A check of single rows is a function from a row to findings, made a check by `EachRow`. One that
 needs the whole dataset, or is faster in batches, is a class with `add` and `end`.

@@ -1,0 +1,234 @@
+"""What rows a person wants to see: a small filter language, and an order.
+
+    refund                     text in any turn, any case of letters
+    /refund(ed)?/              a regular expression (RE2 syntax, any case)
+    role:assistant refund      only in that role's turns
+    check:pii  check:pii/email rows where a check found something (of that kind); check:any
+    severity:error             rows with an error
+    mark:drop                  rows a person marked; mark:none the others
+    is:edited  is:broken       rows edited by hand, rows that don't open
+    turns>4  chars<200         by size (also answer_chars; =, <, <=, >, >=)
+    format:alpaca  topic=shipping      by format, by a column of the dataset
+    -check:any                 a leading minus turns a word round
+
+Words are joined by and; text with blanks goes into quotes.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tuiwb.data.checks.finding import Finding
+from tuiwb.data.rows import Row
+from tuiwb.errors import BadInput
+
+SORTS = ("row", "turns", "chars", "answer_chars", "found")
+_COMPARED = re.compile(r"(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
+_TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
+_KEYS = ("check", "severity", "mark", "is", "format")
+
+
+class Seen(NamedTuple):
+    """All that a filter may ask about one row."""
+
+    row: Row
+    findings: Sequence[Finding] = ()
+    mark: str | None = None
+    edited: bool = False
+
+
+Test = Callable[[Seen], bool]
+
+
+class Query(NamedTuple):
+    """A parsed filter. Every match holds each of `needles`, texts in lower case."""
+
+    text: str
+    tests: tuple[Test, ...]
+    needles: tuple[str, ...]
+
+    def matches(self, seen: Seen) -> bool:
+        """Whether the row passes every word of the filter."""
+        return all(test(seen) for test in self.tests)
+
+
+class _Word(NamedTuple):
+    """One word as typed: whether a minus turns it round, whether it was in quotes."""
+
+    text: str
+    negated: bool
+    quoted: bool
+
+
+def parse(text: str) -> Query:
+    """A filter as typed; BadInput says which word is wrong and what it may be."""
+    tests: list[Test] = []
+    needles: list[str] = []
+    role, asked = "", False
+    for word in _words(text):
+        key, colon, value = word.text.partition(":")
+        if colon and key == "role" and not word.quoted:
+            role, asked = value.lower(), False
+            continue
+        test = None if word.quoted else _about_row(word.text)
+        if test is None:
+            test, asked = _said(word, role), True
+            if not word.negated and not _is_regex(word):
+                needles.append(word.text.casefold())
+        tests.append(_not(test) if word.negated else test)
+    if role and not asked:
+        tests.append(_has_role(role))
+    return Query(text, tuple(tests), tuple(needles))
+
+
+_WORD = re.compile(r'-?/(?:\\.|[^/\\])+/(?=\s|$)|-?[\w.-]*[=:]?"[^"]*"|\S+')
+
+
+def _words(text: str) -> list[_Word]:
+    """Split at blanks; /regex with blanks/, "quoted text" and key="quoted value" stay whole."""
+    words = []
+    for found in _WORD.finditer(text):
+        word = found[0]
+        negated = len(word) > 1 and word[0] == "-"
+        word = word[negated:]
+        whole = len(word) > 2 and word[0] == word[-1] == '"'
+        if not _slashed(word):
+            word = word.replace('"', "")
+        if word and word != "-":
+            words.append(_Word(word, negated, whole))
+    return words
+
+
+def _slashed(word: str) -> bool:
+    return len(word) > 2 and word[0] == "/" and word[-1] == "/"
+
+
+def _is_regex(word: _Word) -> bool:
+    return not word.quoted and _slashed(word.text)
+
+
+def _about_row(word: str) -> Test | None:
+    """What a word asks of the row itself; None when it is a text to look for."""
+    if _slashed(word):
+        return None
+    if compared := _COMPARED.match(word):
+        return _size(compared[1], compared[2], int(compared[3]))
+    key, colon, value = word.partition(":")
+    if colon and key in _KEYS:
+        return _field(key, value)
+    if tagged := _TAG.match(word):
+        return _tag(tagged[1], tagged[2])
+    return None
+
+
+def _tag(name: str, wanted: str) -> Test:
+    if name == "label":
+        good = {"good": True, "true": True, "bad": False, "false": False}.get(wanted.lower())
+        return lambda seen: seen.row.label is not None and seen.row.label is good
+    return lambda seen: name in seen.row.tags and str(seen.row.tags[name]) == wanted
+
+
+def _said(word: _Word, role: str) -> Test:
+    return _regex(word.text[1:-1], role) if _is_regex(word) else _text(word.text.casefold(), role)
+
+
+def _text(needle: str, role: str) -> Test:
+    def said(seen: Seen) -> bool:
+        return any(needle in text.casefold() for text in _texts(seen.row, role))
+
+    return said
+
+
+def _regex(pattern: str, role: str) -> Test:
+    import re2
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise BadInput(f"/{pattern}/ is no regular expression: {why}") from None
+
+    def said(seen: Seen) -> bool:
+        texts = _texts(seen.row, role)
+        return any(compiled.search(text.encode("utf-8", "replace").decode()) for text in texts)
+
+    return said
+
+
+def _has_role(role: str) -> Test:
+    return lambda seen: any(said == role for _field, said, _text in seen.row.fields())
+
+
+def _size(name: str, sign: str, wanted: int) -> Test:
+    compare: dict[str, Callable[[int], bool]] = {
+        "<": lambda n: n < wanted,
+        "<=": lambda n: n <= wanted,
+        ">": lambda n: n > wanted,
+        ">=": lambda n: n >= wanted,
+        "=": lambda n: n == wanted,
+    }
+    right = compare[sign]
+    return lambda seen: right(size_of(seen.row, name))
+
+
+def size_of(row: Row, name: str) -> int:
+    """turns, chars (of all turns), answer_chars (of the last answer) or the row's number."""
+    if name == "row":
+        return row.index
+    sizes = [(role, len(text)) for _field, role, text in row.fields()]
+    if name == "turns":
+        return len(sizes)
+    if name == "chars":
+        return sum(size for _role, size in sizes)
+    return next((size for role, size in reversed(sizes) if role in ("assistant", "")), 0)
+
+
+def _field(key: str, value: str) -> Test:
+    value = value.lower()
+    if key == "check":
+        check, _, kind = value.partition("/")
+        return lambda seen: any(
+            value == "any" or (f.check == check and kind in ("", f.kind.lower()))
+            for f in seen.findings
+        )
+    if key == "severity":
+        return lambda seen: any(f.severity == value for f in seen.findings)
+    if key == "mark":
+        return lambda seen: value in ((seen.mark or "none"), "any" if seen.mark else "")
+    if key == "format":
+        return lambda seen: seen.row.format == value or seen.row.shape == value
+    known: dict[str, Test] = {
+        "edited": lambda seen: seen.edited,
+        "broken": lambda seen: seen.row.shape == "broken",
+        "marked": lambda seen: seen.mark is not None,
+    }
+    if value not in known:
+        raise BadInput(f"is:{value} is no filter: is:edited, is:broken or is:marked")
+    return known[value]
+
+
+def _texts(row: Row, role: str) -> list[str]:
+    if row.shape == "broken":
+        return [row.text or ""]
+    return [text for _field, said, text in row.fields() if role in ("", said)]
+
+
+def _not(test: Test) -> Test:
+    return lambda seen: not test(seen)
+
+
+def quoted(text: str) -> str:
+    """A value as one word of a filter."""
+    return f'"{text}"' if re.search(r"\s", text) else text
+
+
+def of_facet(name: str, value: str) -> str:
+    """The filter word that a facet's value stands for: ('tag.topic', 'x') -> 'topic=x'."""
+    if name.startswith("tag."):
+        return f"{name.removeprefix('tag.')}={quoted(value)}"
+    if name == "label":
+        return f"label={value}"
+    return f"{name}:{quoted(value)}"

@@ -17,9 +17,10 @@ from tuiwb.app.screens.compare import CompareScreen
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
-from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines, summarise
+from tuiwb.compare.completions import COMPLETIONS, Completion, summarise
 from tuiwb.compare.votes import Ballot
 from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 
 NASTY = "[bold red]not markup[/] \x1b[31mred \u202eback"

@@ -11,9 +11,10 @@ import pytest
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
 from tests.compare.judge_server import JudgeServer, honest, message, verdict
 from tuiwb.cli import run
-from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines
+from tuiwb.compare.completions import COMPLETIONS, Completion
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 
 

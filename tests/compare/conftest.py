@@ -6,7 +6,8 @@ import pytest
 
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
 from tuiwb import jobs
-from tuiwb.compare.completions import COMPLETIONS, Completion, append_lines
+from tuiwb.compare.completions import COMPLETIONS, Completion
+from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 
 

@@ -11,7 +11,6 @@ from tuiwb.compare.completions import (
     COMPLETIONS,
     Completion,
     CompletionReader,
-    append_lines,
     read_completions,
     summarise,
 )
@@ -20,6 +19,7 @@ from tuiwb.compare.prompts import held_out, prompt_of
 from tuiwb.compare.report import compare_report
 from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput
+from tuiwb.jobs.lines import append_lines
 
 USER = {"role": "user", "content": "hi"}
 ANSWER = {"role": "assistant", "content": "hello"}

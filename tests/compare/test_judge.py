@@ -10,7 +10,6 @@ import pytest
 from tests.compare.builders import wait_until
 from tests.compare.judge_server import Asked, JudgeServer, error, honest, message, slow, verdict
 from tuiwb import jobs
-from tuiwb.compare import judge_client
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.judge import (
     VERDICTS,
@@ -22,7 +21,6 @@ from tuiwb.compare.judge import (
 )
 from tuiwb.compare.judge_plan import (
     all_questions,
-    check_url,
     estimate,
     plan_judge,
     prepare_judge,
@@ -33,6 +31,8 @@ from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.run import main
 from tuiwb.jobs.state import ENDED, JobState
+from tuiwb.llm import client
+from tuiwb.llm.address import check_url
 
 SECRET = "sk-ant-very-secret-0123456789"
 # Six pairs that differ and two controls, both orders each.
@@ -158,7 +158,7 @@ def test_overload_slows_down_and_asks_again(judged, server):
 
 
 def test_a_retry_after_of_an_hour_is_cut_to_the_longest_pause(judged, server, monkeypatch):
-    monkeypatch.setattr(judge_client, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.05)
     server.answer = lambda asked: error(429, retry_after="3600") if asked.n == 0 else honest(asked)
     assert judged()[1].state == "finished"
 
@@ -339,7 +339,7 @@ def test_an_endless_answer_is_kept_only_in_part(judged, server):
         message("y" * 100_000) if asked.data["task"] == "question 2" else honest(asked)
     )
     _, failures = read_verdicts(judged()[0] / VERDICTS)
-    assert {len(failure.raw) for failure in failures} == {judge_client.MOST_RAW}
+    assert {len(failure.raw) for failure in failures} == {client.MOST_RAW}
 
 
 def test_the_budget_stops_the_run_by_actual_usage(judged, server):
@@ -492,13 +492,13 @@ def test_an_endpoint_of_ones_own_needs_no_key(judged, server, monkeypatch):
     ],
 )
 def test_the_endpoint_loses_its_trailing_v1(url, expected):
-    assert check_url(url) == expected
+    assert check_url(url, who="the judge", variable="KEY") == expected
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "nothing", "http://", "http://a:b@host", "http://[::1"])
 def test_an_endpoint_that_is_none_or_holds_a_secret_is_refused(url):
     with pytest.raises(BadInput):
-        check_url(url)
+        check_url(url, who="the judge", variable="KEY")
 
 
 def test_the_key_is_not_sent_unencrypted_to_another_machine(project, answered, judged):
@@ -545,7 +545,7 @@ def test_the_detached_job_stops_on_command_and_goes_on_without_asking_again(
 
 def test_the_pace_is_halved_when_overloaded_and_recovers():
     async def check() -> None:
-        pace = judge_client.Pace(4)
+        pace = client.Pace(4)
         pace.overloaded(0.0)
         assert pace.limit == 2
         pace.overloaded(0.0)

@@ -35,7 +35,7 @@ def test_the_wheel_carries_themes_styles_and_the_sample_project(wheel: Path) -> 
         "tuiwb/app/app.tcss",
         "tuiwb/app/screens/train.tcss",
         "tuiwb/train/renamed.yaml",
-        "tuiwb/compare/prices.yaml",
+        "tuiwb/llm/prices.yaml",
     ):
         assert needed in names
 

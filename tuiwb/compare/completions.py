@@ -1,20 +1,19 @@
 """completions.jsonl: what both models answered, one line per prompt, appended as it comes."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from tuiwb.compare import metrics
 from tuiwb.compare.metrics import MetricSummary
+from tuiwb.jobs.lines import decode_lines
 
 COMPLETIONS = "completions.jsonl"
 SUMMARY = "summary.json"
 REPORT = "report.md"
 
-T = TypeVar("T")
 Stop = Literal["eos", "length"]
 
 
@@ -110,40 +109,10 @@ class CompletionReader:
         return decode_lines(chunk[:whole], Completion)
 
 
-def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
-    """Lines of JSON as values of `kind`; a torn or foreign line is passed over."""
-    decoder = msgspec.json.Decoder(kind)
-    values = []
-    for line in chunk.split(b"\n"):
-        try:
-            if line.strip():
-                values.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-    return values
-
-
 def read_completions(folder: Path) -> list[Completion]:
     """Everything answered so far in a compare folder, by the prompt's place in its file."""
     found = {completion.id: completion for completion in CompletionReader(folder).read()}
     return sorted(found.values(), key=lambda completion: completion.index)
-
-
-def append_lines(path: Path, values: Iterable[msgspec.Struct]) -> None:
-    """Append values as lines of JSON in one durable write; a torn last line is closed first."""
-    data = b"".join(msgspec.json.encode(value) + b"\n" for value in values)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
-            data = b"\n" + data
-        written = os.write(fd, data)
-        if written != len(data):
-            os.ftruncate(fd, size)
-            raise OSError(28, "No space left on device", str(path))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def summarise(completions: list[Completion], total: int) -> Summary:

@@ -13,11 +13,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from tuiwb.compare.completions import Completion, decode_lines
-from tuiwb.compare.prices import Usage
+from tuiwb.compare.completions import Completion
 from tuiwb.errors import BadInput
+from tuiwb.jobs.lines import decode_lines
+from tuiwb.llm.prices import Usage
 
 VERDICTS = "verdicts.jsonl"
+# What a verdict takes to write, in tokens, as estimates assume.
+VERDICT_TOKENS = 160
 RUBRICS = Path(__file__).with_name("rubrics")
 CONTROLS = Path(__file__).with_name("controls.yaml")
 PROTOCOL = """\

@@ -4,12 +4,13 @@ import importlib.util
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
 
 from tuiwb import jobs
-from tuiwb.compare import prices
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
 from tuiwb.compare.judge import (
+    VERDICT_TOKENS,
     VERDICTS,
     Question,
     Rubric,
@@ -18,15 +19,48 @@ from tuiwb.compare.judge import (
     read_rubric,
     read_verdicts,
 )
-from tuiwb.compare.plan import COMPARE, open_job
-from tuiwb.compare.prices import VERDICT_TOKENS, Estimate, read_prices, tokens_of
+from tuiwb.compare.plan import COMPARE
 from tuiwb.errors import BadInput, MissingHere
+from tuiwb.jobs.reopen import open_job
+from tuiwb.llm.address import (
+    ANTHROPIC_KEYS,
+    ANTHROPIC_URL,
+    check_key_travels_safely,
+    check_url,
+    has_anthropic_key,
+)
+from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
 
 JUDGE = "judge"
-KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-DEFAULT_URL = "https://api.anthropic.com"
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Estimate(msgspec.Struct, kw_only=True):
+    """What a judge run will take, before it is started. `usd` is None for an unknown price."""
+
+    model: str
+    pairs: int
+    identical: int
+    calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+    prices_of: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The cost in one line, for the person who confirms it."""
+        cached = f" ({self.cached} more are cached)" if self.cached else ""
+        dollars = (
+            f"about ${self.usd:.2f} at prices of {self.prices_of}"
+            if self.usd is not None
+            else f"cost unknown: no price for {self.model} in prices.yaml, so no budget can stop it"
+        )
+        return (
+            f"{self.calls} calls to {self.model}{cached}, about {self.input_tokens:,} tokens in "
+            f"and {self.output_tokens:,} out, {dollars}"
+        )
 
 
 def plan_judge(
@@ -51,23 +85,20 @@ def plan_judge(
     _pairs(compare, run_name)
     settings = project.settings.judge
     named = base_url or settings.base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
-    url = check_url(named or DEFAULT_URL)
+    url = check_url(named or ANTHROPIC_URL, who="the judge", variable=ANTHROPIC_KEYS[0])
     if importlib.util.find_spec("anthropic") is None:
         raise MissingHere(
             "the judge needs the anthropic package: pip install 'tuiwb[judge]'; votes and metrics "
             "work without it"
         )
-    key = has_key()
+    key = has_anthropic_key()
     if not key and named is None:
         raise MissingHere(
             "there is no key for the judge: set ANTHROPIC_API_KEY, or name an endpoint that needs "
             "none with --base-url; votes and metrics work without a judge"
         )
-    host = urlsplit(url).hostname or ""
-    if key and url.startswith("http://") and host not in LOOPBACK:
-        raise BadInput(
-            f"{url} would get your key unencrypted: use https, or unset the key for this endpoint"
-        )
+    if key:
+        check_key_travels_safely(url)
     budget = settings.max_usd if max_usd is None else max_usd
     if not budget > 0:
         raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
@@ -117,7 +148,7 @@ def estimate(spec: dict[str, Any]) -> Estimate:
         cached=len(asked) - len(left),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        usd=table.cost(spec["model"], prices.Usage(input=tokens_in, output=tokens_out)),
+        usd=table.cost(spec["model"], Usage(input=tokens_in, output=tokens_out)),
         prices_of=str(table.date or "an unknown date"),
     )
 
@@ -147,31 +178,6 @@ def all_questions(spec: dict[str, Any], completions: list[Completion]) -> list[Q
         *control_questions(rubric=rubric, model=model, base_url=url),
         *questions(completions, rubric=rubric, model=model, base_url=url, seed=spec["seed"]),
     ]
-
-
-def has_key() -> bool:
-    """Whether the environment holds a key for the judge."""
-    return any(os.environ.get(name) for name in KEYS)
-
-
-def check_url(url: str) -> str:
-    """The endpoint without a trailing /v1, which the SDK adds; BadInput for what is no http URL
-    or carries a password, which would reach the disk."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        host = None
-    if host is None or parts.scheme not in ("http", "https"):
-        raise BadInput(f"{url!r} is not an endpoint: give one like http://127.0.0.1:8000")
-    if parts.username or parts.password or parts.query:
-        raise BadInput(
-            f"the judge's endpoint on {host} carries a secret in its URL: put it into "
-            "ANTHROPIC_API_KEY instead"
-        )
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 def _system_of(spec: dict[str, Any]) -> str:

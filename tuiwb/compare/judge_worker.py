@@ -11,22 +11,26 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.completions import Completion, append_lines, read_completions
+from tuiwb.compare.completions import Completion, read_completions
 from tuiwb.compare.judge import (
+    VERDICT_TOKENS,
     VERDICTS,
     FailureRecord,
     Question,
     Rubric,
+    Verdict,
     VerdictRecord,
     read_verdicts,
 )
-from tuiwb.compare.judge_client import JudgeClient, Reply
+from tuiwb.compare.judge_client import JudgeClient
 from tuiwb.compare.judge_plan import all_questions
 from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
-from tuiwb.compare.prices import VERDICT_TOKENS, Usage, read_prices, tokens_of
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
+from tuiwb.llm.client import Reply
+from tuiwb.llm.prices import Usage, read_prices, tokens_of
 
 PHASE = "judging"
 
@@ -71,15 +75,13 @@ class JudgeRun:
         mean = (self.usd - self.before) / self.calls if self.calls else 0.0
         return bool(self.usd + max(cost, mean) * (self.in_flight + 1) <= self.spec["max_usd"])
 
-    def keep(self, question: Question, reply: Reply, seconds: float) -> None:
+    def keep(self, question: Question, reply: Reply[Verdict], seconds: float) -> None:
         """Append a reply to the record and count it."""
         self.calls += 1
         usd = self.prices.cost(self.spec["model"], reply.usage)
         self.usd += usd or 0.0
-        for field in self.usage.__struct_fields__:
-            total = getattr(self.usage, field) + getattr(reply.usage, field)
-            setattr(self.usage, field, total)
-        if reply.verdict is None:
+        self.usage += reply.usage
+        if reply.value is None:
             failure = FailureRecord(
                 key=question.key,
                 pair=question.pair,
@@ -98,7 +100,7 @@ class JudgeRun:
                 pair=question.pair,
                 first=question.first,
                 second=question.second,
-                verdict=reply.verdict,
+                verdict=reply.value,
                 raw=reply.raw,
                 model=self.spec["model"],
                 mode=reply.mode,

@@ -1,15 +1,12 @@
 """Plan a comparison from a run's name, check it before anything is loaded, start its job."""
 
-import shutil
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from tuiwb import jobs
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import Job, load
-from tuiwb.jobs.launch import queue_again
+from tuiwb.jobs.reopen import asks_the_same, open_job
 from tuiwb.project import Project
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.start import model_fingerprint
@@ -91,7 +88,7 @@ def answered(spec: dict[str, Any]) -> bool:
     folder = Path(spec["run"]) / COMPARE
     if not (folder / "job.yaml").is_file() or jobs.status(folder).state != "finished":
         return False
-    return _asks_the_same(load(folder), spec, _prints(spec))
+    return asks_the_same(load(folder), spec, _prints(spec))
 
 
 def _prints(spec: dict[str, Any]) -> dict[str, str]:
@@ -103,47 +100,6 @@ def _prints(spec: dict[str, Any]) -> dict[str, str]:
     if model is not None:
         prints["base"] = model_fingerprint(model)
     return prints
-
-
-def _asks_the_same(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
-    return bool(msgspec.to_builtins(old.spec) == spec and old.fingerprints == prints)
-
-
-def open_job(
-    folder: Path,
-    kind: str,
-    spec: dict[str, Any],
-    fingerprints: dict[str, str],
-    *,
-    name: str,
-    carry: tuple[str, ...] = (),
-) -> Job:
-    """The job in `folder` if it asks the same, else a new one, the old set aside as FOLDER-N.
-
-    Files named in `carry` are copied into the new job. BadInput while the old one runs.
-    """
-    if not (folder / "job.yaml").is_file():
-        return jobs.create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
-    if (state := jobs.status(folder)).running and state.state != "queued":
-        raise BadInput(
-            f"{folder.parent.name}/{folder.name} is {state.state} already: 'tuiwb runs follow "
-            f"{folder.parent.name}/{folder.name}' watches it, 'runs stop' stops it"
-        )
-    old = load(folder)
-    if _asks_the_same(old, spec, fingerprints):
-        queue_again(folder)
-        return old
-    aside = next(
-        path
-        for n in range(1, 10_000)
-        if not (path := folder.with_name(f"{folder.name}-{n}")).exists()
-    )
-    folder.rename(aside)
-    job = jobs.create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
-    for file in carry:
-        if (aside / file).is_file():
-            shutil.copy2(aside / file, folder / file)
-    return job
 
 
 def adapter_of(run: Path) -> Path:

@@ -14,9 +14,10 @@ from typing import Literal
 
 import msgspec
 
-from tuiwb.compare.completions import Completion, append_lines, decode_lines
+from tuiwb.compare.completions import Completion
 from tuiwb.compare.stats import PairedCounts
 from tuiwb.errors import BadInput
+from tuiwb.jobs.lines import append_lines, decode_lines
 
 VOTES = "votes.jsonl"
 REPEATS = 5

@@ -17,7 +17,6 @@ from tuiwb.compare.completions import (
     SUMMARY,
     Completion,
     Summary,
-    append_lines,
     read_completions,
     summarise,
 )
@@ -27,6 +26,7 @@ from tuiwb.compare.prompts import held_out
 from tuiwb.compare.report import compare_report
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
 
 PHASE = "generating"

@@ -21,11 +21,10 @@ from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge_plan import JUDGE, estimate, plan_judge, start_judge
+from tuiwb.compare.judge_plan import JUDGE, Estimate, estimate, plan_judge, start_judge
 from tuiwb.compare.judge_summary import agreement
 from tuiwb.compare.look import Comparison, look
 from tuiwb.compare.plan import COMPARE, answered, comparable_runs, plan, start
-from tuiwb.compare.prices import Estimate
 from tuiwb.compare.votes import VOTES, Ballot, Choice
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState

@@ -1,4 +1,4 @@
-"""What judging costs: the price table, the cost of actual usage, an estimate before the run."""
+"""What calls cost: the price table, the cost of actual usage, tokens guessed from text."""
 
 import datetime
 from pathlib import Path
@@ -8,9 +8,8 @@ import msgspec
 from tuiwb.errors import BadInput
 
 TABLE = Path(__file__).with_name("prices.yaml")
-# English and JSON run near 3.5 characters a token; the estimate says "about".
+# English and JSON run near 3.5 characters a token; an estimate says "about".
 CHARACTERS_PER_TOKEN = 3.5
-VERDICT_TOKENS = 160
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -18,6 +17,23 @@ class Price(msgspec.Struct, frozen=True):
 
     input: float
     output: float
+
+
+class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Tokens the endpoint says a call took."""
+
+    input: int = 0
+    output: int = 0
+    cache_write: int = 0
+    cache_read: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cache_write=self.cache_write + other.cache_write,
+            cache_read=self.cache_read + other.cache_read,
+        )
 
 
 class Prices(msgspec.Struct, kw_only=True):
@@ -37,7 +53,7 @@ class Prices(msgspec.Struct, kw_only=True):
         family, _, stamp = model.rpartition("-")
         return self.models.get(family) if len(stamp) == 8 and stamp.isdigit() else None
 
-    def cost(self, model: str, usage: "Usage") -> float | None:
+    def cost(self, model: str, usage: Usage) -> float | None:
         """US dollars of actual usage; None for a model without a price."""
         price = self.of(model)
         if price is None:
@@ -48,43 +64,6 @@ class Prices(msgspec.Struct, kw_only=True):
             + usage.cache_read * self.cache_read_factor
         )
         return (read_in * price.input + usage.output * price.output) / 1e6
-
-
-class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Tokens the endpoint says a call took."""
-
-    input: int = 0
-    output: int = 0
-    cache_write: int = 0
-    cache_read: int = 0
-
-
-class Estimate(msgspec.Struct, kw_only=True):
-    """What a judge run will take, before it is started. `usd` is None for an unknown price."""
-
-    model: str
-    pairs: int
-    identical: int
-    calls: int
-    cached: int
-    input_tokens: int
-    output_tokens: int
-    usd: float | None
-    prices_of: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The cost in one line, for the person who confirms it."""
-        cached = f" ({self.cached} more are cached)" if self.cached else ""
-        dollars = (
-            f"about ${self.usd:.2f} at prices of {self.prices_of}"
-            if self.usd is not None
-            else f"cost unknown: no price for {self.model} in prices.yaml, so no budget can stop it"
-        )
-        return (
-            f"{self.calls} calls to {self.model}{cached}, about {self.input_tokens:,} tokens in "
-            f"and {self.output_tokens:,} out, {dollars}"
-        )
 
 
 def read_prices(own: Path | None = None) -> Prices:

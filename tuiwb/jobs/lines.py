@@ -1,0 +1,40 @@
+"""Records of a job as lines of JSON: appended durably, read back whatever a kill left of them."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def append_lines(path: Path, values: Iterable[msgspec.Struct]) -> None:
+    """Append values as lines of JSON in one durable write; a torn last line is closed first."""
+    data = b"".join(msgspec.json.encode(value) + b"\n" for value in values)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        written = os.write(fd, data)
+        if written != len(data):
+            os.ftruncate(fd, size)
+            raise OSError(28, "No space left on device", str(path))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
+    """Lines of JSON as values of `kind`; a torn or foreign line is passed over."""
+    decoder = msgspec.json.Decoder(kind)
+    values = []
+    for line in chunk.split(b"\n"):
+        try:
+            if line.strip():
+                values.append(decoder.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return values

@@ -1,0 +1,46 @@
+"""Where an endpoint is, checked before a key is sent there or the address is written down."""
+
+import os
+from urllib.parse import urlsplit, urlunsplit
+
+from tuiwb.errors import BadInput
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+ANTHROPIC_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def check_url(url: str, *, who: str, variable: str) -> str:
+    """The endpoint without a trailing /v1, which its client adds.
+
+    BadInput for what is no http URL or carries a password, which would reach the disk: `who`
+    names the endpoint there and `variable` where the key belongs.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https"):
+        raise BadInput(f"{url!r} is not an endpoint: give one like http://127.0.0.1:8000")
+    if parts.username or parts.password or parts.query:
+        raise BadInput(
+            f"{who}'s endpoint on {host} carries a secret in its URL: put it into {variable} "
+            "instead"
+        )
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def check_key_travels_safely(url: str) -> None:
+    """BadInput where a key would go unencrypted to another machine."""
+    if url.startswith("http://") and (urlsplit(url).hostname or "") not in LOOPBACK:
+        raise BadInput(
+            f"{url} would get your key unencrypted: use https, or unset the key for this endpoint"
+        )
+
+
+def has_anthropic_key() -> bool:
+    """Whether the environment holds a key for the Messages API."""
+    return any(os.environ.get(name) for name in ANTHROPIC_KEYS)

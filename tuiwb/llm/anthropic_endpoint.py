@@ -1,0 +1,110 @@
+"""The Messages API through the anthropic SDK: a schema for the answer, else a forced tool."""
+
+import os
+from typing import Any
+
+import anthropic
+import msgspec
+
+from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
+from tuiwb.llm.prices import Usage
+
+# How an answer is asked for, best first; an endpoint that refuses one gets the next.
+MODES = ("schema+effort", "schema", "tool")
+
+
+class AnthropicEndpoint:
+    """One model at one address; the key comes from the environment.
+
+    `tool` is what the answer is asked as: {"name", "description", "input_schema"}; `effort` asks
+    for less or more thought where the endpoint knows the word.
+    """
+
+    key_variable = "ANTHROPIC_API_KEY"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        base_url: str,
+        system: str,
+        tool: dict[str, Any],
+        deadline: float,
+        effort: str | None = None,
+    ) -> None:
+        self.url = base_url
+        self.modes: tuple[str, ...] = MODES if effort else MODES[1:]
+        self._model, self._tool, self._effort = model, tool, effort
+        self._system = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+        key = os.environ.get("ANTHROPIC_API_KEY") or None
+        token = os.environ.get("ANTHROPIC_AUTH_TOKEN") or None
+        self.secrets = secrets_of(key, token)
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key or (None if token else "none"),
+            auth_token=None if key else token,
+            base_url=base_url,
+            max_retries=0,
+            timeout=deadline,
+            # Some compatible servers read x-api-key only.
+            default_headers={"x-api-key": key} if key else None,
+            # A redirect must not carry the key to another host.
+            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.close()
+
+    async def send(self, text: str, mode: str, max_tokens: int) -> Answer:
+        """Ask once; raises Refused, Cut, NoAnswer or TimeoutError."""
+        asked: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": max_tokens,
+            "system": self._system,
+            "messages": [{"role": "user", "content": text}],
+        }
+        if mode == "tool":
+            choice = {"type": "tool", "name": self._tool["name"]}
+            asked |= {"tools": [self._tool], "tool_choice": choice}
+        else:
+            schema = self._tool["input_schema"]
+            asked["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+            if mode == "schema+effort":
+                asked["output_config"]["effort"] = self._effort
+        try:
+            return _answer(await self._client.messages.create(**asked))
+        except anthropic.APIStatusError as error:
+            after = error.response.headers.get("retry-after", "")
+            raise Refused(error.status_code, str(error), after) from None
+        except anthropic.APITimeoutError:
+            raise TimeoutError from None
+        except anthropic.APIConnectionError as error:
+            raise Cut(str(error.__cause__ or error)) from None
+        except (anthropic.AnthropicError, ValueError, TypeError, AttributeError) as error:
+            raise NoAnswer(str(error)) from None
+
+
+def _answer(message: Any) -> Answer:
+    # A malformed 200 can leave anything here, a bare string too.
+    stop = getattr(message, "stop_reason", None)
+    blocks = getattr(message, "content", None) or []
+    texts = [b.text for b in blocks if getattr(b, "type", "") == "text" and b.text]
+    tools = [b.input for b in blocks if getattr(b, "type", "") == "tool_use"]
+    return Answer(
+        text=msgspec.json.encode(tools[0]).decode() if tools else "".join(texts),
+        stop=stop if stop in ("refusal", "max_tokens") else "",
+        usage=_usage(getattr(message, "usage", None)),
+    )
+
+
+def _usage(usage: Any) -> Usage:
+    def count(name: str) -> int:
+        value = getattr(usage, name, None)
+        return value if isinstance(value, int) and value > 0 else 0
+
+    return Usage(
+        input=count("input_tokens"),
+        output=count("output_tokens"),
+        cache_write=count("cache_creation_input_tokens"),
+        cache_read=count("cache_read_input_tokens"),
+    )

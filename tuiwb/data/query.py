@@ -25,6 +25,7 @@ from tuiwb.errors import BadInput
 SORTS = ("row", "turns", "chars", "answer_chars", "found")
 _COMPARED = re.compile(r"(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
 _TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
+_MARKED = ("is:marked", "is:edited")
 _KEYS = ("check", "severity", "mark", "is", "format")
 
 
@@ -41,11 +42,17 @@ Test = Callable[[Seen], bool]
 
 
 class Query(NamedTuple):
-    """A parsed filter. Every match holds each of `needles`, texts in lower case."""
+    """A parsed filter.
+
+    Every match holds each of `needles`, texts in lower case; with `found` set, every match has a
+    finding; with `marked` set, every match was marked or edited.
+    """
 
     text: str
     tests: tuple[Test, ...]
     needles: tuple[str, ...]
+    found: bool = False
+    marked: bool = False
 
     def matches(self, seen: Seen) -> bool:
         """Whether the row passes every word of the filter."""
@@ -65,6 +72,7 @@ def parse(text: str) -> Query:
     tests: list[Test] = []
     needles: list[str] = []
     role, asked = "", False
+    found = marked = False
     for word in _words(text):
         key, colon, value = word.text.partition(":")
         if colon and key == "role" and not word.quoted:
@@ -75,10 +83,13 @@ def parse(text: str) -> Query:
             test, asked = _said(word, role), True
             if not word.negated and not _is_regex(word):
                 needles.append(word.text.casefold())
+        elif not word.negated:
+            found = found or key in ("check", "severity")
+            marked = marked or word.text.lower() in _MARKED or (key == "mark" and value != "none")
         tests.append(_not(test) if word.negated else test)
     if role and not asked:
         tests.append(_has_role(role))
-    return Query(text, tuple(tests), tuple(needles))
+    return Query(text, tuple(tests), tuple(needles), found, marked)
 
 
 _WORD = re.compile(r'-?/(?:\\.|[^/\\])+/(?=\s|$)|-?[\w.-]*[=:]?"[^"]*"|\S+')

@@ -1,0 +1,103 @@
+"""Find the rows of a dataset that pass a filter, a batch at a time, so that a screen can show them
+as they come and give up when it likes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tuiwb.data.checks.finding import Finding
+from tuiwb.data.columns import RowColumns
+from tuiwb.data.query import Query, Seen
+from tuiwb.data.read import Dataset
+from tuiwb.data.rows import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH = 500
+MarkOf = Callable[[Row], tuple[str | None, bool]]
+
+
+class Found(NamedTuple):
+    """Rows that match, in file order, and how many rows have been looked at."""
+
+    rows: list[int]
+    seen: int
+
+
+def unmarked(_row: Row) -> tuple[str | None, bool]:
+    """The marks of a dataset nobody has marked."""
+    return None, False
+
+
+def search(
+    dataset: Dataset,
+    query: Query,
+    findings: Mapping[int, Sequence[Finding]],
+    mark_of: MarkOf = unmarked,
+) -> Iterator[Found]:
+    """What `query` matches, batch by batch.
+
+    `findings` by row number; `mark_of` gives a row's mark and whether it was edited. A filter that
+    wants findings opens only rows that have some.
+    """
+    for rows, seen in _candidates(dataset, query, findings):
+        kept = [
+            row.index
+            for row in rows
+            if query.matches(Seen(row, findings.get(row.index, ()), *mark_of(row)))
+        ]
+        yield Found(kept, seen)
+
+
+def _candidates(
+    dataset: Dataset, query: Query, findings: Mapping[int, Sequence[Finding]]
+) -> Iterator[tuple[list[Row], int]]:
+    """Rows that may match, with the number of rows behind them."""
+    total = len(dataset)
+    if query.found:
+        numbers = sorted(n for n in findings if n < total)
+        for at in range(0, len(numbers), BATCH):
+            part = numbers[at : at + BATCH]
+            yield [dataset.row(n) for n in part], part[-1] + 1
+        return
+    seen = 0
+    for rows in dataset.batches(BATCH):
+        seen += len(rows)
+        yield rows, seen
+
+
+def ordered(
+    rows: "NDArray[np.int64] | None",
+    by: str,
+    descending: bool,
+    total: int,
+    columns: RowColumns | None,
+    findings: Mapping[int, Sequence[Finding]],
+) -> "NDArray[np.int64] | range":
+    """Row numbers (all where `rows` is None) in an order: 'row', 'found', or a column's.
+
+    'found' puts rows with errors first, then by the number of findings. Without `columns` of these
+    very rows only these two are known; any other leaves file order.
+    """
+    import numpy as np
+
+    if by == "row":
+        every = range(total) if rows is None else rows
+        return every[::-1] if descending else every
+    if by == "found":
+        weight = np.zeros(total, np.int64)
+        for n, found in findings.items():
+            if n < total:
+                weight[n] = sum(1000 if f.severity == "error" else 1 for f in found)
+        order = np.argsort(weight if descending else -weight, kind="stable")
+    elif columns is not None and len(columns) == total:
+        order = columns.order(by, descending)
+    else:
+        return range(total) if rows is None else rows
+    if rows is None:
+        return order
+    wanted = np.zeros(total, bool)
+    wanted[rows] = True
+    return order[wanted[order]]

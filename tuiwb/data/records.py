@@ -1,0 +1,103 @@
+"""A typed row back to a plain record, and records as lines of JSON.
+
+In: a Row. Out: the record in its canonical form (messages; prompt and completion; text; prompt,
+chosen and rejected; prompt, completion and label), its tools, and its other columns as they were.
+Reading the record again gives the same row, but for its place and the name of its format.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from tuiwb.data.rows import Row, Turns
+
+BATCH = 2000
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """What is worked on: an open dataset, or rows in memory that know their length."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+    def row(self, n: int) -> Row:
+        """Row `n`, counted from 0."""
+        ...
+
+
+def record_of(row: Row) -> dict[str, Any]:
+    """The plain record of a row; ValueError for a broken row, which has none."""
+    record: dict[str, Any]
+    if row.shape == "broken":
+        raise ValueError(f"{row.where} is broken and has no record: {row.problem}")
+    if row.shape == "chat":
+        record = {"messages": _plain(row.messages)}
+    elif row.shape == "text":
+        record = {"text": row.text}
+    elif row.shape == "kto" and row.prompt == []:
+        # An empty list is no prompt to a reader: the answer alone stands as messages.
+        record = {"messages": _plain(row.completion), "label": row.label}
+    else:
+        answers = ("chosen", "rejected") if row.shape == "preference" else ("completion",)
+        record = {} if row.prompt is None or row.prompt == [] else {"prompt": _plain(row.prompt)}
+        record.update((name, _plain(getattr(row, name))) for name in answers)
+        if row.shape == "kto":
+            record["label"] = row.label
+    if row.tools:
+        record["tools"] = row.tools
+    return {**record, **row.tags}
+
+
+def encode_line(record: Any) -> bytes:
+    """A record as one line of JSON, newline included.
+
+    What strict JSON can't say keeps its meaning as Python's json writes it: lone surrogates as
+    \\uD800 escapes, NaN and the infinities by name.
+    """
+    try:
+        if not _odd(record):
+            return msgspec.json.encode(record) + b"\n"
+    except UnicodeEncodeError:
+        pass
+    plain = json.dumps(msgspec.to_builtins(record, enc_hook=str), separators=(",", ":"))
+    return plain.encode("ascii") + b"\n"
+
+
+def row_key(row: Row) -> str:
+    """A hash of all that a row says, wherever it stands: 32 hex digits.
+
+    A broken row's is that of its problem and the beginning that was kept of it.
+    """
+    said: Any = [row.problem, row.text] if row.shape == "broken" else record_of(row)
+    return hashlib.blake2b(encode_line(said), digest_size=16).hexdigest()
+
+
+def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """`rows` in lists of `size`, in order."""
+    batch: list[T] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _plain(part: Turns | None) -> Any:
+    return [message.as_dict() for message in part] if isinstance(part, list) else part
+
+
+def _odd(value: Any) -> bool:
+    """Whether a number in it is one that strict JSON has no word for."""
+    if isinstance(value, dict):
+        return any(_odd(inner) for inner in value.values())
+    if isinstance(value, list):
+        return any(_odd(inner) for inner in value)
+    return isinstance(value, float) and not math.isfinite(value)

@@ -3,6 +3,7 @@
 tuiwb.yaml is optional; without it everything has its usual place.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,11 @@ import yaml
 from tuiwb.errors import BadInput
 
 SETTINGS = "tuiwb.yaml"
-DATASET_SUFFIXES = frozenset({".jsonl", ".json", ".csv", ".parquet"})
+DATASET_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
+COMPRESSED = frozenset({".gz", ".zst"})
+# What a version of a dataset holds beside its rows.
+NOT_ROWS = frozenset({"manifest.json", "dropped.jsonl", "rejected.jsonl", "requests.jsonl"})
+_SHARD = re.compile(r".*-\d+-of-\d+\.(?:parquet|jsonl)(?:\.gz|\.zst)?")
 
 
 class JudgeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -76,8 +81,15 @@ class Project:
         return ("/" not in named and shutil.which(named)) or str(self.resolve(named))
 
     def datasets(self) -> list[Path]:
-        """Dataset files under data/, else beside tuiwb.yaml, sorted."""
-        return _files(self.root, "data", DATASET_SUFFIXES)
+        """Dataset files and folders under data/, else files beside tuiwb.yaml, sorted.
+
+        Folders that are one dataset: shards (`*-00000-of-00002.parquet`) and what `datasets`
+        saved to disk.
+        """
+        folder = self.root / "data"
+        if folder.is_dir():
+            return sorted(_datasets(folder))
+        return sorted(p for p in self.root.glob("*") if is_dataset(p))
 
     def configs(self) -> list[Path]:
         """Run configs under configs/, else beside tuiwb.yaml, sorted."""
@@ -162,6 +174,33 @@ def _read_settings(path: Path) -> Settings:
         raise BadInput(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     except msgspec.ValidationError as error:
         raise BadInput(f"{path}: {error}") from None
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a file's name says that it holds rows."""
+    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
+    return suffix in DATASET_SUFFIXES and path.name not in NOT_ROWS and path.is_file()
+
+
+def _datasets(folder: Path, depth: int = 6) -> Iterator[Path]:
+    try:
+        inside = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    except OSError:
+        return
+    files = [p for p in inside if is_dataset(p)]
+    shards = [p for p in files if _SHARD.fullmatch(p.name)]
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        yield folder
+        return
+    if (folder / "dataset_dict.json").is_file():
+        files = []
+    if len(shards) > 1:
+        yield folder
+        files = [p for p in files if p not in shards]
+    yield from files
+    for path in inside:
+        if depth and path.is_dir():  # bounded: a link may lead back up
+            yield from _datasets(path, depth - 1)
 
 
 def _files(root: Path, folder: str, suffixes: frozenset[str]) -> list[Path]:

@@ -1,81 +1,237 @@
-"""Open a dataset file, whatever its container and row format; hand TRL its examples."""
+"""Open a dataset, whatever its container and row format; hand TRL its examples."""
 
-import json
+import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from tuiwb.data.examples import example_of, fits
 from tuiwb.data.formats import broken, to_row
 from tuiwb.data.rows import Row
-from tuiwb.data.sources import BOM, Csv, Entry, JsonArray, JsonLines, Parquet, Source
-from tuiwb.errors import BadInput
+from tuiwb.data.sources import Changed, Entry, Source, decode, files_of, open_source
+from tuiwb.errors import BadInput, TuiwbError
 
 LOOKED_AT = 100
+# With more files than this, none is held open between reads.
+HELD_OPEN = 64
 
 
 class Dataset:
-    """A dataset file: its length, its format, any row of it, all rows in order."""
+    """The rows of one file or of several: how many, their format, any of them, all in order.
 
-    def __init__(self, path: Path, source: Source) -> None:
-        self.path = path
-        self._source = source
-        self._name = str(path)
-        self.format = self._look()
+    One thread may still find rows while others read those found so far; `complete` says whether
+    all are found. Every method may be called from any thread.
+    """
+
+    def __init__(self, path: Path, files: Sequence[Path], cache: Path | None, wait: bool) -> None:
+        self.path, self.files = path, tuple(files)
+        self._cache = cache
+        self._sizes = [max(1, file.stat().st_size) for file in files]
+        # (index of its first row, source) of every file whose rows are found, or being found.
+        self._parts: list[tuple[int, Source]] = []
+        self._grown = threading.Condition()
+        self._done = self._closed = False
+        self._failure: Exception | None = None
+        self.format = ""
+        self._start(wait)
 
     @property
     def container(self) -> str:
-        """How the file holds its rows: jsonl, json, csv or parquet."""
-        return self._source.container
+        """How the files hold their rows: jsonl, json, csv, parquet, arrow; .gz, .zst if packed."""
+        return self._parts[0][1].container
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row has been found, so that the length is final."""
+        return self._done
+
+    @property
+    def progress(self) -> float:
+        """The share of the bytes in which rows were looked for, 0 to 1."""
+        if self._done:
+            return 1.0
+        count = len(self._parts)
+        done = sum(self._sizes[: count - 1]) + self._parts[-1][1].progress * self._sizes[count - 1]
+        return float(done / sum(self._sizes))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until every row has been found; False when `timeout` seconds were not enough.
+
+        BadInput when a file of several turned out not to be readable.
+        """
+        with self._grown:
+            self._grown.wait_for(lambda: self._done, timeout)
+        if self._failure is not None:
+            raise self._failure
+        return self._done
+
+    def close(self) -> None:
+        """Stop looking for more rows; what was found can still be read."""
+        self._closed = True
 
     def __len__(self) -> int:
-        return len(self._source)
+        """How many rows were found so far; all when `complete`."""
+        if not self._parts:
+            return 0
+        first, source = self._parts[-1]
+        return first + len(source)
 
     def row(self, n: int) -> Row:
         """Row `n` (from 0), opened without reading the others; BadInput when there is none."""
-        if not 0 <= n < len(self):
-            raise BadInput(f"{self.path} has {len(self)} rows, 0 to {len(self) - 1}: no row {n}")
-        return self._row(n, self._source.entry(n))
+        first, source = self._part(n)
+        entry = source.entry(n - first)
+        return _row(entry, source.name, n)
+
+    def raw(self, n: int) -> bytes | None:
+        """The bytes of row `n` as they stand in the file, without its line end.
+
+        None where a row has no bytes of its own (Parquet, Arrow, what follows the last record).
+        BadInput when they can't be read any more.
+        """
+        first, source = self._part(n)
+        try:
+            return source.raw(n - first)
+        except (Changed, OSError, MemoryError) as error:
+            line = source.entry(n - first).line
+            raise BadInput(f"{source.name}:{line} {error}: open the dataset again") from None
+
+    def record(self, n: int) -> Any:
+        """The decoded record of row `n` as the file has it, all its fields; None if broken."""
+        first, source = self._part(n)
+        return source.entry(n - first).value
 
     def __iter__(self) -> Iterator[Row]:
-        return (self._row(n, entry) for n, entry in enumerate(self._source.entries()))
+        """All rows in order, waiting for those not found yet."""
+        return chain.from_iterable(self._blocks())
 
-    def _row(self, n: int, entry: Entry) -> Row:
-        if entry.problem is not None:
-            return broken(self._name, n, entry.line, entry.problem, entry.raw)
-        return to_row(entry.value, self._name, n, entry.line)
+    def batches(self, size: int = 2000) -> Iterator[list[Row]]:
+        """All rows in order in lists of `size`, the last one shorter."""
+        batch: list[Row] = []
+        for rows in self._blocks():
+            at = 0
+            while at < len(rows):
+                take = rows[at : at + size - len(batch)]
+                at += len(take)
+                batch += take
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
-    def _look(self) -> str:
-        """The format of the first rows; BadInput when not one row of the file opens."""
+    def pairs(self) -> Iterator[tuple[Row, Any]]:
+        """Every row with its decoded record (None if broken), for those who write new versions.
+
+        A row shares tags and tool descriptions with its record: copy before changing either.
+        """
+        n = 0
+        while self._found(n):
+            first, source = self._part(n)
+            for entry in source.block(n - first):
+                yield _row(entry, source.name, n), entry.value
+                n += 1
+
+    def _blocks(self) -> Iterator[list[Row]]:
+        n = 0
+        while self._found(n):
+            first, source = self._part(n)
+            pieces = source.pieces(n - first)
+            name = source.name
+            if pieces is None:
+                rows = [_row(entry, name, i) for i, entry in enumerate(source.block(n - first), n)]
+            else:
+                rows = [_row(decode(d, line), name, i) for i, (line, d) in enumerate(pieces, n)]
+            yield rows
+            n += len(rows)
+
+    def _found(self, n: int) -> bool:
+        """Wait until row `n` is found; False when there is none."""
+        if n >= len(self) and not self._done:
+            with self._grown:
+                self._grown.wait_for(lambda: n < len(self) or self._done)
+        if n < len(self):
+            return True
+        if self._failure is not None:
+            raise self._failure
+        return False
+
+    def _part(self, n: int) -> tuple[int, Source]:
+        count = len(self)
+        if not 0 <= n < count:
+            so_far = "" if self._done else " so far"
+            raise BadInput(f"{self.path} has {count} rows{so_far}, 0 to {count - 1}: no row {n}")
+        parts = self._parts
+        at = bisect_right(parts, n, key=lambda part: part[0]) if len(parts) > 1 else 1
+        return parts[at - 1]
+
+    def _start(self, wait: bool) -> None:
+        """Find the first rows and their format, then the rest: here, or in a thread."""
+        steps = self._fill()
+        formats: set[str] = set()
+        looked = 0
+        while not self._done and (wait or not formats):
+            if next(steps, None) is None:
+                self._finish(None)
+            while looked < len(self) and (looked < LOOKED_AT or not formats):
+                row = self.row(looked)
+                looked += 1
+                if row.shape != "broken":
+                    formats.add(row.format)
         if len(self) == 0:
             raise BadInput(f"{self.path} holds no rows: give a file with at least one")
-        formats = {row.format for row in islice(self, LOOKED_AT) if row.shape != "broken"}
         if not formats:
-            opened = next((row for row in self if row.shape != "broken"), None)
-            if opened is None:
-                first = self.row(0)
-                rest = "; no other row opens either" if len(self) > 1 else ""
-                raise BadInput(f"{first.where} {first.problem}{rest}")
-            formats = {opened.format}
-        return formats.pop() if len(formats) == 1 else "mixed"
+            first = self.row(0)
+            rest = "; no other row opens either" if len(self) > 1 else ""
+            raise BadInput(f"{first.where} {first.problem}{rest}")
+        self.format = formats.pop() if len(formats) == 1 else "mixed"
+        if not self._done:
+            threading.Thread(target=self._go_on, args=(steps,), daemon=True).start()
+
+    def _fill(self) -> Iterator[bool]:
+        """Find all rows, step by step."""
+        for file in self.files:
+            source = open_source(file, self._cache, len(self.files) <= HELD_OPEN)
+            self._parts.append((len(self), source))
+            for _ in source.fill():
+                if self._closed:
+                    raise BadInput(f"{self.path} was closed before all of it was read")
+                yield True
+
+    def _go_on(self, steps: Iterator[bool]) -> None:
+        try:
+            for _ in steps:
+                with self._grown:
+                    self._grown.notify_all()
+            self._finish(None)
+        except Exception as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            at = self.files[max(0, len(self._parts) - 1)]
+            told = isinstance(error, TuiwbError)
+            self._finish(error if told else BadInput(f"can't read {at} or what follows it: {why}"))
+
+    def _finish(self, failure: Exception | None) -> None:
+        with self._grown:
+            self._done, self._failure = True, failure
+            self._grown.notify_all()
 
 
-def open_dataset(path: str | Path) -> Dataset:
-    """Open a JSONL, JSON, CSV or Parquet file as a dataset; BadInput says why it can't be."""
-    path = Path(path)
+def open_dataset(
+    path: str | Path | Sequence[str | Path], *, cache: Path | None = None, wait: bool = True
+) -> Dataset:
+    """Open a file, a folder of shards, a saved dataset, a hub id, or several as one dataset.
+
+    `cache` is a folder that keeps what opening finds out, for the next time. Without `wait` it
+    returns with the first rows, and a thread finds the others. BadInput says why it can't be.
+    """
+    first = path if isinstance(path, (str, Path)) else next(iter(path), "")
     try:
-        if path.is_dir():
-            raise BadInput(f"{path} is a folder: give one of the files in it")
-        with path.open("rb") as file:
-            head = file.read(1 << 16)
-        if not head:
-            raise BadInput(f"{path} is empty: give a file with rows in it")
-        return Dataset(path, _source(path, head))
-    except FileNotFoundError:
-        raise BadInput(f"there is no file {path}") from None
-    except (OSError, MemoryError) as error:
-        raise BadInput(f"can't read {path}: {error}") from None
+        return Dataset(Path(first), files_of(path), cache, wait)
+    except FileNotFoundError as error:
+        raise BadInput(f"there is no file {error.filename or first}") from None
+    except (OSError, MemoryError, ValueError) as error:
+        raise BadInput(f"can't read {first}: {error}") from None
 
 
 def training_examples(
@@ -114,48 +270,7 @@ def training_examples(
     return [example_of(row, method, as_chat=chats) for row in rows], left_out
 
 
-def _source(path: Path, head: bytes) -> Source:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadInput(f"{path} is UTF-16: save it as UTF-8")
-    suffix = path.suffix.lower()
-    if suffix == ".parquet" or head.startswith(b"PAR1"):
-        return Parquet(path)
-    if suffix in (".csv", ".tsv"):
-        return Csv(path)
-    if suffix not in (".jsonl", ".json", ".ndjson"):
-        raise BadInput(f"{path} is not a dataset: tuiwb reads .jsonl, .json, .csv and .parquet")
-    text = head.removeprefix(BOM).lstrip()
-    if text.startswith(b"[") and not _rows_follow(text):
-        return JsonArray(path)
-    if suffix == ".json" and text.startswith(b"{") and _one_object(path, text):
-        raise BadInput(f"{path}:1 is one JSON object, not rows: give a list of rows or JSONL")
-    return JsonLines(path)
-
-
-def _rows_follow(text: bytes) -> bool:
-    """Whether a file that begins with '[' is JSONL all the same.
-
-    It is when a line is whole by itself and others follow, or when its second line is an object.
-    """
-    first, _, rest = text.partition(b"\n")
-    second = rest.partition(b"\n")[0].strip()
-    if _decoded(first) is not None:
-        return bool(rest.strip())
-    return first.strip() != b"[" and isinstance(_decoded(second), dict)
-
-
-def _one_object(path: Path, text: bytes) -> bool:
-    if isinstance(_decoded(text.split(b"\n", 1)[0]), dict):
-        return False
-    try:
-        return isinstance(json.loads(path.read_bytes().decode("utf-8-sig")), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _decoded(line: bytes) -> Any:
-    """A line as JSON; None when it is none by itself."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+def _row(entry: Entry, name: str, n: int) -> Row:
+    if entry.problem is not None:
+        return broken(name, n, entry.line, entry.problem, entry.raw)
+    return to_row(entry.value, name, n, entry.line)

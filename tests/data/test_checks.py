@@ -130,25 +130,6 @@ def test_case_and_white_space_hide_no_exact_duplicate(tmp_path: Path) -> None:
     assert [(f.row, f.check, f.of) for f in found] == [(1, "exact_duplicate", 0)]
 
 
-def test_minhash_finds_what_the_exact_join_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
-    from tuiwb.data.checks import similarity
-
-    random = np.random.default_rng(3)
-    documents = [random.integers(0, 3000, 150, dtype=np.uint32) for _ in range(300)]
-    for i in range(100):
-        copy = documents[i].copy()
-        copy[random.choice(150, 8, replace=False)] = random.integers(0, 3000, 8, dtype=np.uint32)
-        documents.append(copy)
-    exact = similarity.similar_rows(documents, 3000)
-    assert [(later - 300, of) for later, of, _ in exact] == [(i, i) for i in range(100)]
-    monkeypatch.setattr(similarity, "AFFORDABLE", 0)
-    banded = similarity.similar_rows(documents, 3000)
-    assert len(set(banded) & set(exact)) >= 98
-    assert set(banded) <= set(exact)
-
-
 def test_a_leaked_prompt_is_found_though_it_was_edited(tmp_path: Path) -> None:
     held = write(tmp_path / "held.jsonl", [chat("a b c d e f g"), chat(" ".join(WORDS))])
     edited = [*WORDS[:10], "really", *WORDS[10:], "thanks"]

@@ -1,63 +1,142 @@
 """Rows that repeat another: exactly, or in nearly the same words."""
 
-import hashlib
-import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from tuiwb.data.checks.differences import as_line, differences
 from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.checks.similarity import similar_rows
-from tuiwb.data.checks.words import Vocabulary, turns_of
+from tuiwb.data.checks.similarity import FAST_FROM, NearPairs, Pairs, clusters, load_kernels
+from tuiwb.data.checks.words import spoken_words, whole_texts
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from tuiwb.data.checks.hashes import I64
 
-_SPACE = re.compile(r"\s+")
+BATCH = 2_000
+_LABELS = {True: 0x9FB21C651E98DF25, False: 0x2127599BF4325C37}
+
+
+class Rows(Protocol):
+    """A dataset as far as it is needed here."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
 
 
 class Duplicates:
-    """Remembers every row: a digest of its text for exact copies, its words for near ones."""
+    """Remembers every row: a digest of its text for exact copies, a sketch for near ones.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._first: dict[bytes, tuple[int, bool | None]] = {}
-        self._rows: list[Row] = []
-        self._words: list[NDArray[np.uint32]] = []
+    Takes the rows in order, in batches, and keeps no text. With `row`, which opens a row by its
+    index, near duplicates also say which words differ. Without `fast` the compiled kernels are
+    not loaded; what is found is the same.
+    """
 
-    def add(self, row: Row) -> Iterator[Finding]:
-        """Remember `row`; a finding when an earlier row says exactly the same."""
-        if row.shape == "broken":
-            return
-        key = _digest(row)
-        of, label = self._first.setdefault(key, (row.index, row.label))
-        if of != row.index:
-            # The same answer marked good and bad is a torn thumb, the preference check's finding.
-            if label == row.label:
+    def __init__(self, row: Callable[[int], Row] | None = None, *, fast: bool = True) -> None:
+        self._row = row
+        self._kernels = load_kernels(fast)
+        self._near = NearPairs(self._kernels)
+        self._first: dict[int, int] = {}
+        self._copies: list[tuple[int, int]] = []
+        self._torn: list[tuple[int, int]] = []
+        self._places: list[I64] = []
+        self._files: dict[str, int] = {}
+        self._pairs: Pairs | None = None
+
+    def add(self, rows: Sequence[Row]) -> list[Finding]:
+        """Remember the rows; a finding for each that says exactly what an earlier one says."""
+        import numpy as np
+
+        words = self._kernels.tokenise(whole_texts(rows))
+        fresh = np.diff(words.bounds) > 0
+        findings: list[Finding] = []
+        first, files = self._first, self._files
+        for i, (row, digest) in enumerate(zip(rows, words.digests.tolist(), strict=True)):
+            if row.shape == "broken":
+                continue
+            of = first.setdefault(digest, row.index)
+            fresh[i] &= of == row.index
+            if row.label is not None:
+                same = first.setdefault(digest ^ _LABELS[row.label], row.index)
+                if same == row.index != of:
+                    # The same answer marked good and bad is the preference check's finding.
+                    self._torn.append((row.index, of))
+                of = same
+            if of != row.index:
+                self._copies.append((row.index, of))
                 sentence = f"says exactly what row {of} says"
-                yield found(row, "exact_duplicate", sentence, of=of, score=1.0)
-            return
-        ids = self._vocabulary.number("\n".join(turns_of(row)))
-        if len(ids):
-            bare = Row(file=row.file, index=row.index, line=row.line, format="", shape="broken")
-            self._rows.append(bare)
-            self._words.append(ids)
+                findings.append(found(row, "exact_duplicate", sentence, of=of, score=1.0))
+        kept = np.flatnonzero(fresh)
+        if len(kept):
+            self._near.add(self._kernels.sketch(words, kept))
+            where = [
+                (rows[i].index, rows[i].line, files.setdefault(rows[i].file, len(files)))
+                for i in kept.tolist()
+            ]
+            self._places.append(np.array(where, np.int64))
+        return findings
 
-    def findings(self) -> Iterator[Finding]:
-        """Rows whose word set is nearly that of an earlier row (Jaccard 0.75 or more)."""
-        for later, earlier, score in similar_rows(self._words, len(self._vocabulary)):
-            row, of = self._rows[later], self._rows[earlier].index
+    def end(self) -> Iterator[Finding]:
+        """Rows whose word set is nearly that of an earlier row, each with the one most like it."""
+        self._pairs = self._near.pairs()
+        names = list(self._files)
+        places = self._all_places()
+        nearest = self._pairs.nearest()
+        for later, earlier, score in zip(*(part.tolist() for part in nearest), strict=True):
+            index, line, file = places[later].tolist()
+            of = int(places[earlier, 0])
             sentence = f"says nearly what row {of} says ({score:.0%} of their words are shared)"
-            yield found(row, "near_duplicate", sentence, of=of, score=round(score, 4))
+            text = ""
+            if self._row is not None:
+                changes = differences(spoken_words(self._row(of)), spoken_words(self._row(index)))
+                text = as_line(changes)
+                sentence += f"; differs in: {text}" if text else "; the same words, otherwise put"
+            bare = Row(file=names[file], index=index, line=line, format="", shape="broken")
+            yield found(
+                bare, "near_duplicate", sentence, of=of, score=round(score, 4), text=text
+            )  # fmt: skip
+
+    def edges(self) -> list[tuple[int, int, float]]:
+        """(row, earlier row, similarity) of all pairs that were proven; after end().
+
+        An exact copy has one edge, to the first of its kind.
+        """
+        assert self._pairs is not None
+        indexes = self._all_places()[:, 0]
+        near = zip(
+            indexes[self._pairs.later].tolist(),
+            indexes[self._pairs.earlier].tolist(),
+            self._pairs.score.tolist(),
+            strict=True,
+        )
+        return sorted([*((row, of, 1.0) for row, of in self._copies), *near])
+
+    def clusters(self) -> list[list[int]]:
+        """Rows joined by exact or near copies, each cluster sorted; after end().
+
+        Families of boilerplate can chain: keep a cluster together in a split, but do not delete
+        by it. The same text with two labels is joined too.
+        """
+        return clusters([*((row, of) for row, of, _ in self.edges()), *self._torn])
+
+    def _all_places(self) -> "I64":
+        import numpy as np
+
+        if len(self._places) != 1:
+            self._places = [np.concatenate([np.empty((0, 3), np.int64), *self._places])]
+        return self._places[0]
 
 
-def _digest(row: Row) -> bytes:
-    """A digest of everything that is trained on, white space and case aside."""
-    digest = hashlib.blake2b(digest_size=16)
-    for field, role, text in row.fields():
-        words = _SPACE.sub(" ", text).strip().casefold()
-        digest.update(f"{field}\0{role}\0{words}\0".encode("utf-8", "surrogatepass"))
-    calls = [message.tool_calls for _, message in row.conversation() if message.tool_calls]
-    digest.update(repr(calls).encode("utf-8", "surrogatepass"))
-    return digest.digest()
+def duplicate_clusters(dataset: Rows) -> list[list[int]]:
+    """Rows of a dataset joined by exact or near copies, for a split that tears none apart."""
+    duplicates = Duplicates(fast=len(dataset) >= FAST_FROM)
+    batch: list[Row] = []
+    for row in dataset:
+        batch.append(row)
+        if len(batch) == BATCH:
+            duplicates.add(batch)
+            batch = []
+    duplicates.add(batch)
+    for _ in duplicates.end():
+        pass
+    return duplicates.clusters()

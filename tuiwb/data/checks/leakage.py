@@ -1,94 +1,127 @@
 """Held-out prompts that stand in the training data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.checks.words import Vocabulary, ngrams, turns_of
+from tuiwb.data.checks.similarity import load_kernels
+from tuiwb.data.checks.spill import Spill
+from tuiwb.data.checks.words import asked_texts, asks
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from tuiwb.data.checks.hashes import I64
 
 N = 5
 CONTAINED = 0.3
 COMMON = 10
-_ASKED = frozenset(("user", ""))
+BATCH = 2_000
 
 
 class Leakage:
     """Compares training rows with held-out prompts by the five-word runs they share.
 
-    A training row leaks a held-out one when it holds at least CONTAINED of its runs; runs found in
-    more than COMMON training rows are boilerplate and count for nothing.
+    A training row leaks a prompt exactly when it asks the same, case and white space aside. It
+    leaks it nearly when it holds at least CONTAINED of the prompt's runs; runs that stand in more
+    than COMMON training rows or prompts are boilerplate and count for nothing. A prompt of fewer
+    words is one run. No text is kept. Without `fast` the compiled kernels are not loaded; what is
+    found is the same.
     """
 
-    def __init__(self, held_out: Iterable[Row], vocabulary: Vocabulary, file: str) -> None:
+    def __init__(self, held_out: Iterable[Row], file: str, *, fast: bool = True) -> None:
         import numpy as np
 
-        self._vocabulary = vocabulary
+        self._kernels = load_kernels(fast)
         self._file = file
-        self._held: list[tuple[Row, NDArray[np.uint64]]] = []
-        for row in held_out:
-            grams = self._grams(row)
-            if len(grams):
-                self._held.append((row, grams))
-        self._known = np.unique(np.concatenate([g for _, g in self._held] or [np.empty(0, "u8")]))
-        self._rows: list[Row] = []
-        self._seen: list[NDArray[np.uint64]] = []
+        self._prompts: dict[int, int] = {}
+        self._held: list[tuple[int, int]] = []
+        grams, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+        rows = iter(held_out)
+        while batch := list(islice(rows, BATCH)):
+            words = self._kernels.tokenise(asked_texts(batch))
+            hashed, bounds = self._kernels.grams(words, N)
+            for i, (row, digest) in enumerate(zip(batch, words.digests.tolist(), strict=True)):
+                # The same prompt twice is one prompt: the first stands for it.
+                if digest not in self._prompts and asks(row):
+                    self._prompts[digest] = len(self._held)
+                    grams.append(np.unique(hashed[bounds[i] : bounds[i + 1]]))
+                    owners.append(np.full(len(grams[-1]), len(self._held), np.int64))
+                    self._held.append((row.index, row.line))
+        runs, places = np.unique(np.concatenate(grams), return_inverse=True)
+        order = np.argsort(places, kind="stable")
+        self._holders = np.concatenate(owners)[order]
+        self._bounds = np.append(0, np.cumsum(np.bincount(places, minlength=len(runs))))
+        self._known = self._kernels.Known(runs)
+        self._rows: list[I64] = []
+        self._shared, self._sizes = Spill(), Spill()
+        self._files: dict[str, int] = {}
 
-    def add(self, row: Row) -> None:
-        """Remember which held-out runs a training row holds."""
+    def add(self, rows: Sequence[Row]) -> list[Finding]:
+        """Remember which held-out runs the training rows hold; findings for exact leaks."""
         import numpy as np
 
-        if row.shape == "broken" or len(self._known) == 0:
-            return
-        grams = self._grams(row)
-        at = np.minimum(np.searchsorted(self._known, grams), len(self._known) - 1)
-        shared = grams[self._known[at] == grams]
-        if len(shared):
-            bare = Row(file=row.file, index=row.index, line=row.line, format="", shape="broken")
-            self._rows.append(bare)
-            self._seen.append(shared)
+        words = self._kernels.tokenise(asked_texts(rows))
+        findings: list[Finding] = []
+        near = np.ones(len(rows), bool)
+        for i, digest in enumerate(words.digests.tolist()):
+            prompt = self._prompts.get(digest)
+            if prompt is not None:
+                near[i] = False
+                findings.append(self._finding(rows[i], prompt, "exact", 1.0))
+        owner, places = self._known.find(words, N)
+        held = np.bincount(owner, minlength=len(rows))
+        # Exact leaks count towards what is common, so that adding copies changes no other finding.
+        sharing = np.flatnonzero(held)
+        self._shared.append(places.astype(np.uint32))
+        self._sizes.append(held[sharing].astype(np.uint32))
+        files = self._files
+        where = [
+            (row.index, row.line, files.setdefault(row.file, len(files)), leaks_nearly)
+            for row, leaks_nearly in ((rows[i], near[i]) for i in sharing.tolist())
+        ]
+        self._rows.append(np.array(where, np.int64).reshape(-1, 4))
+        return findings
 
-    def findings(self) -> Iterator[Finding]:
-        """Each leaking training row, with the held-out row it holds most of."""
+    def end(self) -> Iterator[Finding]:
+        """Each further leaking training row, with the held-out row it holds most of."""
         import numpy as np
 
-        if not self._seen:
-            return
-        seen, counts = np.unique(np.concatenate(self._seen), return_counts=True)
-        common = set(seen[counts > COMMON].tolist())
-        holders: dict[int, list[int]] = {}
-        rare: list[int] = []
-        for i, (_row, grams) in enumerate(self._held):
-            own = [gram for gram in grams.tolist() if gram not in common]
-            rare.append(len(own))
-            for gram in own:
-                holders.setdefault(gram, []).append(i)
-        for row, shared in zip(self._rows, self._seen, strict=True):
-            hits: dict[int, int] = {}
-            for gram in shared.tolist():
-                for i in holders.get(gram, ()):
-                    hits[i] = hits.get(i, 0) + 1
-            best = max(((n / rare[i], -i) for i, n in hits.items()), default=(0.0, 0))
-            if best[0] >= CONTAINED:
-                held = self._held[-best[1]][0]
-                yield found(
-                    row,
-                    "leakage",
-                    f"holds {best[0]:.0%} of held-out row {held.index} ({self._file}:{held.line})",
-                    severity="error",
-                    of=held.index,
-                    of_file=self._file,
-                    score=round(best[0], 4),
-                )
+        rows = np.concatenate([np.empty((0, 4), np.int64), *self._rows])
+        places = self._shared.array()
+        owner = np.repeat(np.arange(len(rows)), self._sizes.array())
+        holders = np.diff(self._bounds)
+        rare = (np.bincount(places, minlength=len(holders)) <= COMMON) & (holders <= COMMON)
+        sizes = np.bincount(self._holders[np.repeat(rare, holders)], minlength=len(self._held))
 
-    def _grams(self, row: Row) -> "NDArray[np.uint64]":
-        import numpy as np
+        counted = rare[places] & (rows[owner, 3] == 1)
+        place, owner = places[counted].astype(np.int64), owner[counted]
+        repeats = holders[place]
+        nth = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        prompt = self._holders[np.repeat(self._bounds[place], repeats) + nth]
+        keys = np.repeat(owner, repeats) * max(1, len(self._held)) + prompt
+        pairs, hits = np.unique(keys, return_counts=True)
+        owner, prompt = np.divmod(pairs, max(1, len(self._held)))
+        score = hits / sizes[prompt]
+        order = np.lexsort((prompt, -score, owner))
+        best = order[np.append(True, np.diff(owner[order]) != 0)[: len(order)]]
+        names = list(self._files)
+        for i in best[score[best] >= CONTAINED].tolist():
+            index, line, file, _ = rows[owner[i]].tolist()
+            row = Row(file=names[file], index=index, line=line, format="", shape="broken")
+            yield self._finding(row, int(prompt[i]), "near", float(score[i]))
 
-        if row.shape == "broken":
-            return np.empty(0, np.uint64)
-        parts = [ngrams(self._vocabulary.number(text), N) for text in turns_of(row, _ASKED)]
-        return np.unique(np.concatenate(parts or [np.empty(0, np.uint64)]))
+    def _finding(self, row: Row, prompt: int, kind: str, score: float) -> Finding:
+        of, line = self._held[prompt]
+        verb = "asks what" if kind == "exact" else f"holds {score:.0%} of"
+        ending = " asks" if kind == "exact" else ""
+        return found(
+            row,
+            "leakage",
+            f"{verb} held-out row {of}{ending} ({self._file}:{line})",
+            severity="error",
+            kind=kind,
+            of=of,
+            of_file=self._file,
+            score=round(score, 4),
+        )

@@ -16,8 +16,8 @@ from tuiwb.data.checks.malformed import malformed
 from tuiwb.data.checks.pii import pii
 from tuiwb.data.checks.preference import Thumbs, same_answers
 from tuiwb.data.checks.role_order import role_order, tool_calls
+from tuiwb.data.checks.similarity import FAST_FROM
 from tuiwb.data.checks.too_long import TooLong
-from tuiwb.data.checks.words import Vocabulary
 from tuiwb.data.read import open_dataset
 from tuiwb.data.render import Sidecar, check_tokenizer
 from tuiwb.data.rows import Row
@@ -46,11 +46,10 @@ def check_dataset(
     started = time.perf_counter()
     tell = progress or (lambda _phase, _done, _total: None)
     dataset = open_dataset(path)
-    vocabulary = Vocabulary()
     leakage = None
     if against is not None:
         tell("reading the held-out rows", 0, 0)
-        leakage = Leakage(open_dataset(against), vocabulary, str(against))
+        leakage = Leakage(open_dataset(against), str(against))
     own = None
     too_long = None
     if model is not None:
@@ -58,7 +57,7 @@ def check_dataset(
         own = Sidecar() if sidecar is None else None
         too_long = TooLong(sidecar or own or Sidecar(), model, max_length, len(dataset))
     try:
-        return _check(dataset, vocabulary, leakage, too_long, tell, started)
+        return _check(dataset, leakage, too_long, tell, started)
     finally:
         if own is not None:
             own.close()
@@ -66,36 +65,40 @@ def check_dataset(
 
 def _check(
     rows: Any,
-    vocabulary: Vocabulary,
     leakage: Leakage | None,
     too_long: TooLong | None,
     tell: Progress,
     started: float,
 ) -> Report:
     total = len(rows)
-    duplicates, thumbs, answers, audit = Duplicates(vocabulary), Thumbs(), AnswerFormat(), _Audit()
+    duplicates, thumbs, answers, audit = (
+        Duplicates(rows.row, fast=total >= FAST_FROM),
+        Thumbs(),
+        AnswerFormat(),
+        _Audit(),
+    )
     findings: list[Finding] = []
     for row in rows:
         if row.index % STEP == 0:
             tell("checking rows", row.index, total)
         findings.extend(_of_row(row))
         findings.extend(thumbs(row))
-        findings.extend(duplicates.add(row))
+        findings.extend(duplicates.add([row]))
         answers.add(row)
         audit.add(row)
         if leakage is not None:
-            leakage.add(row)
+            findings.extend(leakage.add([row]))
         if too_long is not None:
             findings.extend(too_long.add(row))
     if too_long is not None:
         tell("counting tokens", total, total)
         findings.extend(too_long.findings())
     tell("comparing rows", total, total)
-    findings.extend(duplicates.findings())
+    findings.extend(duplicates.end())
     findings.extend(answers.findings())
     if leakage is not None:
         tell("looking for held-out rows", total, total)
-        findings.extend(leakage.findings())
+        findings.extend(leakage.end())
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
     tell("done", total, total)
     summary = audit.summary(findings)

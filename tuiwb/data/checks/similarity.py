@@ -1,149 +1,228 @@
-"""Pairs of documents with nearly the same words.
+"""Rows with nearly the same words: sketches in, batch by batch; verified pairs out.
 
-Candidates come from an exact set-similarity join where that is affordable (prefix filter: Bayardo,
-Ma and Srikant, "Scaling up all pairs similarity search", 2007), else from MinHash with banding
-(Broder 1997; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", 3.4) over runs of two
-words. Every candidate is verified on its word set.
+Candidates share a band of MinHash values of their two-word runs (Broder 1997; Leskovec, Rajaraman
+and Ullman, "Mining of Massive Datasets", 3.4). Every candidate is verified on its word set. Only
+4-byte hashes are kept, on disk where they grow.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from tuiwb.data.checks.words import ngrams
+from tuiwb.data.checks.spill import Spill
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tuiwb.data.checks.hashes import I64, U32, U64, Sketches, Words
+    from tuiwb.data.checks.words import Texts
+
 JACCARD = 0.75
 SHORT = 8
-BANDS, ROWS = 32, 4
-AFFORDABLE = 3_000_000
-NEIGHBOURS = 16
-CHUNK = 400_000
+
+# Rows from which loading the compiled kernels (0.7 s) pays.
+FAST_FROM = 5_000
+
+# In a band that more than CROWD rows share a row meets the first and the BEHIND before it, and
+# none once ENOUGH pairs of it are proven: work stays linear in families of boilerplate.
+CROWD, BEHIND, ENOUGH = 16, 4, 8
+PENDING = 2_000_000
 
 
-def similar_rows(
-    documents: "Sequence[NDArray[np.uint32]]", vocabulary: int
-) -> list[tuple[int, int, float]]:
-    """(document, earlier document most like it, word-set Jaccard), for those at JACCARD or more.
+class Kernels(Protocol):
+    """What `kernels` (numba) and `kernels_numpy` both are."""
 
-    Documents of fewer than SHORT different words must have the very same words.
-    """
-    import numpy as np
+    def tokenise(self, texts: "Texts") -> "Words":
+        """The words that count in each row, and a digest of each row's whole text."""
 
-    if len(documents) < 2:
-        return []
-    sets = [np.unique(words) for words in documents]
-    pairs = _joined(sets, vocabulary)
-    if pairs is None:
-        pairs = _banded(documents)
-    best: dict[int, tuple[float, int]] = {}
-    as_sets: dict[int, frozenset[int]] = {}
-    for earlier, later in pairs.tolist():
-        a = as_sets.get(earlier)
-        if a is None:
-            a = as_sets[earlier] = frozenset(sets[earlier].tolist())
-        b = as_sets.get(later)
-        if b is None:
-            b = as_sets[later] = frozenset(sets[later].tolist())
-        shared = len(a & b)
-        score = shared / (len(a) + len(b) - shared)
-        needed = JACCARD if min(len(a), len(b)) >= SHORT else 1.0
-        if score >= needed and (score, -earlier) > best.get(later, (0.0, 0)):
-            best[later] = (score, -earlier)
-    return [(later, -negative, score) for later, (score, negative) in sorted(best.items())]
+    def sketch(self, words: "Words", rows: "I64") -> "Sketches":
+        """Band keys and word sets of those rows, each of which has a word."""
+
+    def shared(
+        self,
+        sets: "U32",
+        bounds: "I64",
+        later: "I64",
+        earlier: "I64",
+    ) -> "I64":
+        """How many words the two sets of each pair share; pairs are sorted by `later`."""
+
+    def grams(self, words: "Words", n: int) -> "tuple[U64, I64]":
+        """Hashes of all runs of `n` words and their bounds; a shorter row is one run."""
+
+    def Known(self, hashes: "U64") -> "Known":
+        """A set of hashes, sorted and different, that rows are looked up in."""
 
 
-def _joined(sets: "list[NDArray[np.uint32]]", vocabulary: int) -> "NDArray[np.int64] | None":
-    """Every pair that can reach JACCARD; None when there are too many to look at."""
-    import numpy as np
+class Known(Protocol):
+    """A set of hashes that rows are looked up in."""
 
-    sizes = np.array([len(s) for s in sets])
-    frequency = np.bincount(np.concatenate(sets), minlength=vocabulary)
-    rarity = np.argsort(np.argsort(frequency, kind="stable"), kind="stable")
-    words, owners = [], []
-    for i, ids in enumerate(sets):
-        prefix = len(ids) - int(np.ceil(JACCARD * len(ids))) + 1
-        ranks = rarity[ids]
-        taken = np.partition(ranks, prefix - 1)[:prefix] if prefix < len(ids) else ranks
-        words.append(taken)
-        owners.append(np.full(len(taken), i))
-    word, owner = np.concatenate(words), np.concatenate(owners)
-    order = np.lexsort((owner, word))
-    word, owner = word[order], owner[order]
-    bounds = np.flatnonzero(np.diff(word, prepend=-1))
-    counts = np.diff(np.append(bounds, len(word)))
-    if (counts * (counts - 1) // 2).sum() > AFFORDABLE:
-        return None
-    found = []
-    for start, count in zip(bounds.tolist(), counts.tolist(), strict=True):
-        if count < 2:
-            continue
-        group = owner[start : start + count]
-        a, b = np.triu_indices(count, 1)
-        a, b = group[a], group[b]
-        near = np.minimum(sizes[a], sizes[b]) >= JACCARD * np.maximum(sizes[a], sizes[b])
-        found.append(np.column_stack((a[near], b[near])))
-    return _unique(found)
+    def find(self, words: "Words", n: int) -> "tuple[I64, I64]":
+        """(row, place among the hashes) of each known run of a row, each once, in text order."""
 
 
-def _banded(documents: "Sequence[NDArray[np.uint32]]") -> "NDArray[np.int64]":
-    """Pairs that share a band of MinHash values of their two-word runs."""
-    import numpy as np
+class Pairs(NamedTuple):
+    """Pairs of documents, by the later one, then the earlier; `score` is the Jaccard similarity."""
 
-    sketches = _sketch(documents)
-    found = []
-    for band in range(BANDS):
-        values = sketches[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
-        key = np.zeros(len(documents), np.uint64)
-        for column in values.T:
-            key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
-            key ^= key >> np.uint64(31)
-        order = np.argsort(key, kind="stable")
-        ordered = key[order]
-        firsts = np.maximum.accumulate(
-            np.where(np.append(True, ordered[1:] != ordered[:-1]), np.arange(len(order)), 0)
+    later: "I64"
+    earlier: "I64"
+    score: "NDArray[np.float64]"
+
+    def nearest(self) -> "Pairs":
+        """Of each later document the pair of the highest score, the earliest where two are."""
+        import numpy as np
+
+        order = np.lexsort((self.earlier, -self.score, self.later))
+        first = np.append(True, np.diff(self.later[order]) != 0)[: len(order)]
+        best = order[first]
+        return Pairs(self.later[best], self.earlier[best], self.score[best])
+
+
+def load_kernels(fast: bool = True) -> Kernels:
+    """The compiled kernels where numba is installed and `fast`, else those of numpy."""
+    if fast:
+        try:
+            return cast(Kernels, importlib.import_module("tuiwb.data.checks.kernels"))
+        except ImportError:
+            pass
+    return cast(Kernels, importlib.import_module("tuiwb.data.checks.kernels_numpy"))
+
+
+class NearPairs:
+    """Remembers the sketches of documents, numbered as they come, and pairs them in the end."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._keys, self._sets = Spill(), Spill()
+        self._batches: list[int] = []
+        self._ends: list[I64] = []
+
+    def add(self, sketches: "Sketches") -> None:
+        """Remember a batch of documents."""
+        self._keys.append(sketches.keys.ravel())
+        self._ends.append(sketches.ends + len(self._sets))
+        self._sets.append(sketches.sets)
+        self._batches.append(len(sketches.ends))
+
+    def pairs(self) -> Pairs:
+        """Pairs whose word sets have Jaccard JACCARD or more.
+
+        Documents of fewer than SHORT different words must have the very same words.
+        """
+        import numpy as np
+
+        from tuiwb.data.checks.hashes import BANDS
+
+        total = sum(self._batches)
+        bounds = np.concatenate([np.zeros(1, np.int64), *self._ends])
+        sets = self._sets.array()
+        proven = np.zeros(total, np.int64)
+        known: list[tuple[U64, I64]] = []
+        pending: list[U64] = []
+        for band in range(BANDS):
+            pending.append(_meetings(self._column(band), proven))
+            if sum(map(len, pending)) > PENDING or band == BANDS - 1:
+                found = self._verified(np.concatenate(pending), sets, bounds)
+                pending.clear()
+                known.append(found)
+                proven += np.bincount((found[0] >> np.uint64(32)).astype(np.int64),
+                                      minlength=total)  # fmt: skip
+        packed, firsts = np.unique(np.concatenate([p for p, _ in known]), return_index=True)
+        both = np.concatenate([shared for _, shared in known])[firsts]
+        later, earlier = _unpacked(packed)
+        sizes = np.diff(bounds)
+        return Pairs(later, earlier, both / np.maximum(sizes[later] + sizes[earlier] - both, 1))
+
+    def _column(self, band: int) -> "U32":
+        """The keys of one band of all documents."""
+        import numpy as np
+
+        from tuiwb.data.checks.hashes import BANDS
+
+        keys, parts, start = self._keys.array(), [np.empty(0, np.uint32)], 0
+        for size in self._batches:
+            parts.append(keys[start + band * size : start + (band + 1) * size])
+            start += BANDS * size
+        return np.concatenate(parts)
+
+    def _verified(
+        self,
+        packed: "U64",
+        sets: "U32",
+        bounds: "I64",
+    ) -> "tuple[U64, I64]":
+        """Those of the candidates that are alike, with the number of words they share."""
+        import numpy as np
+
+        packed = np.unique(packed)
+        later, earlier = _unpacked(packed)
+        sizes = np.diff(bounds)
+        less, more = (
+            np.minimum(sizes[later], sizes[earlier]),
+            np.maximum(sizes[later], sizes[earlier]),
         )
-        places = np.arange(len(order))
-        follows = places[firsts != places]
-        found.append(np.column_stack((order[firsts[follows]], order[follows])))
-        for back in range(1, NEIGHBOURS + 1):
-            again = follows[firsts[follows] <= follows - back]
-            if len(again) == 0:
-                break
-            found.append(np.column_stack((order[again - back], order[again])))
-    return _unique(found)
+        likely = less >= np.where(less < SHORT, 1.0, JACCARD) * more
+        packed, later, earlier = packed[likely], later[likely], earlier[likely]
+        both = self._kernels.shared(sets, bounds, later, earlier)
+        needed = np.where(less[likely] < SHORT, 1.0, JACCARD)
+        alike = both >= needed * (sizes[later] + sizes[earlier] - both)
+        return packed[alike], both[alike]
 
 
-def _sketch(documents: "Sequence[NDArray[np.uint32]]") -> "NDArray[np.uint32]":
-    """MinHash values, (documents, BANDS * ROWS), seeded and so the same in every run."""
+def clusters(pairs: "list[tuple[int, int]]") -> list[list[int]]:
+    """Rows joined by pairs, each cluster sorted, the clusters by their first row."""
+    parent: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        while (above := parent.setdefault(row, row)) != row:
+            parent[row] = parent[above]
+            row = above
+        return row
+
+    for a, b in pairs:
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    members: dict[int, list[int]] = {}
+    for row in sorted(parent):
+        members.setdefault(root(row), []).append(row)
+    return list(members.values())
+
+
+def _meetings(column: "U32", proven: "I64") -> "U64":
+    """Candidates of one band, later << 32 | earlier."""
     import numpy as np
 
-    random = np.random.default_rng(20260101)
-    masks = random.integers(0, 1 << 32, BANDS * ROWS, dtype=np.uint32)
-    factors = random.integers(0, 1 << 31, BANDS * ROWS, dtype=np.uint32) * 2 + 1
-    sketches = np.empty((len(documents), BANDS * ROWS), np.uint32)
-    first = 0
-    while first < len(documents):
-        shingles, starts, size, last = [], [], 0, first
-        while last < len(documents) and (size < CHUNK or last == first):
-            hashed = (ngrams(documents[last], 2) >> np.uint64(32)).astype(np.uint32)
-            shingles.append(hashed)
-            starts.append(size)
-            size += len(hashed)
-            last += 1
-        flat = np.concatenate(shingles)
-        for i, (mask, factor) in enumerate(zip(masks, factors, strict=True)):
-            sketches[first:last, i] = np.minimum.reduceat((flat ^ mask) * factor, starts)
-        first = last
-    return sketches
+    packed = (column.astype(np.uint64) << np.uint64(32)) | np.arange(len(column), dtype=np.uint64)
+    packed.sort()
+    same = np.diff(packed >> np.uint64(32)) == 0
+    joined = np.append(False, same)
+    packed = packed[joined | np.append(same, False)[: len(joined)]]
+    key, document = _unpacked(packed)
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+    sizes = np.diff(np.append(starts, len(key)))
+    first, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    place = np.arange(len(key)) - first
+    crowded = size > CROWD
+    open_ = ~crowded | (proven[document] < ENOUGH)
+    found = []
+    for back in range(1, CROWD):
+        later = np.flatnonzero((place >= back) & open_ & (~crowded | (back <= BEHIND)))
+        if len(later) == 0:
+            break
+        found.append(_packed(document[later], document[later - back]))
+    later = np.flatnonzero(crowded & open_ & (place > BEHIND))
+    found.append(_packed(document[later], document[first[later]]))
+    return np.concatenate(found)
 
 
-def _unique(found: "list[NDArray[np.int64]]") -> "NDArray[np.int64]":
+def _packed(later: "I64", earlier: "I64") -> "U64":
     import numpy as np
 
-    pairs = np.concatenate(found) if found else np.empty((0, 2), np.int64)
-    low, high = np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])
-    keys = np.unique(low.astype(np.int64) << 32 | high.astype(np.int64))
-    return np.column_stack((keys >> 32, keys & 0xFFFFFFFF))
+    return (later.astype(np.uint64) << np.uint64(32)) | earlier.astype(np.uint64)
+
+
+def _unpacked(packed: "U64") -> "tuple[I64, I64]":
+    import numpy as np
+
+    low = np.uint64(0xFFFFFFFF)
+    return (packed >> np.uint64(32)).astype(np.int64), (packed & low).astype(np.int64)

@@ -1,7 +1,16 @@
-"""Texts as numbers: a vocabulary of words shared by all rows, and n-grams of their ids."""
+"""Rows in, their texts out as one buffer that the kernels read words and prompts from.
+
+A word is a run of letters, digits, marks and underscores, codes with hyphens kept whole. Han
+characters and kana are written without spaces, so each counts as a word; Thai, Lao, Khmer and
+Burmese are too, and there every two neighbouring characters count as one.
+"""
 
 import re
-from typing import TYPE_CHECKING
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from tuiwb.data.rows import Row
 
@@ -9,45 +18,151 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_WORD = re.compile(r"\w+(?:-\w+)*")
+OTHER, SPACE, LETTER, SIGN, PAIRED = range(5)
+_ASCII = 0x80
+_ASSIGNED = 0x323B0
+_SIGNS = (
+    (0x2E80, 0x2FE0), (0x3005, 0x3008), (0x3021, 0x3030), (0x3038, 0x303D), (0x3041, 0x3130),
+    (0x31A0, 0x3200), (0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0xFF66, 0xFFA0),
+    (0x16FE0, 0x18D80), (0x1AFF0, 0x1B300), (0x20000, _ASSIGNED),
+)  # fmt: skip
+_PAIRED = ((0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800))
+_WORD = re.compile(
+    "[{}]|[{}]{{1,2}}|\\w+(?:-\\w+)*".format(
+        *("".join(f"{chr(a)}-{chr(b - 1)}" for a, b in ranges) for ranges in (_SIGNS, _PAIRED))
+    )
+)
+
 SPOKEN = frozenset(("user", "assistant", ""))
+ASKED = frozenset(("user", ""))
+_CALLS, _TOOLS = "calls", "tools"
 
 
-class Vocabulary:
-    """Numbers words in the order they are first seen."""
+class Texts(NamedTuple):
+    """The texts of a batch of rows.
 
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
+    `buffer` is UTF-8 (lone surrogates kept), characters beyond ASCII case-folded, a newline
+    between texts. Text i is buffer[starts[i]:ends[i]]; tags[i] says whose it is, odd where its
+    words count. Row j has the texts bounds[j]:bounds[j + 1], none when it is broken.
+    """
 
-    def __len__(self) -> int:
-        return len(self._ids)
+    buffer: bytes
+    starts: "NDArray[np.int64]"
+    ends: "NDArray[np.int64]"
+    tags: "NDArray[np.uint64]"
+    bounds: "NDArray[np.int64]"
 
-    def number(self, text: str) -> "NDArray[np.uint32]":
-        """The ids of a text's lower-case words, codes with hyphens kept whole."""
-        import numpy as np
-
-        ids = self._ids
-        words = _WORD.findall(text.lower())
-        return np.fromiter((ids.setdefault(w, len(ids)) for w in words), np.uint32, len(words))
-
-
-def turns_of(row: Row, roles: frozenset[str] = SPOKEN) -> list[str]:
-    """The texts of those roles; a system prompt repeats by design and counts for nothing."""
-    return [text for _field, role, text in row.fields() if role in roles]
+    @property
+    def kinds(self) -> "NDArray[np.uint8]":
+        """The kind of each code point that can occur in the buffer."""
+        return kinds(self.buffer.isascii())
 
 
-def ngrams(ids: "NDArray[np.uint32]", n: int) -> "NDArray[np.uint64]":
-    """Hashes of all runs of `n` ids; a shorter text is one run, an empty one none."""
+def whole_texts(rows: Sequence[Row]) -> Texts:
+    """Everything that is trained on; the words of users and assistants count.
+
+    A system prompt repeats by design: it tells two rows apart, but its words count for nothing.
+    """
+    texts: list[str] = []
+    tags: list[int] = []
+    bounds = [0]
+    for row in rows:
+        if row.shape == "chat" and row.messages is not None:
+            for message in row.messages:
+                texts.append(message.content)
+                tags.append(_tag(message.role))
+                if message.tool_calls:
+                    texts.append(repr(message.tool_calls))
+                    tags.append(_tag(_CALLS))
+        elif row.shape != "broken":
+            for part, message in row.conversation():
+                texts.append(message.content)
+                tags.append(_tag(part if part in ("chosen", "rejected") else message.role))
+                if message.tool_calls:
+                    texts.append(repr(message.tool_calls))
+                    tags.append(_tag(_CALLS))
+        if row.tools and row.shape != "broken":
+            texts.append(repr(row.tools))
+            tags.append(_tag(_TOOLS))
+        bounds.append(len(texts))
+    return _packed(texts, tags, bounds)
+
+
+def asked_texts(rows: Sequence[Row]) -> Texts:
+    """What users ask: their turns, prompts, and bare texts, all alike."""
+    texts: list[str] = []
+    bounds = [0]
+    for row in rows:
+        if row.shape == "chat" and row.messages is not None:
+            texts.extend(m.content for m in row.messages if m.role in ASKED)
+        else:
+            texts.extend(text for _field, role, text in row.fields() if role in ASKED)
+        bounds.append(len(texts))
+    return _packed(texts, [1] * len(texts), bounds)
+
+
+def asks(row: Row) -> bool:
+    """Whether users say anything in the row."""
+    return any(role in ASKED and text.strip() for _field, role, text in row.fields())
+
+
+def spoken_words(row: Row) -> list[str]:
+    """The lower-case words of the users' and assistants' turns, in order."""
+    words: list[str] = []
+    for _part, message in row.conversation():
+        if message.role in SPOKEN or message.role == "text":
+            words.extend(words_of(message.content))
+        if message.tool_calls:
+            words.extend(words_of(repr(message.tool_calls)))
+    return words
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The lower-case words of a text; two neighbours at a time where characters are paired."""
+    return (match[0] for match in _WORD.finditer(text.casefold()))
+
+
+@cache
+def kinds(ascii_only: bool) -> "NDArray[np.uint8]":
+    """The kind of every code point: SPACE, LETTER, SIGN, PAIRED or OTHER."""
     import numpy as np
 
-    if len(ids) == 0:
-        return np.empty(0, np.uint64)
-    if len(ids) < n:
-        ids, n = np.append(ids, np.zeros(n - len(ids), np.uint32)), n
-    wide = ids.astype(np.uint64)
-    size = len(ids) - n + 1
-    hashed = np.full(size, 0x9E3779B97F4A7C15, np.uint64)
-    for i in range(n):
-        hashed = (hashed ^ wide[i : i + size]) * np.uint64(0xBF58476D1CE4E5B9)
-        hashed ^= hashed >> np.uint64(29)
-    return hashed
+    table = np.full(_ASCII if ascii_only else 0x110000, OTHER, np.uint8)
+    for code in range(_ASCII if ascii_only else _ASSIGNED):
+        character = chr(code)
+        if character.isspace():
+            table[code] = SPACE
+        elif character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M":
+            table[code] = LETTER
+    if not ascii_only:
+        for ranges, kind in ((_SIGNS, SIGN), (_PAIRED, PAIRED)):
+            for first, end in ranges:
+                part = table[first:end]
+                part[part == LETTER] = kind
+    return table
+
+
+@cache
+def _tag(role: str) -> int:
+    """A number for a role, odd where its words count."""
+    role = "" if role == "text" else role
+    counts = role in SPOKEN or role in ("chosen", "rejected", _CALLS)
+    return zlib.crc32(role.encode("utf-8", "surrogatepass")) << 1 | counts
+
+
+def _packed(texts: list[str], tags: list[int], bounds: list[int]) -> Texts:
+    import numpy as np
+
+    joined = "\n".join(texts)
+    if joined.isascii():
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+        buffer = joined.encode("ascii")
+    else:
+        encoded = [
+            (text if text.isascii() else text.casefold()).encode("utf-8", "surrogatepass")
+            for text in texts
+        ]
+        sizes = np.fromiter(map(len, encoded), np.int64, len(texts))
+        buffer = b"\n".join(encoded)
+    ends = np.cumsum(sizes + 1) - 1
+    return Texts(buffer, ends - sizes, ends, np.array(tags, np.uint64), np.array(bounds, np.int64))

@@ -1,0 +1,216 @@
+"""The kernels of the duplicate and leakage checks in numpy: slower, with the same results."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuiwb.data.checks.hashes import (
+    BANDS,
+    FACTORS,
+    GRAM,
+    I64,
+    MASKS,
+    MIX_1,
+    MIX_2,
+    ORDINAL,
+    POLYNOMIAL,
+    ROWS,
+    SHINGLE,
+    U32,
+    U64,
+    WHOSE,
+    Sketches,
+    Words,
+)
+from tuiwb.data.checks.words import LETTER, PAIRED, SIGN, SPACE, Texts
+
+_INVERSE = pow(POLYNOMIAL, -1, 1 << 64)
+_PAIRS = 20_000
+_32 = np.uint64(32)
+
+
+def tokenise(texts: Texts) -> Words:
+    """The words that count in each row, and a digest of each row's whole text."""
+    codes, starts, ends = _code_points(texts)
+    kinds = texts.kinds[codes]
+    power, value = _Powers(len(codes)), codes.astype(np.uint64) + np.uint64(1)
+    sums = _sums(value * power.inverse)
+
+    def polynomials(first: I64, last: I64) -> U64:
+        return (sums[last + 1] - sums[first]) * power.straight[last]
+
+    counted = np.zeros(len(codes) + 1, np.int64)
+    odd = (texts.tags & np.uint64(1)) == 1
+    np.add.at(counted, starts[odd], 1)
+    np.add.at(counted, ends[odd], -1)
+    first, last = _words(codes, kinds, np.cumsum(counted)[:-1] > 0)
+    words = (_mixed(polynomials(first, last)) >> _32).astype(np.uint32)
+
+    first_piece, last_piece = _runs(kinds != SPACE)
+    owner = np.searchsorted(starts, first_piece, side="right") - 1
+    # A text without characters starts where the next does; the piece belongs to the last of them.
+    nth = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    pieces = _mixed(polynomials(first_piece, last_piece) + nth.astype(np.uint64) * _u64(ORDINAL))
+    mass = _sums(pieces)
+    places = np.arange(len(starts))
+    total = mass[np.searchsorted(owner, places, side="right")]
+    total = total - mass[np.searchsorted(owner, places)]
+    row = np.repeat(np.arange(len(texts.bounds) - 1), np.diff(texts.bounds))
+    turn = (places - texts.bounds[row]).astype(np.uint64)
+    turns = _sums(_mixed(total + texts.tags * _u64(WHOSE) + turn * _u64(ORDINAL)))
+    digests = turns[texts.bounds[1:]] - turns[texts.bounds[:-1]]
+
+    until = np.append(starts, len(codes) + 1)[texts.bounds]
+    return Words(words, np.searchsorted(last, until).astype(np.int64), digests)
+
+
+def sketch(words: Words, rows: I64) -> Sketches:
+    """Band keys and word sets of those rows, each of which has a word."""
+    sizes = words.bounds[rows + 1] - words.bounds[rows]
+    bounds = np.append(0, np.cumsum(sizes))
+    owner = np.repeat(np.arange(len(rows)), sizes)
+    flat = words.words[np.arange(bounds[-1]) - bounds[owner] + words.bounds[rows][owner]]
+
+    after = np.append(flat[1:], 0).astype(np.uint64)
+    after[bounds[1:][sizes == 1] - 1] = 0
+    shingles = _mixed(((flat.astype(np.uint64) << _32) | after) * _u64(SHINGLE))
+    shingles = (shingles >> _32).astype(np.uint32)
+    is_last = np.zeros(len(flat), bool)
+    is_last[bounds[1:][sizes > 1] - 1] = True
+    shingles = shingles[~is_last]
+    starts = np.append(0, np.cumsum(np.maximum(sizes - 1, 1)))[:-1]
+    keys = np.empty((BANDS, len(rows)), np.uint32)
+    for band in range(BANDS if len(rows) else 0):
+        key = np.zeros(len(rows), np.uint64)
+        for place in range(band * ROWS, (band + 1) * ROWS):
+            least = np.minimum.reduceat((shingles ^ MASKS[place]) * FACTORS[place], starts)
+            key = (key ^ least) * _u64(SHINGLE)
+            key ^= key >> np.uint64(31)
+        keys[band] = (key >> _32).astype(np.uint32)
+
+    _, firsts = np.unique((owner.astype(np.uint64) << _32) | flat, return_index=True)
+    firsts.sort()
+    ends = np.searchsorted(firsts, bounds[1:])
+    return Sketches(keys, flat[firsts], ends.astype(np.int64))
+
+
+def shared(sets: U32, bounds: I64, later: I64, earlier: I64) -> I64:
+    """How many words the two sets of each pair share."""
+    counts = np.zeros(len(later), np.int64)
+    for first in range(0, len(later), _PAIRS):
+        both = np.column_stack((later[first : first + _PAIRS], earlier[first : first + _PAIRS]))
+        rows = both.ravel()
+        sizes = bounds[rows + 1] - bounds[rows]
+        ends = np.cumsum(sizes)
+        place = np.repeat(np.arange(len(rows)), sizes)
+        flat = sets[np.arange(len(place)) - (ends - sizes)[place] + bounds[rows][place]]
+        keys = ((place // 2).astype(np.uint64) << _32) | flat
+        keys.sort()
+        twice = keys[1:][keys[1:] == keys[:-1]] >> _32
+        counts[first : first + _PAIRS] = np.bincount(twice.astype(np.int64), minlength=len(both))
+    return counts
+
+
+def grams(words: Words, n: int) -> tuple[U64, I64]:
+    """Hashes of all runs of `n` words and their bounds; a shorter row is one run."""
+    sizes = np.diff(words.bounds)
+    counts = np.where(sizes == 0, 0, np.maximum(sizes - n + 1, 1))
+    bounds = np.append(0, np.cumsum(counts)).astype(np.int64)
+    row = np.repeat(np.arange(len(sizes)), counts)
+    start = np.arange(bounds[-1]) - bounds[row] + words.bounds[row]
+    padded = np.append(words.words, np.zeros(n, np.uint32)).astype(np.uint64) + np.uint64(1)
+    value = np.zeros(len(start), np.uint64)
+    for i in range(n):
+        here = np.where(start + i < words.bounds[row + 1], padded[start + i], np.uint64(0))
+        value = value * _u64(GRAM) + here
+    return _mixed(value), bounds
+
+
+class Known:
+    """A set of hashes that rows are looked up in."""
+
+    def __init__(self, hashes: U64) -> None:
+        """`hashes` are sorted and different."""
+        self._hashes = hashes
+
+    def find(self, words: Words, n: int) -> tuple[I64, I64]:
+        """(row, place among the hashes) of each known run of a row, each once, in text order."""
+        if len(self._hashes) == 0:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        hashed, bounds = grams(words, n)
+        at = np.minimum(np.searchsorted(self._hashes, hashed), len(self._hashes) - 1)
+        held = np.flatnonzero(self._hashes[at] == hashed)
+        row = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[held]
+        place = at[held]
+        _, firsts = np.unique(row * len(self._hashes) + place, return_index=True)
+        firsts.sort()
+        return row[firsts].astype(np.int64), place[firsts].astype(np.int64)
+
+
+class _Powers:
+    """Powers of the polynomial's base and of its inverse modulo 2^64."""
+
+    def __init__(self, size: int) -> None:
+        self.straight = self._of(POLYNOMIAL, size)
+        self.inverse = self._of(_INVERSE, size)
+
+    @staticmethod
+    def _of(base: int, size: int) -> U64:
+        powers = np.full(size, base, np.uint64)
+        powers[:1] = 1
+        return np.cumprod(powers, dtype=np.uint64)
+
+
+def _u64(number: int) -> np.uint64:
+    return np.uint64(number)
+
+
+def _sums(values: U64) -> U64:
+    """Sums before each place, modulo 2^64; one more than there are values."""
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(values, dtype=np.uint64, out=sums[1:])
+    return sums
+
+
+def _mixed(values: U64) -> U64:
+    values = values ^ (values >> np.uint64(33))
+    values = values * _u64(MIX_1)
+    values ^= values >> np.uint64(33)
+    values *= _u64(MIX_2)
+    values ^= values >> np.uint64(33)
+    return values
+
+
+def _code_points(texts: Texts) -> tuple[U32, I64, I64]:
+    """The buffer's code points, ASCII lower-case, and where the texts lie among them."""
+    data = np.frombuffer(texts.buffer, np.uint8)
+    if texts.buffer.isascii():
+        codes, starts, ends = data.astype(np.uint32), texts.starts, texts.ends
+    else:
+        text = texts.buffer.decode("utf-8", "surrogatepass")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
+        before = np.append(0, np.cumsum((data & 0xC0) != 0x80)).astype(np.int64)
+        starts, ends = before[texts.starts], before[texts.ends]
+    codes[(codes >= 65) & (codes <= 90)] += np.uint32(32)
+    return codes, starts, ends
+
+
+def _words(codes: U32, kinds: NDArray[np.uint8], counted: NDArray[np.bool_]) -> tuple[I64, I64]:
+    """First and last code point of each word that counts, in order of the last."""
+    letters = (kinds == LETTER) & counted
+    dash = np.zeros(len(codes), bool)
+    dash[1:-1] = (codes[1:-1] == ord("-")) & letters[:-2] & letters[2:]
+    first, last = _runs(letters | dash)
+    signs = np.flatnonzero((kinds == SIGN) & counted)
+    paired = (kinds == PAIRED) & counted
+    seconds = np.flatnonzero(paired)
+    follows = np.append(False, paired[:-1])[seconds]
+    firsts = np.concatenate((first, signs, seconds - follows))
+    lasts = np.concatenate((last, signs, seconds))
+    order = np.argsort(lasts, kind="stable")
+    return firsts[order], lasts[order]
+
+
+def _runs(mask: NDArray[np.bool_]) -> tuple[I64, I64]:
+    """First and last place of each run of True."""
+    steps = np.diff(mask.astype(np.int8), prepend=0, append=0)
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1

@@ -121,7 +121,7 @@ def _turns(row: Row, change: Callable[[list[Message]], list[Message]]) -> Row:
         part: Turns | None = getattr(row, name)
         if isinstance(part, list) and part:
             turns = change(part)
-            if len(turns) != len(part) and (turns or name == "prompt"):
+            if turns and len(turns) != len(part):
                 changed[name] = turns
     return replace(row, **changed) if changed else row
 

@@ -78,6 +78,15 @@ def row_key(row: Row) -> str:
     return hashlib.blake2b(encode_line(said), digest_size=16).hexdigest()
 
 
+def answer_length(row: Row) -> int:
+    """Characters of what a row teaches to say: the assistant's (of a pair the chosen), or text."""
+    return sum(
+        len(text)
+        for field, role, text in row.fields()
+        if role in ("assistant", "") and not field.startswith("rejected")
+    )
+
+
 def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """`rows` in lists of `size`, in order."""
     batch: list[T] = []

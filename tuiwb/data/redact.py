@@ -119,11 +119,18 @@ class _Names:
         return sorted(taken)
 
     def _placeholder(self, kind: str, value: str) -> str:
-        same = (kind, _NOT_ALNUM.sub("", value).casefold() if kind != "secret" else value)
+        same = (kind, _same(kind, value))
         if same not in self._same:
             self._last[kind] = self._last.get(kind, 0) + 1
             self._same[same] = f"[{kind.upper()}_{self._last[kind]}]"
         return self._same[same]
+
+
+def _same(kind: str, value: str) -> str:
+    """What two spellings of one value have in common; secrets are told apart by letter case."""
+    if kind in _NUMBERS:
+        return _NOT_ALNUM.sub("", value).casefold()
+    return value if kind == "secret" else " ".join(value.split()).casefold()
 
 
 Change = Callable[[str, str], str]

@@ -13,6 +13,7 @@ import re
 import shutil
 import uuid
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -37,16 +38,32 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import fingerprint, write_atomically
 from tuiwb.project import SETTINGS
 
+Progress = Callable[[str, int, int], None]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _BEGUN = re.compile(r"\.[A-Za-z0-9._-]+-begun-[0-9a-f]{12}")
 _BUFFER = 1 << 20
 
 
-class Source:
-    """A file or folder that is being read: what it was when the work began."""
+class Outcome(msgspec.Struct, kw_only=True):
+    """What came of cleaning, splitting or mixing: the new version, both None in a dry run."""
 
-    def __init__(self, path: str | Path, rows: int) -> None:
+    folder: str | None
+    operations: list[Operation]
+    notes: list[str] = []
+    version: Version | None = None
+
+
+class Source:
+    """A dataset that is being read: what its files were when the work began.
+
+    A dataset that is no path here (a hub id) is known by the file, or the folder, it was read from.
+    """
+
+    def __init__(self, path: str | Path, rows: int, files: Sequence[Path] = ()) -> None:
         self.path = Path(path)
+        if files and not self.path.exists():
+            self.path = files[0] if len(files) == 1 else Path(os.path.commonpath(files))
         self.rows = rows
         self._stamp = self._look()
 

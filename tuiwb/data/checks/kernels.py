@@ -6,6 +6,7 @@ MurmurHash3 (Appleby 2011, fmix64).
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import numba
@@ -30,15 +31,14 @@ from tuiwb.data.checks.hashes import (
     Sketches,
     Words,
 )
-from tuiwb.data.checks.words import LETTER, PAIRED, SIGN, SPACE, Texts
+from tuiwb.data.checks.words import LETTER, PAIRED, SIGN, SPACE, Texts, kinds
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _P, _O, _W = np.uint64(POLYNOMIAL), np.uint64(ORDINAL), np.uint64(WHOSE)
 _M1, _M2, _S, _G = np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(SHINGLE), np.uint64(GRAM)
 _0, _1, _31, _32, _33 = (np.uint64(n) for n in (0, 1, 31, 32, 33))
-_DASH = np.uint64(ord("-"))
-_WITHIN = 5
+_DASH = np.uint64(ord("-") + 1)
 
 
 def _fast(function: F) -> F:
@@ -50,9 +50,18 @@ def tokenise(texts: Texts) -> Words:
     """The words that count in each row, and a digest of each row's whole text."""
     buffer = np.frombuffer(texts.buffer, np.uint8)
     words, bounds, digests = _tokenise(
-        buffer, texts.starts, texts.ends, texts.tags, texts.bounds, texts.kinds
+        buffer, texts.starts, texts.ends, texts.tags, texts.bounds, texts.kinds, _letters()
     )
     return Words(words, bounds, digests)
+
+
+@cache
+def _letters() -> NDArray[np.uint8]:
+    """Of each byte that is an ASCII letter of a word its lower case plus one, else 0."""
+    table = np.zeros(256, np.uint8)
+    for code in np.flatnonzero(kinds(True) == LETTER).tolist():
+        table[code] = ord(chr(code).lower()) + 1
+    return table
 
 
 def sketch(words: Words, rows: I64) -> Sketches:
@@ -100,6 +109,12 @@ def _mixed(value: np.uint64) -> np.uint64:
 
 
 @_fast
+def _told(unit: np.uint64, nth: np.uint64) -> np.uint64:
+    value = (unit + nth * _O) * _M2
+    return value ^ (value >> _32)
+
+
+@_fast
 def _tokenise(
     buffer: NDArray[np.uint8],
     starts: I64,
@@ -107,6 +122,7 @@ def _tokenise(
     tags: U64,
     rows: I64,
     kinds: NDArray[np.uint8],
+    letters: NDArray[np.uint8],
 ) -> tuple[U32, I64, U64]:
     words = np.empty(len(buffer) // 2 + 2, np.uint32)
     bounds = np.zeros(len(rows), np.int64)
@@ -116,15 +132,24 @@ def _tokenise(
         turn = _0
         for text in range(rows[row], rows[row + 1]):
             counts = (tags[text] & _1) == _1
-            word, piece, total, nth, before = _0, _0, _0, _0, _0
-            dash = False
-            i, end = starts[text], ends[text]
-            while i < end:
+            word, total, nth, before = _0, _0, _0, _0
+            dash, gap = False, False
+            i = starts[text]
+            # The newline behind each text ends its last word.
+            while i <= ends[text]:
+                letter = letters[buffer[i]]
+                if letter != 0:
+                    if dash:
+                        word = word * _P + _DASH
+                        dash = False
+                    while letter != 0:
+                        word = word * _P + np.uint64(letter)
+                        i += 1
+                        letter = letters[buffer[i]]
+                    before = _0
                 code = np.int64(buffer[i])
                 if code < 0x80:
                     i += 1
-                    if 65 <= code <= 90:
-                        code += 32
                 else:
                     follow = 1 if code < 0xE0 else 2 if code < 0xF0 else 3
                     code &= 0x3F >> follow
@@ -134,43 +159,44 @@ def _tokenise(
                 kind = kinds[code]
                 value = np.uint64(code) + _1
                 if kind == LETTER:
-                    piece = piece * _P + value
-                    if counts:
-                        if dash:
-                            word = word * _P + _DASH + _1
-                            dash = False
-                        word = word * _P + value
+                    if dash:
+                        word = word * _P + _DASH
+                        dash = False
+                    word = word * _P + value
                     before = _0
                     continue
                 if word != _0:
                     if code == 45 and not dash:
                         dash = True
-                        piece = piece * _P + value
                         continue
-                    words[size] = np.uint32(_mixed(word) >> _32)
-                    size += 1
-                    word = _0
-                    dash = False
-                if kind == SPACE:
-                    if piece != _0:
-                        total += _mixed(piece + nth * _O)
+                    mixed = _mixed(word)
+                    if counts:
+                        words[size] = np.uint32(mixed >> _32)
+                        size += 1
+                    if gap and nth > _0:
                         nth += _1
-                        piece = _0
+                    total += _told(mixed, nth)
+                    nth += _1
+                    if dash:
+                        total += _told(_mixed(_DASH), nth)
+                        nth += _1
+                    word = _0
+                    dash, gap = False, False
+                if kind == SPACE:
+                    gap = True
                     before = _0
                     continue
-                piece = piece * _P + value
-                if kind == SIGN and counts:
-                    words[size] = np.uint32(_mixed(value) >> _32)
-                    size += 1
-                elif kind == PAIRED and counts:
+                if gap and nth > _0:
+                    nth += _1
+                total += _told(_mixed(value), nth)
+                nth += _1
+                gap = False
+                if kind != PAIRED:
+                    before = _0
+                if counts and (kind == SIGN or kind == PAIRED):
                     words[size] = np.uint32(_mixed(before * _P + value) >> _32)
                     size += 1
                 before = value if kind == PAIRED else _0
-            if word != _0:
-                words[size] = np.uint32(_mixed(word) >> _32)
-                size += 1
-            if piece != _0:
-                total += _mixed(piece + nth * _O)
             digests[row] += _mixed(total + tags[text] * _W + turn * _O)
             turn += _1
         bounds[row + 1] = size

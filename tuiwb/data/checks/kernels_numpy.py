@@ -38,27 +38,30 @@ def tokenise(texts: Texts) -> Words:
     def polynomials(first: I64, last: I64) -> U64:
         return (sums[last + 1] - sums[first]) * power.straight[last]
 
-    counted = np.zeros(len(codes) + 1, np.int64)
-    odd = (texts.tags & np.uint64(1)) == 1
-    np.add.at(counted, starts[odd], 1)
-    np.add.at(counted, ends[odd], -1)
-    first, last = _words(codes, kinds, np.cumsum(counted)[:-1] > 0)
-    words = (_mixed(polynomials(first, last)) >> _32).astype(np.uint32)
+    first, last, is_run = _units(codes, kinds)
+    mixed = _mixed(polynomials(first, last))
 
-    first_piece, last_piece = _runs(kinds != SPACE)
-    owner = np.searchsorted(starts, first_piece, side="right") - 1
-    # A text without characters starts where the next does; the piece belongs to the last of them.
-    nth = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    pieces = _mixed(polynomials(first_piece, last_piece) + nth.astype(np.uint64) * _u64(ORDINAL))
-    mass = _sums(pieces)
-    places = np.arange(len(starts))
-    total = mass[np.searchsorted(owner, places, side="right")]
-    total = total - mass[np.searchsorted(owner, places)]
+    owner = np.searchsorted(starts, first, side="right") - 1
+    own_first = np.searchsorted(owner, owner)
+    place = np.arange(len(first))
+    gap = (kinds[np.maximum(first - 1, 0)] == SPACE) & (place > own_first)
+    gaps = np.cumsum(gap)
+    nth = place - own_first + gaps - gaps[own_first]
+    told = (mixed + nth.astype(np.uint64) * _u64(ORDINAL)) * _u64(MIX_2)
+    mass = _sums(told ^ (told >> _32))
+    texts_ = np.arange(len(starts))
+    total = mass[np.searchsorted(owner, texts_, side="right")]
+    total = total - mass[np.searchsorted(owner, texts_)]
     row = np.repeat(np.arange(len(texts.bounds) - 1), np.diff(texts.bounds))
-    turn = (places - texts.bounds[row]).astype(np.uint64)
+    turn = (texts_ - texts.bounds[row]).astype(np.uint64)
     turns = _sums(_mixed(total + texts.tags * _u64(WHOSE) + turn * _u64(ORDINAL)))
     digests = turns[texts.bounds[1:]] - turns[texts.bounds[:-1]]
 
+    paired = kinds[last] == PAIRED
+    follows = np.append(False, paired[:-1] & (np.diff(last) == 1))[: len(paired)] & paired
+    mixed[follows] = _mixed(polynomials(first[follows] - 1, last[follows]))
+    counts = (is_run | paired | (kinds[last] == SIGN)) & ((texts.tags[owner] & _u64(1)) == 1)
+    words, last = (mixed[counts] >> _32).astype(np.uint32), last[counts]
     until = np.append(starts, len(codes) + 1)[texts.bounds]
     return Words(words, np.searchsorted(last, until).astype(np.int64), digests)
 
@@ -194,20 +197,19 @@ def _code_points(texts: Texts) -> tuple[U32, I64, I64]:
     return codes, starts, ends
 
 
-def _words(codes: U32, kinds: NDArray[np.uint8], counted: NDArray[np.bool_]) -> tuple[I64, I64]:
-    """First and last code point of each word that counts, in order of the last."""
-    letters = (kinds == LETTER) & counted
-    dash = np.zeros(len(codes), bool)
-    dash[1:-1] = (codes[1:-1] == ord("-")) & letters[:-2] & letters[2:]
-    first, last = _runs(letters | dash)
-    signs = np.flatnonzero((kinds == SIGN) & counted)
-    paired = (kinds == PAIRED) & counted
-    seconds = np.flatnonzero(paired)
-    follows = np.append(False, paired[:-1])[seconds]
-    firsts = np.concatenate((first, signs, seconds - follows))
-    lasts = np.concatenate((last, signs, seconds))
-    order = np.argsort(lasts, kind="stable")
-    return firsts[order], lasts[order]
+def _units(codes: U32, kinds: NDArray[np.uint8]) -> tuple[I64, I64, NDArray[np.bool_]]:
+    """First and last code point of each word or other visible character, and which are words.
+
+    Signs and paired characters are among the others.
+    """
+    letters = kinds == LETTER
+    inside = letters.copy()
+    inside[1:-1] |= (codes[1:-1] == ord("-")) & letters[:-2] & letters[2:]
+    first, last = _runs(inside)
+    others = np.flatnonzero(~inside & (kinds != SPACE))
+    firsts, lasts = np.concatenate((first, others)), np.concatenate((last, others))
+    order = np.argsort(firsts, kind="stable")
+    return firsts[order], lasts[order], order < len(first)
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[I64, I64]:

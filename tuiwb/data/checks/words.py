@@ -42,7 +42,7 @@ class Texts(NamedTuple):
     """The texts of a batch of rows.
 
     `buffer` is UTF-8 (lone surrogates kept), characters beyond ASCII case-folded, a newline
-    between texts. Text i is buffer[starts[i]:ends[i]]; tags[i] says whose it is, odd where its
+    after each text. Text i is buffer[starts[i]:ends[i]]; tags[i] says whose it is, odd where its
     words count. Row j has the texts bounds[j]:bounds[j + 1], none when it is broken.
     """
 
@@ -156,13 +156,13 @@ def _packed(texts: list[str], tags: list[int], bounds: list[int]) -> Texts:
     joined = "\n".join(texts)
     if joined.isascii():
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-        buffer = joined.encode("ascii")
+        buffer = f"{joined}\n".encode("ascii")
     else:
         encoded = [
             (text if text.isascii() else text.casefold()).encode("utf-8", "surrogatepass")
             for text in texts
         ]
         sizes = np.fromiter(map(len, encoded), np.int64, len(texts))
-        buffer = b"\n".join(encoded)
+        buffer = b"\n".join(encoded) + b"\n"
     ends = np.cumsum(sizes + 1) - 1
     return Texts(buffer, ends - sizes, ends, np.array(tags, np.uint64), np.array(bounds, np.int64))

@@ -1,34 +1,70 @@
-"""Turns with nothing in them."""
+"""Turns with nothing in them, and answers that only hold a place."""
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
-from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.rows import Row
+from tuiwb.data.checks.finding import Finding, found, quote
+from tuiwb.data.checks.texts import Entry, texts_of
+from tuiwb.data.rows import Message, Row
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
+LONGEST = 40
 
 
 def blank(text: str) -> bool:
     """Whether a text shows nothing: white space and zero-width characters only."""
-    return not text.strip().strip(INVISIBLE).strip()
+    return not text[:1].isalnum() and not text.strip().strip(INVISIBLE).strip()
+
+
+class Empty:
+    """Blank turns that call no tool, and answers such as "TODO": both teach to say nothing."""
+
+    def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
+        """The turns of a batch with nothing in them."""
+        for entry in texts_of(rows).entries:
+            text = entry.text
+            if len(text) > LONGEST and text[0].isalnum():
+                continue
+            if blank(text):
+                if not _calls(entry):
+                    words = f"{_what(entry)} is blank"
+                    yield found(entry.row, "empty", words, severity="error", field=entry.field)
+            elif entry.role == "assistant" and text.strip().lower() in placeholders():
+                yield found(
+                    entry.row, "empty", f"{_what(entry)} only holds a place: “{quote(text)}”",
+                    field=entry.field, start=0, end=len(text), kind="placeholder", text=text,
+                )  # fmt: skip
+
+    def end(self) -> Iterator[Finding]:
+        """Nothing: each row was looked at by itself."""
+        return iter(())
 
 
 def empty(row: Row) -> Iterator[Finding]:
-    """Empty or blank turns that call no tool; a blank answer teaches the model to say nothing."""
-    if row.shape == "text" and blank(row.text or ""):
-        yield found(row, "empty", "the text is blank", severity="error", field="text")
-    if row.shape in ("text", "broken"):
-        return
-    for part in ("messages", "prompt", "completion", "chosen", "rejected"):
-        value = getattr(row, part)
-        if isinstance(value, str):
-            if blank(value):
-                yield _blank(row, part, part)
-            continue
-        for i, message in enumerate(value or []):
-            if blank(message.content) and not message.tool_calls:
-                yield _blank(row, f"{part}[{i}].content", f"the {message.role}'s turn {i}")
+    """The turns of one row with nothing in them."""
+    return Empty().add([row])
 
 
-def _blank(row: Row, field: str, what: str) -> Finding:
-    return found(row, "empty", f"{what} is blank", severity="error", field=field)
+def _calls(entry: Entry) -> bool:
+    """Whether the turn calls a tool instead of speaking."""
+    part, _, rest = entry.field.partition("[")
+    if not rest:
+        return False
+    turns: list[Message] = getattr(entry.row, part)
+    return bool(turns[int(rest.partition("]")[0])].tool_calls)
+
+
+def _what(entry: Entry) -> str:
+    if entry.field == "text":
+        return "the text"
+    _, _, rest = entry.field.partition("[")
+    return f"the {entry.role}'s turn {rest.partition(']')[0]}" if rest else entry.field
+
+
+@cache
+def placeholders() -> frozenset[str]:
+    """Texts that stand where an answer should be, from empty.toml."""
+    data = tomllib.loads((Path(__file__).parent / "empty.toml").read_text("utf-8"))
+    return frozenset(data["placeholders"])

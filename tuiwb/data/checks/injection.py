@@ -1,40 +1,150 @@
-"""Texts that give the model orders it should not take from there."""
+"""Texts that give the model orders it should not take from there, in words or hidden."""
 
-import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from tuiwb.data.checks.finding import Finding, found, quote
+from tuiwb.data.checks.hidden import HIDDEN, encoded_words, hidden
+from tuiwb.data.checks.texts import GATE_MEMORY, Entry, gate, texts_of
 from tuiwb.data.rows import Row
 
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+if TYPE_CHECKING:
+    from re2 import _Regexp as Regexp
+
+SENTENCE_ENDS = ".!?。！？\n"
+LONGEST = 400
+
+
+class Cue(NamedTuple):
+    """One kind of order; `words` are literals one of which every match of the pattern holds."""
+
+    kind: str
+    words: tuple[str, ...]
+    roles: frozenset[str]
+    pattern: "Regexp"
 
 
 @cache
-def cues() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Kind and pattern of each cue, from injection.toml."""
+def cues() -> tuple[Cue, ...]:
+    """The cues of injection.toml."""
+    import re2
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.never_capture = True
+    options.max_mem = GATE_MEMORY
     data = tomllib.loads((Path(__file__).parent / "injection.toml").read_text("utf-8"))
-    return tuple((cue["kind"], re.compile(cue["pattern"], re.IGNORECASE)) for cue in data["cue"])
+    return tuple(
+        Cue(
+            cue["kind"],
+            tuple(cue["words"]),
+            frozenset(cue.get("roles", ())),
+            re2.compile(f"(?m){cue['pattern']}", options),
+        )
+        for cue in data["cue"]
+    )
 
 
 @cache
-def _any() -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{p.pattern})" for _, p in cues()), re.IGNORECASE)
+def _gates() -> tuple["Regexp", "Regexp"]:
+    """What no cue matches without: of the cues for all, and of those for tools."""
+    words: tuple[list[str], list[str]] = ([], [])
+    for cue in cues():
+        words[bool(cue.roles)].extend(cue.words)
+    return gate(words[0]), gate(words[1])
+
+
+@cache
+def _other_gates() -> tuple["Regexp", "Regexp"]:
+    import re2
+
+    encoded = "|".join(map(re2.escape, sorted(encoded_words())))
+    return re2.compile(encoded.encode()), re2.compile(HIDDEN.encode())
+
+
+class Injection:
+    """Sentences of users, tools and plain text that hold a cue phrase; hidden text in any turn."""
+
+    def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
+        """What the texts of a batch hold."""
+        texts = texts_of(rows)
+        for_all, for_tools = _gates()
+        encoded, hiding = _other_gates()
+        seen: set[tuple[int, str]] = set()
+        for entry in (*texts.untrusted.holding(for_all), *texts.tools.holding(for_tools)):
+            key = (entry.row.index, entry.field)
+            if key not in seen:
+                seen.add(key)
+                yield from orders(entry)
+        for entry in texts.untrusted.holding(encoded):
+            yield from _payload(entry)
+        for entry in texts.beyond_ascii.holding(hiding):
+            yield from _hidden(entry)
+
+    def end(self) -> Iterator[Finding]:
+        """Nothing: each row was looked at by itself."""
+        return iter(())
 
 
 def injection(row: Row) -> Iterator[Finding]:
-    """Sentences of users, tools and plain text that hold a cue phrase of prompt injection."""
-    for field, role, text in row.fields():
-        if role in ("system", "developer", "assistant") or not _any().search(text):
+    """What one row's texts hold."""
+    return Injection().add([row])
+
+
+def orders(entry: Entry) -> Iterator[Finding]:
+    """The sentences of a text that hold a cue, each once, with the first kind that fits."""
+    row, field, role, text = entry
+    plain = text.encode("utf-8", "replace").decode("utf-8")
+    spans: dict[tuple[int, int], str] = {}
+    for cue in cues():
+        if cue.roles and role not in cue.roles:
             continue
-        for sentence in _SENTENCE.finditer(text):
-            kind = next((k for k, cue in cues() if cue.search(sentence[0])), None)
-            if kind is not None:
-                said = sentence[0].strip()
-                start = sentence.start() + sentence[0].index(said)
-                yield found(
-                    row, "injection", f"{field} reads like prompt injection: “{quote(said)}”",
-                    field=field, start=start, end=start + len(said), kind=kind, text=said,
-                )  # fmt: skip
+        for match in cue.pattern.finditer(plain):
+            spans.setdefault(_sentence(plain, *match.span()), cue.kind)
+    for (start, end), kind in sorted(spans.items()):
+        said = text[start:end]
+        yield found(
+            row, "injection", f"{field} reads like prompt injection: “{quote(said)}”",
+            field=field, start=start, end=end, kind=kind, text=said,
+        )  # fmt: skip
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """The sentence around a match, no longer than LONGEST on either side."""
+    first = start
+    while first > max(0, start - LONGEST) and text[first - 1] not in SENTENCE_ENDS:
+        first -= 1
+    last = end
+    while last < min(len(text), end + LONGEST) and text[last] not in SENTENCE_ENDS:
+        last += 1
+    while last < len(text) and text[last] in SENTENCE_ENDS and text[last] != "\n":
+        last += 1
+    while first < start and text[first].isspace():
+        first += 1
+    while last > end and text[last - 1].isspace():
+        last -= 1
+    return first, last
+
+
+def _payload(entry: Entry) -> Iterator[Finding]:
+    row, field, _role, text = entry
+    for code, (word, coding) in encoded_words().items():
+        if (start := text.find(code)) >= 0:
+            yield found(
+                row, "injection", f"{field} holds the word “{word}” in {coding}",
+                field=field, start=start, end=start + len(code), kind="encoded", text=code,
+            )  # fmt: skip
+            return
+
+
+def _hidden(entry: Entry) -> Iterator[Finding]:
+    row, field, _role, text = entry
+    for start, end, what, says in hidden(text):
+        saying = f" that says “{quote(says)}”" if says else ""
+        yield found(
+            row, "injection", f"{field} holds {what}{saying}",
+            field=field, start=start, end=end, kind="hidden", text=says or text[start:end],
+        )  # fmt: skip

@@ -1,71 +1,118 @@
 """Who speaks when: the order chat templates and trainers rely on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.rows import Message, Row
+from tuiwb.data.checks.tool_calls import tool_calls as tool_calls
+from tuiwb.data.rows import Message, Row, Turns
 
 KNOWN = frozenset(("system", "developer", "user", "assistant", "tool", "function", "ipython"))
+SYSTEM = frozenset(("system", "developer"))
 TOOLS = frozenset(("tool", "function", "ipython"))
+ANSWERS = ("completion", "chosen", "rejected")
+FEW = 3
+
+
+class RoleOrder:
+    """The first turn of each row that is out of order; a set of prompts alone is said once."""
+
+    def __init__(self) -> None:
+        # Held back while no row has an answer: then the set is one of prompts.
+        self._held: list[Finding] = []
+        self._answers = False
+
+    def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
+        """Look at the rows of a batch."""
+        for row in rows:
+            for finding in role_order(row):
+                if finding.kind == "no_answer" and not self._answers and _no_answer(row):
+                    self._held.append(finding)
+                    break
+                yield finding
+            else:
+                self._answers = self._answers or row.shape != "broken"
+
+    def end(self) -> Iterator[Finding]:
+        """Says once of a set of prompts that there is nothing to learn."""
+        if self._answers or len(self._held) < FEW:
+            yield from self._held
+            return
+        first = self._held[0]
+        first.sentence = (
+            f"no row has an answer ({len(self._held)} like this one): a set of prompts, to ask "
+            "models with and not to train on"
+        )
+        yield first
+
+
+def _no_answer(row: Row) -> bool:
+    return all(message.role != "assistant" for message in row.messages or ())
 
 
 def role_order(row: Row) -> Iterator[Finding]:
     """The first turn that is out of order: system first, user and assistant in turn, an answer
     last, tools only after a call."""
-    turns: list[tuple[str, Message]] = []
-    for part in ("messages", "prompt"):
-        value = getattr(row, part)
-        if isinstance(value, list):
-            turns = [(f"{part}[{i}]", message) for i, message in enumerate(value)]
-    if not turns:
+    if row.messages is not None:
+        yield from _look(row, "messages", row.messages, len(row.messages), is_chat=True)
         return
-    problem = _first_problem([m for _, m in turns], ends_with_answer=row.shape == "chat")
-    if problem is not None:
-        at, why = problem
-        field = turns[min(at, len(turns) - 1)][0]
-        yield found(row, "role_order", f"{field}: {why}", severity="error", field=field)
+    prompt = row.prompt if isinstance(row.prompt, list) else []
+    if prompt:
+        problem = _first_problem(prompt, ends_with_answer=False)
+        if problem is not None:
+            yield _finding(row, "prompt", min(problem[0], len(prompt) - 1), problem)
+            return
+    for part in ANSWERS:
+        value: Turns | None = getattr(row, part)
+        if isinstance(value, list) and value and (prompt or row.prompt is None):
+            yield from _look(row, part, [*prompt, *value], len(value), is_chat=not prompt)
 
 
-def tool_calls(row: Row) -> Iterator[Finding]:
-    """Calls that no tool answered, and calls of tools the row does not offer."""
-    offered = {str(tool.get("function", tool).get("name")) for tool in row.tools or []}
-    messages = row.messages or []
-    for i, message in enumerate(messages):
-        if not message.tool_calls:
-            continue
-        field = f"messages[{i}].tool_calls"
-        if i + 1 < len(messages) and messages[i + 1].role not in TOOLS:
-            yield found(row, "tool_calls", f"{field}: no tool answers the call", field=field)
-        for call in message.tool_calls:
-            name = str(call.get("function", call).get("name"))
-            if offered and name not in offered:
-                sentence = f"{field} calls a tool that the row does not offer"
-                yield found(row, "tool_calls", sentence, field=field, text=name)
+def _look(row: Row, part: str, turns: list[Message], own: int, is_chat: bool) -> Iterator[Finding]:
+    """The first problem of turns whose last `own` stand in `part`."""
+    problem = _first_problem(turns, ends_with_answer=True)
+    if problem is None or (not is_chat and problem[0] < len(turns) - own):
+        return
+    yield _finding(row, part, min(problem[0], len(turns) - 1) - (len(turns) - own), problem)
 
 
-def _first_problem(messages: list[Message], ends_with_answer: bool) -> tuple[int, str] | None:
+def _finding(row: Row, part: str, index: int, problem: tuple[int, str, str]) -> Finding:
+    _at, kind, why = problem
+    field = f"{part}[{max(index, 0)}]"
+    return found(
+        row, "role_order", f"{field}: {why}", severity="error", field=field, kind=kind
+    )  # fmt: skip
+
+
+def _first_problem(messages: list[Message], ends_with_answer: bool) -> tuple[int, str, str] | None:
+    """(where, kind, sentence) of the first turn that is out of order."""
     before = ""
     called = False
     for i, message in enumerate(messages):
         role = message.role
-        if role not in KNOWN:
-            return i, f"{role!r} is no role a chat template knows"
-        if role in ("system", "developer"):
-            if before not in ("", "system", "developer"):
-                return i, f"a {role} turn after the {before}'s"
+        if role == "user":
+            if called:
+                return i, "order", "the user speaks before the called tool answered"
+            if before == "user":
+                return i, "order", "two user turns in a row"
+        elif role == "assistant":
+            if before == "assistant" and not called:
+                return i, "order", "two assistant turns in a row"
+            if before == "" or before in SYSTEM:
+                return i, "order", "the first turn is the assistant's, not the user's"
+        elif role in SYSTEM:
+            if before != "" and before not in SYSTEM:
+                return i, "order", f"a {role} turn after the {before}'s"
         elif role in TOOLS:
             if not called and before not in TOOLS:
-                return i, f"a tool answers, but the {before or 'first'} turn before calls none"
-        elif before in ("", "system", "developer") and role != "user":
-            return i, f"the first turn is the {role}'s, not the user's"
-        elif role == before and not called:
-            return i, f"two {role} turns in a row"
-        elif role == "user" and called:
-            return i, "the user speaks before the called tool answered"
+                why = f"a tool answers, but the {before or 'first'} turn before calls none"
+                return i, "order", why
+        else:
+            return i, "role", f"{role!r} is no role a chat template knows"
         called = role == "assistant" and bool(message.tool_calls)
         before = role
     if ends_with_answer and before != "assistant":
-        return len(messages), f"ends with the {before}'s turn: there is no answer to learn"
+        why = f"ends with the {before}'s turn: there is no answer to learn"
+        return len(messages), "no_answer", why
     if not ends_with_answer and before == "assistant":
-        return len(messages), "the prompt ends with the assistant's own turn"
+        return len(messages), "order", "the prompt ends with the assistant's own turn"
     return None

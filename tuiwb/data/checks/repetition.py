@@ -1,0 +1,90 @@
+"""Answers that go round in a loop, as generated ones do when sampling fails.
+
+Holtzman et al., "The Curious Case of Neural Text Degeneration" (2020), describe them: from some
+point on the same words again and again, mostly to the end.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tuiwb.data.checks.finding import Finding, found, quote
+from tuiwb.data.checks.texts import texts_of
+from tuiwb.data.rows import Row
+
+SHORTEST = 120
+PROBE = 24
+OFTEN = 4
+LOOP = 100
+LETTERS = 2
+SENTENCES = 5
+SHARE = 0.3
+SENTENCE = 20
+_SENTENCE = re.compile(r"[^.!?\n]+")
+
+
+class Repetition:
+    """Loops in what is learned: answers and plain texts."""
+
+    def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
+        """What the answers of a batch repeat."""
+        for row, field, role, text in texts_of(rows).entries:
+            if len(text) < SHORTEST or role not in ("assistant", ""):
+                continue
+            if suspicious(text) and (loop := repeated(text)) is not None:
+                start, end, what, times = loop
+                yield found(
+                    row, "repetition", f"{field} says {times} times “{quote(what)}”",
+                    field=field, start=start, end=end, text=what[:SHORTEST], score=float(times),
+                )  # fmt: skip
+
+    def end(self) -> Iterator[Finding]:
+        """Nothing: each text was looked at by itself."""
+        return iter(())
+
+
+def suspicious(text: str) -> bool:
+    """Whether a piece at the quarters or the end of a text stands in it often.
+
+    A loop over a quarter of the text or up to its end always holds one of them.
+    """
+    size = len(text)
+    return any(
+        text.count(text[at : at + PROBE]) >= OFTEN
+        for at in (size // 4, size // 2, 3 * size // 4, size - PROBE)
+    )
+
+
+def repeated(text: str) -> tuple[int, int, str, int] | None:
+    """(start, end, what, how often) of a loop, or of a sentence said far too often."""
+    size = len(text)
+    for at in (size - PROBE, 3 * size // 4, size // 2, size // 4):
+        piece = text[at : at + PROBE]
+        other = text.rfind(piece, 0, at + PROBE - 1)
+        if other < 0:
+            other = text.find(piece, at + 1)
+        if other < 0:
+            continue
+        first, period = min(at, other), abs(at - other)
+        start, end = _reach(text, first, period)
+        what = text[start : start + period]
+        if end - start >= max(LOOP, OFTEN * period) and sum(map(str.isalpha, what)) >= LETTERS:
+            return start, end, what, (end - start) // period
+    said = Counter(s for m in _SENTENCE.finditer(text) if len(s := m[0].strip()) >= SENTENCE)
+    for what, times in said.most_common(1):
+        letters = sum(map(str.isalpha, what)) >= SENTENCE // 2
+        if times >= SENTENCES and letters and times * len(what) >= SHARE * size:
+            start = text.index(what)
+            return start, start + len(what), what, times
+    return None
+
+
+def _reach(text: str, at: int, period: int) -> tuple[int, int]:
+    """The widest run around `at` in which every character equals the one `period` later."""
+    start = at
+    while start > 0 and text[start - 1] == text[start - 1 + period]:
+        start -= 1
+    end = at + period
+    while end < len(text) and text[end] == text[end - period]:
+        end += 1
+    return start, end

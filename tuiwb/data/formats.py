@@ -59,6 +59,34 @@ def to_row(record: Any, file: str, index: int, line: int) -> Row:
         return broken(file, index, line, str(reason), record)
 
 
+def chat_of(
+    turns: list[Message], fields: dict[str, Any], format_: str, file: str, index: int, line: int
+) -> Row:
+    """The row of a chat whose turns are read already, from the record's other non-null fields.
+
+    Unreadable when the turns' calls, the tools or the system prompt are not what they should be.
+    """
+    key = "messages" if format_ == "messages" else "conversations"
+    for i, turn in enumerate(turns):
+        if turn.tool_calls is not None:
+            calls = turn.tool_calls or None
+            turn.tool_calls = calls and _calls(calls, f"{key}[{i}].tool_calls")
+    if not fields:
+        return Row(file=file, index=index, line=line, format=format_, shape="chat", messages=turns)
+    tools = _tools(fields["tools"]) if fields.get("tools") else None
+    tags = {k: v for k, v in fields.items() if k not in _READ[format_]}
+    return Row(
+        file=file,
+        index=index,
+        line=line,
+        format=format_,
+        shape="chat",
+        messages=_with_system(fields, turns),
+        tools=tools,
+        tags=tags,
+    )
+
+
 def broken(file: str, index: int, line: int, problem: str, raw: Any = "") -> Row:
     """A row that can't be read, with why, and the beginning of what stands there."""
     if not isinstance(raw, str):

@@ -11,6 +11,7 @@ from tuiwb.data.examples import example_of, fits
 from tuiwb.data.formats import broken, to_row
 from tuiwb.data.rows import Row
 from tuiwb.data.sources import Changed, Entry, Source, decode, files_of, open_source
+from tuiwb.data.typed import TypedReader, typed_reader
 from tuiwb.errors import BadInput, TuiwbError
 
 LOOKED_AT = 100
@@ -35,6 +36,7 @@ class Dataset:
         self._done = self._closed = False
         self._failure: Exception | None = None
         self.format = ""
+        self._typed: TypedReader | None = None
         self._start(wait)
 
     @property
@@ -141,8 +143,10 @@ class Dataset:
             name = source.name
             if pieces is None:
                 rows = [_row(entry, name, i) for i, entry in enumerate(source.block(n - first), n)]
+            elif self._typed is None:
+                rows = [_general(data, name, i, line) for i, (line, data) in enumerate(pieces, n)]
             else:
-                rows = [_row(decode(d, line), name, i) for i, (line, d) in enumerate(pieces, n)]
+                rows = self._typed.rows(pieces, name, n, _general)
             yield rows
             n += len(rows)
 
@@ -170,22 +174,28 @@ class Dataset:
         """Find the first rows and their format, then the rest: here, or in a thread."""
         steps = self._fill()
         formats: set[str] = set()
+        seen: list[tuple[Row, Any]] = []
         looked = 0
         while not self._done and (wait or not formats):
             if next(steps, None) is None:
                 self._finish(None)
             while looked < len(self) and (looked < LOOKED_AT or not formats):
-                row = self.row(looked)
+                first, source = self._part(looked)
+                entry = source.entry(looked - first)
+                row = _row(entry, source.name, looked)
                 looked += 1
+                seen.append((row, entry.value))
                 if row.shape != "broken":
                     formats.add(row.format)
         if len(self) == 0:
             raise BadInput(f"{self.path} holds no rows: give a file with at least one")
         if not formats:
-            first = self.row(0)
+            top = self.row(0)
             rest = "; no other row opens either" if len(self) > 1 else ""
-            raise BadInput(f"{first.where} {first.problem}{rest}")
+            raise BadInput(f"{top.where} {top.problem}{rest}")
         self.format = formats.pop() if len(formats) == 1 else "mixed"
+        if self._parts[0][1].pieces(0) is not None:
+            self._typed = typed_reader(seen)
         if not self._done:
             threading.Thread(target=self._go_on, args=(steps,), daemon=True).start()
 
@@ -274,3 +284,7 @@ def _row(entry: Entry, name: str, n: int) -> Row:
     if entry.problem is not None:
         return broken(name, n, entry.line, entry.problem, entry.raw)
     return to_row(entry.value, name, n, entry.line)
+
+
+def _general(data: bytes, name: str, n: int, line: int) -> Row:
+    return _row(decode(data, line), name, n)

@@ -58,7 +58,7 @@ class JsonArray(Records):
             line, "stands after the end of the JSON array: it is read by no one", rest[after:]
         )
 
-    def pieces(self, first: int) -> list[tuple[int, bytes]] | None:
+    def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Elements are JSON by themselves."""
         return self._read(first)
 

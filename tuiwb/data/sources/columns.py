@@ -40,7 +40,7 @@ class Columns:
         """Columns hold no record's bytes in one piece."""
         return None
 
-    def pieces(self, first: int) -> list[tuple[int, bytes]] | None:
+    def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Nothing here is JSON."""
         return None
 

@@ -68,8 +68,7 @@ class File:
         """Whether its stamp can be trusted to change with the file from here on."""
         return time.time_ns() - self.stamp.mtime_ns > SETTLED_NS
 
-    @property
-    def appended(self) -> bool:
+    def written_to(self) -> bool:
         """Whether it was written to since it was opened."""
         return self._seen_as != self.stamp
 
@@ -177,8 +176,7 @@ class Unpacked(File):
     def progress(self) -> float:
         return 1.0 if self._whole else min(1.0, self._fed / max(1, self.packed_size))
 
-    @property
-    def appended(self) -> bool:
+    def written_to(self) -> bool:
         return False
 
     def grow(self) -> bool:

@@ -1,12 +1,19 @@
 """JSONL: one record a line."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from tuiwb.data.sources.entry import BOM, Entry, decode
+from tuiwb.data.sources.file import Changed
 from tuiwb.data.sources.records import Records
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What bytes.strip() takes for blank.
 _BLANK = b" \t\n\r\x0b\x0c"
+# Longer lines are found faster one by one (memchr) than by comparing every byte.
+_LONG = 200
 
 
 class JsonLines(Records):
@@ -19,61 +26,85 @@ class JsonLines(Records):
 
         blank = np.zeros(256, bool)
         blank[list(_BLANK)] = True
-        start, line, base = 0, 1, 0
+        start, line, base, length = 0, 1, 0, 0
         for chunk in self.file.chunks():
             if base == 0 and chunk.startswith(BOM):
                 start = len(BOM)
-            view = np.frombuffer(chunk, np.uint8)
-            ends = np.flatnonzero(view == 10)
-            starts = np.empty_like(ends)
+            ends = _line_ends(chunk, length)
+            length = len(chunk) // (len(ends) + 1)
             if len(ends):
+                starts = np.empty_like(ends)
                 starts[0], starts[1:] = start - base, ends[:-1] + 1
-                self._add(chunk, base, starts, ends, blank[view[np.maximum(starts, 0)]], line)
+                suspect = blank[np.frombuffer(chunk, np.uint8)[np.maximum(starts, 0)]]
+                suspect[0] |= starts[0] < 0
+                self._add(chunk, starts, ends, suspect, line)
                 start, line = base + int(ends[-1]) + 1, line + len(ends)
             base += len(chunk)
             self._scanned = base
             yield
-        if start < self.file.size and not self._blank(b"", start, start, self.file.size):
+        if start < self.file.size and not self._blank(b"", start - base, self.file.size - base):
             self.index.add(start, self.file.size, line)
 
-    def _add(self, chunk, base, starts, ends, suspect, line) -> None:  # type: ignore[no-untyped-def]
-        """Add a chunk's lines but the blank ones; `suspect` marks those that could be."""
+    def _add(
+        self,
+        chunk: bytes,
+        starts: "np.ndarray[Any, Any]",
+        ends: "np.ndarray[Any, Any]",
+        suspect: "np.ndarray[Any, Any]",
+        line: int,
+    ) -> None:
+        """Add a chunk's lines but the blank ones; `suspect` marks those that could be blank.
+
+        `starts` and `ends` count from the chunk; `line` is the number of the first of them.
+        """
         import numpy as np
 
-        if starts[0] < 0:
-            suspect[0] = True
-        maybe = np.flatnonzero(suspect)
-        empty = [
-            i
-            for i in maybe.tolist()
-            if self._blank(chunk, base, base + int(starts[i]), base + int(ends[i]))
-        ]
-        kept = np.delete(np.arange(len(ends)), empty) if empty else slice(None)
-        named = [(0, line)]
-        if empty:
-            numbers = kept + line  # type: ignore[operator]
-            jumps = np.flatnonzero(np.diff(numbers, prepend=line - 1) != 1)
-            named = [(int(i), int(numbers[i])) for i in jumps]
-            if len(numbers) and (not named or named[0][0] != 0):
-                named.insert(0, (0, int(numbers[0])))
-        self.index.extend((starts[kept] + base).tobytes(), (ends[kept] + base).tobytes(), named)
+        kept = np.ones(len(ends), bool)
+        for i in np.flatnonzero(suspect).tolist():
+            kept[i] = not self._blank(chunk, int(starts[i]), int(ends[i]))
+        numbers = np.flatnonzero(kept) + line
+        # A record's line must be named where it is not the one after the record before.
+        jumps = np.flatnonzero(np.diff(numbers, prepend=-1) != 1).tolist()
+        named = [(i, int(numbers[i])) for i in jumps]
+        at = self._scanned
+        self.index.extend((starts[kept] + at).tobytes(), (ends[kept] + at).tobytes(), named)
 
-    def _blank(self, chunk: bytes, base: int, start: int, end: int) -> bool:
-        """Whether the line holds nothing; its beginning may lie before the chunk."""
-        if start >= base and chunk:
-            return not chunk[start - base : end - base].strip()
-        for at in range(start, end, 1 << 20):
-            if self.file.read(at, min(end - at, 1 << 20)).strip():
-                return False
-        return True
+    def _blank(self, chunk: bytes, start: int, end: int) -> bool:
+        """Whether the line holds nothing; it may have begun before the chunk."""
+        if start >= 0 and chunk:
+            return not chunk[start:end].strip()
+        start, end = start + self._scanned, end + self._scanned
+        pieces = range(start, end, 1 << 20)
+        return not any(self.file.read(at, min(end - at, 1 << 20)).strip() for at in pieces)
 
     def raw(self, n: int) -> bytes | None:
-        """The bytes of record `n`, without its line end."""
-        return super().raw(n)
+        """The bytes of record `n`; Changed where the file was written over and holds no line."""
+        data = super().raw(n)
+        if data is not None and self.file.written_to() and not self._framed(n, data):
+            raise Changed("can't be read any more: the file changed since it was opened")
+        return data
 
-    def pieces(self, first: int) -> list[tuple[int, bytes]] | None:
+    def _framed(self, n: int, data: bytes) -> bool:
+        start, end = self.index.starts[n], self.index.ends[n]
+        before = self.file.read(start - 1, 1) if start > len(BOM) else b"\n"
+        after = self.file.read(end, 1) if end < self.file.size else b"\n"
+        return before == after == b"\n" and b"\n" not in data
+
+    def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Lines are JSON by themselves."""
         return self._read(first)
 
     def _decode(self, data: bytes, line: int) -> Entry:
         return decode(data, line)
+
+
+def _line_ends(chunk: bytes, length: int) -> "np.ndarray[Any, Any]":
+    """Where the line ends of `chunk` stand, lines being about `length` bytes long."""
+    import numpy as np
+
+    if length < _LONG:
+        return np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
+    found, find, at = list[int](), chunk.find, -1
+    while (at := find(b"\n", at + 1)) >= 0:
+        found.append(at)
+    return np.array(found, np.int64)

@@ -1,5 +1,6 @@
 """What every source of rows can do, and the common part of those that find records by offset."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -7,8 +8,9 @@ from tuiwb.data.index import Cache, Index
 from tuiwb.data.sources.entry import Entry, beginning
 from tuiwb.data.sources.file import Changed, File, Unpacked
 
-# About so many bytes are read and decoded at once when all rows are wanted.
-BLOCK = 4 << 20
+# So many bytes, and records, are read and decoded at once when all rows are wanted.
+BLOCK = 1 << 20
+RECORDS = 4096
 
 
 class Source(Protocol):
@@ -40,7 +42,7 @@ class Source(Protocol):
         """The bytes of record `n` as they stand in the file; None where it has none of its own."""
         ...
 
-    def pieces(self, first: int) -> list[tuple[int, bytes]] | None:
+    def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Lines and JSON bytes of the records from `first` on; None when they are not JSON."""
         ...
 
@@ -119,32 +121,37 @@ class Records:
 
     def block(self, first: int) -> Iterator[Entry]:
         """Records read in one piece."""
-        for line, data in self._read(first) or ():
-            yield self._decode(data, line)
-            first += 1
-        if first < len(self):
+        read = self._read(first)
+        if read is None:
             yield self.entry(first)
+        else:
+            for line, data in read:
+                yield self._decode(data, line)
 
-    def pieces(self, first: int) -> list[tuple[int, bytes]] | None:
+    def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Only JSON containers have them."""
         return None
 
-    def _read(self, first: int) -> list[tuple[int, bytes]] | None:
-        """(line, bytes) of the records from `first` on, about BLOCK; None when it can't be read."""
+    def _read(self, first: int) -> Iterator[tuple[int, bytes]] | None:
+        """(line, bytes) of the records from `first` on; None when they can't be read at once."""
         starts, ends, count = self.index.starts, self.index.ends, len(self.index)
-        if first >= count:
+        if first >= count or self.file.written_to():
             return None
         base = starts[first]
-        # Most records are much shorter than a block: bisect over the index would cost no less.
-        last = first + 1
-        while last < count and ends[last] - base <= BLOCK:
-            last += 1
+        last = min(count, first + RECORDS, max(first + 1, bisect_right(ends, base + BLOCK)))
         try:
             data = self.file.read(base, ends[last - 1] - base)
         except (Changed, OSError, MemoryError):
             return None
-        line = self.index.line
-        return [(line(n), data[starts[n] - base : ends[n] - base]) for n in range(first, last)]
+        if self.file.written_to():
+            return None
+        return self._cut(data, base, first, last)
+
+    def _cut(self, data: bytes, base: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """(line, bytes) of the records first to last - 1 in `data`, which begins at `base`."""
+        starts, ends, line = self.index.starts, self.index.ends, self.index.line
+        for n in range(first, last):
+            yield line(n), data[starts[n] - base : ends[n] - base]
 
     def _from_cache(self) -> bool:
         if self._cache is None:

@@ -191,7 +191,7 @@ class _Work:
             new = self._row(row, state)
             if new is not None:
                 mended.append(new)
-                if state.mark is not None:
+                if state is not NOTHING:
                     self._states[row.index] = state
         return self._without_findings(mended)
 
@@ -205,10 +205,11 @@ class _Work:
             return None
         if self._do.apply_marks:
             self._marked.rows_in += 1
-            if state.mark in ("drop", "reject"):
+            if state.mark == "drop" or state.verdict == "reject":
                 note = f": {state.note}" if state.note else ""
-                word = "marked drop" if state.mark == "drop" else "rejected in review"
-                self._drop(self._marked, row, state.mark, word + note)
+                reason = "drop" if state.mark == "drop" else "reject"
+                word = "marked drop" if reason == "drop" else "rejected in review"
+                self._drop(self._marked, row, reason, f"the row was {word}{note}")
                 return None
             self._marked.changed += edited is not row
         fixed = edited
@@ -270,7 +271,9 @@ class _Work:
             self._repeated.rows_in += 1
             times = 1
             if index in self._states:
-                times = self._do.repeat.get(self._states[index].mark or "", 1)
+                state = self._states[index]
+                repeat = self._do.repeat
+                times = max(repeat.get(name or "", 1) for name in (state.mark, state.verdict))
             self._repeated.added += times - 1
             if self._writer is not None:
                 for _ in range(times):

@@ -26,14 +26,15 @@ from tuiwb.errors import BadInput
 
 FORMAT = 1
 SUFFIX = ".marks"
-MARKS = ("keep", "drop", "hard", "accept", "reject")
+MARKS = ("keep", "drop", "hard")
+VERDICTS = ("accept", "reject")
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the journal; entries with one `seq` were made in one step.
 
-    `mark` left out leaves the mark as it is, null takes it away; so does `record` with an edit.
-    `undo` and `redo` name the `seq` of another step.
+    `mark` is a mark or a verdict and takes the place of the last of its kind; null takes both
+    away; left out it changes neither. So does `record` with an edit. `undo` and `redo` name the `seq` of another step.
     """
 
     v: int = FORMAT
@@ -50,9 +51,13 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class State(msgspec.Struct, kw_only=True, frozen=True):
-    """What holds for a row now: its mark, the record it was edited into, the last note."""
+    """What holds for a row now: its mark (keep, drop, hard), its verdict from a review (accept,
+
+    reject), the record it was edited into, the last note and who left it when.
+    """
 
     mark: str | None = None
+    verdict: str | None = None
     record: dict[str, Any] | None = None
     note: str = ""
     by: str = ""
@@ -122,14 +127,22 @@ class Fold:
     def _apply(self, entry: Entry) -> None:
         rows = self.states.setdefault(entry.key, {})
         before = rows.get(entry.row, NOTHING)
+        mark, verdict = before.mark, before.verdict
+        if entry.mark is None:
+            mark = verdict = None
+        elif entry.mark in VERDICTS:
+            verdict = entry.mark
+        elif entry.mark in MARKS:
+            mark = entry.mark
         state = State(
-            mark=before.mark if isinstance(entry.mark, msgspec.UnsetType) else entry.mark,
+            mark=mark,
+            verdict=verdict,
             record=before.record if isinstance(entry.record, msgspec.UnsetType) else entry.record,
             note=entry.note or before.note,
             by=entry.by,
             t=entry.t,
         )
-        if state.mark is not None or state.record is not None:
+        if mark or verdict or state.record is not None:
             rows[entry.row] = state
             return
         rows.pop(entry.row, None)
@@ -186,9 +199,9 @@ class Marks:
     def mark(
         self, rows: Row | Iterable[Row], mark: str | None, note: str = "", by: str | None = None
     ) -> None:
-        """Mark rows as they stand in the file, in one step; None takes their marks away."""
-        if mark is not None and mark not in MARKS:
-            raise BadInput(f"{mark!r} is no mark: one of {', '.join(MARKS)}, or none")
+        """Mark rows as they stand in the file, in one step; None takes mark and verdict away."""
+        if mark is not None and mark not in (*MARKS, *VERDICTS):
+            raise BadInput(f"{mark!r} is no mark: one of {', '.join((*MARKS, *VERDICTS))}, or none")
         fields = {"mark": mark, "note": note, "by": by or _who()}
         several = [rows] if isinstance(rows, Row) else rows
         self._append([{"row": row.index, "key": row_key(row), **fields} for row in several])
@@ -224,11 +237,12 @@ class Marks:
         return self._state(row, row_key(row)) if self._fold.states else NOTHING
 
     def counts(self) -> dict[str, int]:
-        """How many rows carry each mark, and how many are edited."""
+        """How many rows carry each mark and each verdict, and how many are edited."""
         states = [state for _key, _row, state in self._fold.places()]
-        counts = Counter(state.mark for state in states)
+        counts = Counter(name for state in states for name in (state.mark, state.verdict))
         edited = sum(state.record is not None for state in states)
-        return {**{mark: counts[mark] for mark in MARKS if counts[mark]}, "edited": edited}
+        named = {name: counts[name] for name in (*MARKS, *VERDICTS) if counts[name]}
+        return {**named, "edited": edited}
 
     def applied(self, rows: Iterable[Row]) -> Iterator[tuple[Row, State]]:
         """Every row with its edit applied, and its state; rows in the order of the file."""

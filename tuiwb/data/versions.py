@@ -269,8 +269,6 @@ def versions_root(path: str | Path) -> Path:
     for above in (folder, *folder.parents):
         if (above / SETTINGS).is_file() and (above / "data").is_dir():
             return above / "data" / "versions"
-        if above.name == "data":
-            return above / "versions"
     return folder / "versions"
 
 

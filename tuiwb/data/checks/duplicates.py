@@ -48,32 +48,30 @@ class Duplicates:
         import numpy as np
 
         words = self._kernels.tokenise(whole_texts(rows))
-        fresh = np.diff(words.bounds) > 0
+        speaks = (np.diff(words.bounds) > 0).tolist()
         findings: list[Finding] = []
-        first, files = self._first, self._files
+        fresh: list[int] = []
+        first = self._first
         for i, (row, digest) in enumerate(zip(rows, words.digests.tolist(), strict=True)):
             if row.shape == "broken":
                 continue
-            of = first.setdefault(digest, row.index)
-            fresh[i] &= of == row.index
+            index = row.index
+            of = first.setdefault(digest, index)
+            if of == index and speaks[i]:
+                fresh.append(i)
             if row.label is not None:
-                same = first.setdefault(digest ^ _LABELS[row.label], row.index)
-                if same == row.index != of:
+                same = first.setdefault(digest ^ _LABELS[row.label], index)
+                if same == index != of:
                     # The same answer marked good and bad is the preference check's finding.
-                    self._torn.append((row.index, of))
+                    self._torn.append((index, of))
                 of = same
-            if of != row.index:
-                self._copies.append((row.index, of))
+            if of != index:
+                self._copies.append((index, of))
                 sentence = f"says exactly what row {of} says"
                 findings.append(found(row, "exact_duplicate", sentence, of=of, score=1.0))
-        kept = np.flatnonzero(fresh)
-        if len(kept):
-            self._near.add(self._kernels.sketch(words, kept))
-            where = [
-                (rows[i].index, rows[i].line, files.setdefault(rows[i].file, len(files)))
-                for i in kept.tolist()
-            ]
-            self._places.append(np.array(where, np.int64))
+        if fresh:
+            self._near.add(self._kernels.sketch(words, np.array(fresh, np.int64)))
+            self._places.append(self._places_of([rows[i] for i in fresh]))
         return findings
 
     def end(self) -> Iterator[Finding]:
@@ -118,6 +116,17 @@ class Duplicates:
         by it. The same text with two labels is joined too.
         """
         return clusters([*((row, of) for row, of, _ in self.edges()), *self._torn])
+
+    def _places_of(self, rows: list[Row]) -> "I64":
+        """(index, line, number of the file) of each row."""
+        import numpy as np
+
+        files = self._files
+        places = np.empty((len(rows), 3), np.int64)
+        places[:, 0] = [row.index for row in rows]
+        places[:, 1] = [row.line for row in rows]
+        places[:, 2] = [files.setdefault(row.file, len(files)) for row in rows]
+        return places
 
     def _all_places(self) -> "I64":
         import numpy as np

@@ -71,7 +71,7 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
             for message in row.messages:
                 texts.append(message.content)
                 tags.append(_tag(message.role))
-                if message.tool_calls:
+                if message.tool_calls is not None:
                     texts.append(repr(message.tool_calls))
                     tags.append(_tag(_CALLS))
         elif row.shape != "broken":

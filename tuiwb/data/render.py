@@ -17,15 +17,17 @@ from typing import IO, Any
 
 import msgspec
 
+from tuiwb.data.examples import lone_surrogate
 from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput, JobFailed, MissingHere, TuiwbError
 
 LOAD_SECONDS = 120.0
 ANSWER_SECONDS = 60.0
+SLOWEST = 50_000  # bytes of rows that the slowest tokenizer surely does in a second
 _ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELISM": "true",
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONUNBUFFERED": "1",
     "PYTHONSAFEPATH": "1",
@@ -69,11 +71,50 @@ class Rendered(msgspec.Struct, kw_only=True):
 
 
 class Measured(msgspec.Struct, array_like=True):
-    """A row's tokens, how many the loss is on within max_length, or why it can't be rendered."""
+    """A row's token counts; of a pair, those of its longer answer.
+
+    `total` counts tokens, uncut; where not `counted`, the row's bytes prove that it has at most so
+    many and that some are trained. `trained` holds the stretches the loss is on, as token positions
+    start, end, start, end, ... in order and apart. `stops`: the last trained token is one of the
+    tokenizer's own marks; None where no token is trained or none was counted. `unmasked`: answers
+    that the template marks and TRL's mask misses. `problem`: why the row can't be rendered.
+    """
 
     total: int
-    trained: int
+    trained: list[int] = []
+    counted: bool = True
+    stops: bool | None = None
+    double_bos: bool = False
     problem: str | None = None
+    unmasked: int = 0
+
+    def trained_within(self, limit: int | None) -> int:
+        """How many of the first `limit` tokens the loss is on."""
+        pairs = zip(self.trained[::2], self.trained[1::2], strict=True)
+        if limit is None:
+            return sum(end - start for start, end in pairs)
+        return sum(max(0, min(end, limit) - start) for start, end in pairs)
+
+
+class ModelFacts(msgspec.Struct, kw_only=True):
+    """What a tokenizer and its chat template do to every row.
+
+    `masks`: the template TRL trains with marks the assistant's turns ({% generation %}); `family`:
+    TRL swaps in its own marked template. `adds_bos`: encoding plain text puts a BOS before it.
+    `at_most_bytes`: a text has at most as many tokens as bytes. `control_tokens`: its own marks.
+    """
+
+    chat_template: bool
+    masks: bool
+    family: bool
+    stop_token_trained: bool
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    adds_bos: bool
+    at_most_bytes: bool
+    control_tokens: list[str]
+    notes: list[str]
 
 
 def conversation_text(row: Row) -> str:
@@ -119,6 +160,8 @@ def turn_text(message: Message) -> str:
 def check_tokenizer(model: str | Path) -> None:
     """BadInput when `model` is a folder without a tokenizer, or a path that is not there."""
     path = Path(model)
+    if lone_surrogate(str(model)) is not None:
+        raise BadInput(f"the model's path is not UTF-8: {str(model)!a}")
     if path.is_dir():
         if not any((path / name).is_file() for name in _TOKENIZER_FILES):
             raise BadInput(
@@ -156,23 +199,52 @@ class Sidecar:
         """Whether that model's tokenizer is loaded already."""
         return self.pid is not None and str(model) in self._models
 
-    def render(self, model: str | Path, row: Row, max_length: int | None = None) -> Rendered:
+    def render(
+        self,
+        model: str | Path,
+        row: Row,
+        max_length: int | None = None,
+        *,
+        as_chat: bool = False,
+        assistant_only_loss: bool = True,
+    ) -> Rendered:
         """`row` as tokens of `model`'s tokenizer, as TRL's trainer of the row's shape makes them.
 
-        Chats are rendered with assistant_only_loss. BadInput when the row or the model can't be.
+        `as_chat`: the dataset holds chats too, so prompt and completion are trained as turns.
+        BadInput when the row or the model can't be.
         """
         if row.shape == "broken":
             raise BadInput(f"{row.where} {row.problem}: it can't be rendered")
-        answer = self._ask(model, "render", row=_plain(row), max_length=max_length)
+        options = {"as_chat": as_chat, "assistant_only_loss": assistant_only_loss}
+        answer = self._ask(model, "render", row=_plain(row), max_length=max_length, **options)
         return msgspec.convert(answer, Rendered)
 
     def measure(
-        self, model: str | Path, rows: Sequence[Row], max_length: int | None = None
+        self,
+        model: str | Path,
+        rows: Sequence[Row],
+        max_length: int | None = None,
+        *,
+        every: int = 1,
+        as_chat: bool = False,
+        assistant_only_loss: bool = True,
     ) -> list[Measured]:
-        """How many tokens each row has and how many are trained; the worse answer of a pair."""
+        """Each row's token counts; a row that can't be rendered says why.
+
+        Counted are the rows whose index `every` divides, and all that are not proved to fit into
+        `max_length`; the others are rendered only.
+        """
+        options = {"as_chat": as_chat, "assistant_only_loss": assistant_only_loss}
         plain = [_plain(row) for row in rows]
-        answer = self._ask(model, "measure", rows=plain, max_length=max_length)
+        answer = self._ask(
+            model, "measure", rows=plain, max_length=max_length, every=every, **options
+        )
         return msgspec.convert(answer, list[Measured])
+
+    def describe(self, model: str | Path, *, assistant_only_loss: bool = True) -> ModelFacts:
+        """What `model`'s tokenizer and chat template do to every row."""
+        answer = self._ask(model, "describe", assistant_only_loss=assistant_only_loss)
+        return msgspec.convert(answer, ModelFacts)
 
     def load(self, model: str | Path) -> None:
         """Start the process and load the tokenizer, so that the next request is quick."""
@@ -201,8 +273,9 @@ class Sidecar:
                     self._start()
                 self._asked += 1
                 request = {"id": self._asked, "op": op, "model": str(model), **arguments}
+                line = msgspec.json.encode(request) + b"\n"
                 seconds = ANSWER_SECONDS if str(model) in self._models else LOAD_SECONDS
-                answer = self._exchange(json.dumps(request).encode() + b"\n", seconds)
+                answer = self._exchange(line, seconds + len(line) / SLOWEST)
                 if answer is not None:
                     self._models.add(str(model))
                     return _result(answer)
@@ -282,8 +355,16 @@ def _listen(stream: IO[bytes], answers: "queue.Queue[bytes | None]") -> None:
     stream.close()
 
 
-def _plain(row: Row) -> Any:
-    return msgspec.to_builtins(msgspec.structs.replace(row, tags={}))
+def _plain(row: Row) -> msgspec.Raw:
+    """A row as JSON without its tags."""
+    row = msgspec.structs.replace(row, tags={}) if row.tags else row
+    try:
+        # Only tools can hold NaN, which this encoder would make null.
+        if not row.tools and not any(message.tool_calls for _, message in row.conversation()):
+            return msgspec.Raw(msgspec.json.encode(row))
+    except UnicodeEncodeError:
+        pass  # a lone surrogate: the slower encoder escapes it
+    return msgspec.Raw(json.dumps(msgspec.to_builtins(row)).encode())
 
 
 def _result(answer: dict[str, Any]) -> Any:

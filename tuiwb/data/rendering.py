@@ -5,10 +5,12 @@ Worker side: imported by the sidecar alone. Follows trl 1.16 `SFTTrainer._prepar
 text), and the `_prepare_dataset` of DPOTrainer and KTOTrainer.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
+from transformers.utils.chat_template_utils import render_jinja_template
 from trl.chat_template_utils import (
     get_training_chat_template,
     has_generation_markers,
@@ -17,29 +19,35 @@ from trl.chat_template_utils import (
 from trl.data_utils import _tokenize, common_prefix_length, extract_prompt, is_conversational
 
 from tuiwb.data.examples import example_of, lone_surrogate
-from tuiwb.data.render import Measured, Rendered, Token
+from tuiwb.data.render import Rendered, Token
 from tuiwb.data.rows import Row
+from tuiwb.data.template_diff import dropped
 from tuiwb.errors import BadInput
 
 METHODS = {"preference": "dpo", "kto": "kto"}
 
 
 class _Sequence(NamedTuple):
-    """Tokens with a label mask, what was passed to make them, and how many prompt tokens differ."""
+    """Tokens with a label mask, and what was passed to make them.
+
+    `diverged`: prompt tokens that differ; `unmasked`: marked answers that the mask misses.
+    """
 
     ids: list[int]
     trained: list[bool]
     source: Any
     arguments: dict[str, Any]
     diverged: int = 0
+    unmasked: int = 0
 
 
 class TrainedTemplate:
     """A tokenizer and the chat template TRL would train it with."""
 
-    def __init__(self, tokenizer: Any, name: str) -> None:
+    def __init__(self, tokenizer: Any, name: str, assistant_only_loss: bool = True) -> None:
         self.tokenizer = tokenizer
         self.name = name
+        self.assistant_only_loss = assistant_only_loss
         self.notes: list[str] = []
         self.chat_template: str | None = None
         self.masks = False
@@ -48,10 +56,11 @@ class TrainedTemplate:
             self._choose_template()
         added = tokenizer.added_tokens_decoder
         self._special = set(tokenizer.all_special_ids) | {i for i, t in added.items() if t.special}
-        self._added = set(added)
+        self.added = set(added)
+        self._blank: dict[int, bool] = {}
 
     @classmethod
-    def load(cls, model: str) -> "TrainedTemplate":
+    def load(cls, model: str, assistant_only_loss: bool = True) -> "TrainedTemplate":
         """Load the tokenizer from a folder or the local cache; BadInput when there is none."""
         try:
             tokenizer = AutoTokenizer.from_pretrained(
@@ -61,11 +70,20 @@ class TrainedTemplate:
             words = " ".join(str(error).split())[:200]
             raise BadInput(f"no tokenizer can be loaded from {model}: {words}") from None
         if not getattr(tokenizer, "is_fast", False):
-            raise BadInput(f"{model} has only a slow tokenizer: tuiwb needs its tokenizer.json")
-        return cls(tokenizer, model)
+            raise BadInput(
+                f"{model} has only a slow tokenizer ({type(tokenizer).__name__}), which can't say "
+                "which characters a token stands for, so TRL can't mask with it either: get the "
+                "model's tokenizer.json"
+            )
+        return cls(tokenizer, model, assistant_only_loss)
 
     def _choose_template(self) -> None:
-        """As SFTTrainer.__init__ does under assistant_only_loss."""
+        """As SFTTrainer.__init__ does."""
+        if not self.assistant_only_loss:
+            self.notes.append(
+                "assistant_only_loss is off: every token is trained, the user's turns too"
+            )
+            return
         self.masks = True
         if not has_generation_markers(self.tokenizer.chat_template):
             try:
@@ -91,16 +109,7 @@ class TrainedTemplate:
                     "may never learn to stop"
                 )
 
-    def measure(self, row: Row, max_length: int | None) -> Measured:
-        """Token counts of a row; of a pair, the longer answer and the smaller trained share."""
-        try:
-            parts = self._sequences(row)
-        except (BadInput, TemplateError, TypeError, ValueError, KeyError) as error:
-            return Measured(0, 0, " ".join(str(error).split())[:300])
-        total = max(len(sequence.ids) for sequence in parts.values())
-        return Measured(total, min(sum(s.trained[:max_length]) for s in parts.values()))
-
-    def render(self, row: Row, max_length: int | None) -> Rendered:
+    def render(self, row: Row, max_length: int | None, as_chat: bool = False) -> Rendered:
         """The row's tokens with what is special, trained and cut."""
         for field, _role, text in row.fields():
             if lone_surrogate(text) is not None:
@@ -108,22 +117,33 @@ class TrainedTemplate:
                     f"{row.where} has a lone surrogate in {field}: no tokenizer takes it"
                 )
         try:
-            parts = self._sequences(row)
-        except (TemplateError, TypeError, KeyError) as error:
-            words = " ".join(str(error).split())[:200]
-            raise BadInput(f"{row.where}: the chat template refuses this row: {words}") from None
+            parts = self._sequences(row, as_chat)
+        except BadInput:
+            raise
+        except Exception as error:  # whatever a template does
+            raise BadInput(f"{row.where}: {refused(error)}") from None
         views = [self._view(row, part, sequence, max_length) for part, sequence in parts.items()]
         if len(views) > 1:
             views[0].other = views[1]
         return views[0]
 
-    def _sequences(self, row: Row) -> dict[str, _Sequence]:
-        example = example_of(row, METHODS.get(row.shape, "sft"))
+    def example(self, row: Row, as_chat: bool) -> tuple[dict[str, Any], bool]:
+        """The dict the trainer gets, and whether it is conversational; BadInput without template.
+
+        A prompt that is a list of turns is trained as a chat, as training_examples makes it.
+        """
+        example = example_of(
+            row, METHODS.get(row.shape, "sft"), as_chat or isinstance(row.prompt, list)
+        )
         if row.shape == "preference" and "prompt" not in example:
             example = {**example, **extract_prompt(example)}
-        chat = is_conversational(example)
+        chat = bool(is_conversational(example))
         if chat and not self.tokenizer.chat_template:
             raise BadInput(f"the tokenizer of {self.name} has no chat template, and this is a chat")
+        return example, chat
+
+    def _sequences(self, row: Row, as_chat: bool) -> dict[str, _Sequence]:
+        example, chat = self.example(row, as_chat)
         tools: dict[str, Any] = {"tools": example.get("tools")} if chat else {}
         if row.shape == "preference":
             return self._pair(example, chat, tools)
@@ -131,16 +151,38 @@ class TrainedTemplate:
             return {"completion": self._answer(example, "completion", chat, tools)}
         sft = {**tools, "chat_template": self.chat_template} if chat else {}
         if "prompt" in example:
-            return {"": self._answer(example, "completion", chat, sft, mask=chat and self.masks)}
+            return {"": self._answer(example, "completion", chat, sft)}
         if chat:
             asked = {**sft, "return_assistant_tokens_mask": self.masks}
             made = _tokenize(self.tokenizer, example["messages"], **asked)
             ids = list(made["input_ids"])
             mask = made.get("assistant_masks") or [1] * len(ids)
-            return {"": _Sequence(ids, [bool(bit) for bit in mask], example["messages"], sft)}
-        text = self._with_eos(example["text"])
+            _, spans = self.text_of(example["messages"], example.get("tools"))
+            lost = len(spans) - masked(spans, made.char_to_token)
+            trained = [bool(bit) for bit in mask]
+            return {"": _Sequence(ids, trained, example["messages"], sft, unmasked=lost)}
+        text = self.with_eos(example["text"])
         ids = list(_tokenize(self.tokenizer, text)["input_ids"])
         return {"": _Sequence(ids, [True] * len(ids), text, {})}
+
+    def text_of(
+        self, turns: Any, tools: Any, sft: bool = True, **more: Any
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """A conversation's text and the characters its template marks as generated.
+
+        As transformers' `apply_chat_template` makes them; `sft`: with the template SFT trains.
+        """
+        tokenizer = self.tokenizer
+        if not turns:
+            raise BadInput("there is no turn to render")
+        texts, spans = render_jinja_template(
+            conversations=[turns],
+            tools=tools,
+            chat_template=tokenizer.get_chat_template(self.chat_template if sft else None, tools),
+            return_assistant_tokens_mask=sft and self.masks,
+            **{**tokenizer.special_tokens_map, **more},
+        )
+        return texts[0], spans[0] if spans else []
 
     def _pair(
         self, example: dict[str, Any], chat: bool, tools: dict[str, Any]
@@ -153,34 +195,25 @@ class TrainedTemplate:
         }
 
     def _answer(
-        self,
-        example: dict[str, Any],
-        name: str,
-        chat: bool,
-        arguments: dict[str, Any],
-        mask: bool = False,
+        self, example: dict[str, Any], name: str, chat: bool, arguments: dict[str, Any]
     ) -> _Sequence:
         """Prompt and one answer: trained from where the prompt's own tokens end."""
         prompt, answer = example["prompt"], example[name]
         if not chat:
-            whole: Any = prompt + self._with_eos(answer)
+            whole: Any = prompt + self.with_eos(answer)
             alone = _tokenize(self.tokenizer, prompt)["input_ids"]
             ids = list(_tokenize(self.tokenizer, whole)["input_ids"])
         else:
             whole = prompt + answer
             given = {"add_generation_prompt": True, **arguments}
             alone = _tokenize(self.tokenizer, prompt, **given)["input_ids"]
-            asked = {**arguments, "return_assistant_tokens_mask": True} if mask else arguments
-            made = _tokenize(self.tokenizer, whole, **asked)
-            ids = list(made["input_ids"])
+            ids = list(_tokenize(self.tokenizer, whole, **arguments)["input_ids"])
         start = common_prefix_length(alone, ids)
         trained = [i >= start for i in range(len(ids))]
-        if mask:
-            bits = made["assistant_masks"]
-            trained = [bool(bit) and late for bit, late in zip(bits, trained, strict=True)]
         return _Sequence(ids, trained, whole, arguments, len(alone) - start)
 
-    def _with_eos(self, text: str) -> str:
+    def with_eos(self, text: str) -> str:
+        """Plain text as the trainers end it."""
         eos = self.tokenizer.eos_token
         return text if not eos or text.endswith(eos) else text + eos
 
@@ -209,14 +242,29 @@ class TrainedTemplate:
         return row.shape == "chat" and self.masks
 
     def _stops(self, tokens: list[Token]) -> bool:
-        """Whether the last trained token that is not blank is one of the tokenizer's own marks."""
-        for token in reversed(tokens):
-            if token.trained and token.text.strip():
-                return token.id in self._added
+        return self.stops(token.id for token in reversed(tokens) if token.trained)
+
+    def stops(self, backwards: Iterable[int]) -> bool:
+        """Whether the last trained token that is not blank is one of the tokenizer's own marks.
+
+        As trl's is_chat_template_stop_token_trained asks it of the template; ids from the end.
+        """
+        for token_id in backwards:
+            blank = self._blank.get(token_id)
+            if blank is None:
+                blank = not self.tokenizer.decode([token_id]).strip()
+                self._blank[token_id] = blank
+            if not blank:
+                return token_id in self.added
         return False
 
     def _remarks(self, row: Row, seq: _Sequence, tokens: list[Token], cut: int | None) -> list[str]:
         said = []
+        if seq.unmasked:
+            said.append(
+                f"the loss misses {seq.unmasked} of the answers: the first of them begins with a "
+                "blank that this tokenizer counts to no token, and TRL's mask ends there"
+            )
         if not any(seq.trained):
             said.append("no token of this row is trained: TRL stops with an error on such a row")
         elif not any(token.trained for token in tokens):
@@ -236,11 +284,7 @@ class TrainedTemplate:
         if bos is not None and seq.ids[:2] == [bos, bos]:
             said.append("begins with two BOS tokens: the template and the tokenizer add one each")
         text = "".join(token.text for token in tokens)
-        called = [c["function"]["name"] for _, m in row.conversation() for c in m.tool_calls or []]
-        offered = [str(t.get("function", t).get("name")) for t in row.tools or []]
-        for what, names in (("tool calls", called), ("offered tools", offered)):
-            if names and not any(name in text for name in names):
-                said.append(f"the chat template drops the {what}: the model never sees them")
+        said += (f"the chat template drops {what}" for what in dropped(row, text))
         return said
 
     def _texts(self, seq: _Sequence) -> list[str]:
@@ -263,6 +307,20 @@ class TrainedTemplate:
 
     def _name(self, token_id: int) -> str:
         return str(self.tokenizer.convert_ids_to_tokens(token_id))
+
+
+def masked(spans: list[tuple[int, int]], token_at: Callable[[int], int | None]) -> int:
+    """How many of the marked stretches get a mask: those before one that begins in no token.
+
+    The loop of transformers' `apply_chat_template` ends at such a stretch; tokenizers whose
+    offsets are trimmed (ByteLevel's trim_offsets) count a blank to no token.
+    """
+    return next((n for n, (start, _) in enumerate(spans) if token_at(start) is None), len(spans))
+
+
+def refused(error: Exception) -> str:
+    """An error of a chat template as the end of a sentence."""
+    return f"the chat template refuses this row: {' '.join(str(error).split())[:200]}"
 
 
 def _first(trained: list[bool]) -> int:

@@ -1,0 +1,91 @@
+"""Texts to spans: the engine says what may be in a text, each class confirms its own."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+
+from tuiwb.data.checks.pii import bank, card, ids, mail, network, people, phone, places, secret
+from tuiwb.data.checks.pii.engine import Scan, lazy_scanner, scanner
+from tuiwb.data.checks.pii.span import Span
+
+Find = Callable[[str], Iterator[Span]]
+Make = Callable[[Sequence[str]], Scan]
+
+
+class Finder:
+    """The patterns of every class in the order in which they take their place in a text.
+
+    An earlier class keeps what it found: a password in a URL is no address of mail, a card's
+    number no phone's.
+    """
+
+    def __init__(self, make: Make = scanner, make_words: Make = lazy_scanner) -> None:
+        finds: list[tuple[str, Find]] = []
+        for key in secret.shapes():
+            finds.append((key.anchor, partial(secret.vendor_secrets, shape=key)))
+        finds.append((secret.assigned_anchor(), secret.assigned_secrets))
+        finds.append((mail.ANCHOR, mail.emails))
+        finds.append((mail.SPELLED_ANCHOR, mail.spelled_emails))
+        finds.append((bank.ANCHOR, bank.ibans))
+        finds.append((network.ANCHOR, network.ips))
+        finds.append((network.ANCHOR6, network.ips6))
+        finds.append((card.ANCHOR, card.cards))
+        finds.append((ids.ANCHOR, self._national_ids))
+        finds.append((phone.ANCHOR, phone.phones))
+        finds.append((phone.VANITY_ANCHOR, phone.vanity))
+        for place in places.places():
+            finds.append((place.anchor, partial(places.addresses, place=place)))
+        for number, anchor in enumerate(people.anchors()):
+            finds.append((anchor, partial(people.names, number=number)))
+        self._finds = [find for _anchor, find in finds]
+        self._scan = make([anchor for anchor, _find in finds])
+        shapes = ids.shapes()
+        self._words = make_words(
+            [s.words_anchor for s in shapes] + [ids.any_words_anchor()] + [s.anchor for s in shapes]
+        )
+
+    def spans(self, text: str) -> list[Span]:
+        """What is in one text, in order, none overlapping."""
+        fired = self._scan(text.encode("utf-8", "surrogatepass"))
+        if not fired:
+            return []
+        taken: list[Span] = []
+        finds = self._finds
+        for number in fired:
+            for span in finds[number](text):
+                place = bisect_left(taken, span)
+                if place and taken[place - 1].end > span.start:
+                    continue
+                if place < len(taken) and taken[place].start < span.end:
+                    continue
+                taken.insert(place, span)
+        return taken
+
+    def _national_ids(self, text: str) -> Iterator[Span]:
+        """Ids whose shape and words are in the text, or whose shape is enough."""
+        fired = set(self._words(text.encode("utf-8", "surrogatepass")))
+        shapes = ids.shapes()
+        size = len(shapes)
+        generic = size in fired
+        for number, shape in enumerate(shapes):
+            if size + 1 + number in fired and (
+                shape.alone or number in fired or (generic and shape.checked)
+            ):
+                yield from ids.ids(text, shape, generic)
+
+
+@cache
+def finder() -> Finder:
+    """One for the process; it takes some 0.3 s to build."""
+    return Finder()
+
+
+def spans(text: str) -> list[Span]:
+    """Every piece of personal data or secret in `text`, in order, none overlapping."""
+    return finder().spans(text)
+
+
+def spans_of(texts: Sequence[str]) -> list[list[Span]]:
+    """The spans of each of many texts."""
+    find = finder().spans
+    return [find(text) for text in texts]

@@ -1,0 +1,139 @@
+"""Secrets: vendors' published key shapes, and random values given to telling names."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from tuiwb.data.checks.pii.span import Span
+from tuiwb.data.checks.pii.tables import table
+
+_TRIMMED = ".,;:!?)]}"
+_CODE = re.compile(
+    r"[A-Za-z_][\w.]*\(|\$\{|\{\{|\$\(|%[sd(]|\$[A-Z_]|[a-z]+(?:[A-Z][a-z]+)+\Z|[A-Z][A-Z_]+\Z|"
+    r"[a-z_]+(?:\.[a-z_]+)+\Z|https?://|/[a-z]+/|\w+\[|--"
+)
+_CLASSES = ("a-z", "A-Z", "0-9", r"^A-Za-z0-9")
+_CLASS = tuple(re.compile(f"[{name}]") for name in _CLASSES)
+_WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*\Z")
+
+
+class SecretShape(NamedTuple):
+    """A vendor's key: its shape, a cheap pattern that is in every text with it, how it stands."""
+
+    vendor: str
+    pattern: re.Pattern[str]
+    anchor: str
+    assigned: bool
+    loose: bool
+    grouped: bool
+
+
+@cache
+def shapes() -> tuple[SecretShape, ...]:
+    """secrets.toml: the vendors', in order."""
+    return tuple(
+        SecretShape(
+            entry["vendor"],
+            re.compile(entry["pattern"]),
+            entry.get("anchor") or "|".join(re.escape(hint) for hint in entry["hints"]),
+            entry.get("assigned", False),
+            entry.get("loose", False),
+            "(?P<key>" in entry["pattern"],
+        )
+        for entry in table("secrets")["secret"]
+    )
+
+
+def assigned_anchor() -> str:
+    """What stands in every text that `assigned_secrets` finds something in."""
+    return str(table("secrets")["assigned"]["anchor"])
+
+
+@cache
+def _assigned() -> re.Pattern[str]:
+    return re.compile(table("secrets")["assigned"]["pattern"])
+
+
+def vendor_secrets(text: str, shape: SecretShape) -> Iterator[Span]:
+    """Keys of one vendor's shape."""
+    for match in shape.pattern.finditer(text):
+        group: str | int = "key" if shape.grouped else 0
+        start, end = match.span(group)
+        if not shape.loose and (_touched(text, match.start() - 1) or _touched(text, end)):
+            continue
+        value = match[group]
+        if not shape.loose or shape.assigned:
+            value = value.rstrip(".,;")
+        if placeholder(value) or (shape.assigned and not random_looking(value)):
+            continue
+        yield Span(start, start + len(value), "secret", shape.vendor)
+
+
+def _touched(text: str, index: int) -> bool:
+    """Whether a letter, digit or underscore stands there."""
+    if not 0 <= index < len(text):
+        return False
+    return text[index].isascii() and (text[index].isalnum() or text[index] == "_")
+
+
+def assigned_secrets(text: str) -> Iterator[Span]:
+    """Random-looking values given to a name such as api_key or password."""
+    for match in _assigned().finditer(text):
+        value = match["key"]
+        if match["quote"] is None:
+            value = re.split(r"[\s,;)\]}&|\\]", value)[0].rstrip(_TRIMMED)
+        said = match["sign"].strip().isalpha()
+        if not 6 <= len(value) <= 300 or placeholder(value) or _CODE.match(value):
+            continue
+        password = re.search("(?i)pass|pwd", match["name"]) is not None
+        if not (
+            random_looking(value) or (password and _password_like(value, said, match["quote"]))
+        ):
+            continue
+        start = match.start("key")
+        yield Span(start, start + len(value), "secret", _note(match["name"]))
+
+
+def _note(name: str) -> str:
+    return "password" if re.search("(?i)pass|pwd|contras|mot de", name) else "assigned secret"
+
+
+def _password_like(value: str, said: bool, quote: str | None) -> bool:
+    """Letters with digits or signs among them; a plain word only where code quotes it."""
+    classes = sum(pattern.search(value) is not None for pattern in _CLASS)
+    if _WORDS.match(value):
+        return False
+    return (
+        classes >= (3 if said else 2)
+        and len(set(value)) >= 5
+        and not (said and quote is None and classes < 3)
+    )
+
+
+def placeholder(value: str) -> bool:
+    """Whether documentation would write this where a secret stands."""
+    low = value.lower()
+    marks: list[str] = table("secrets")["placeholder"]["words"]
+    if any(mark in low for mark in marks) or len(set(low)) < 5:
+        return True
+    return low in table("secrets")["assigned"]["not_values"] or low.startswith(
+        tuple(w for w in table("secrets")["assigned"]["not_values"] if w.endswith("."))
+    )
+
+
+def random_looking(value: str) -> bool:
+    """At least 3 bits of entropy a character, and digits among letters (Shannon, 1948)."""
+    if len(value) < 10:
+        return False
+    counts = Counter(value).values()
+    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts)
+    digits = sum(c.isdigit() for c in value)
+    mixed = digits > 0 and any(c.isalpha() for c in value)
+    if not mixed and not (re.search("[a-z]", value) and re.search("[A-Z]", value)):
+        return False
+    if not digits and (_WORDS.match(value) and not re.search("[a-z][A-Z].*[A-Z]", value)):
+        return False
+    return bits >= 3.0

@@ -205,9 +205,9 @@ class _Work:
             return None
         if self._do.apply_marks:
             self._marked.rows_in += 1
-            if state.mark == "drop" or state.verdict == "reject":
+            if state.flag == "drop" or state.verdict == "reject":
                 note = f": {state.note}" if state.note else ""
-                reason = "drop" if state.mark == "drop" else "reject"
+                reason = "drop" if state.flag == "drop" else "reject"
                 word = "marked drop" if reason == "drop" else "rejected in review"
                 self._drop(self._marked, row, reason, f"the row was {word}{note}")
                 return None
@@ -239,7 +239,7 @@ class _Work:
         self._checked.rows_in += len(rows)
         left = []
         for row in rows:
-            if row.index in why and self._states.get(row.index, NOTHING).mark != "keep":
+            if row.index in why and self._states.get(row.index, NOTHING).flag != "keep":
                 self._drop(self._checked, row, reasons[row.index], why[row.index])
             else:
                 left.append(row)
@@ -250,7 +250,7 @@ class _Work:
         for batch in batches(self._kept.open(rows)):
             findings = Counter(finding.row for finding in findings_of(batch))
             for row in batch:
-                keep = self._states.get(row.index, NOTHING).mark == "keep"
+                keep = self._states.get(row.index, NOTHING).flag == "keep"
                 found = findings[row.index]
                 worth[row.index] = Worth(keep, found, answer_length(row), row.label)
         return worth
@@ -273,7 +273,7 @@ class _Work:
             if index in self._states:
                 state = self._states[index]
                 repeat = self._do.repeat
-                times = max(repeat.get(name or "", 1) for name in (state.mark, state.verdict))
+                times = max(repeat.get(name or "", 1) for name in (state.flag, state.verdict))
             self._repeated.added += times - 1
             if self._writer is not None:
                 for _ in range(times):

@@ -26,15 +26,17 @@ from tuiwb.errors import BadInput
 
 FORMAT = 1
 SUFFIX = ".marks"
-MARKS = ("keep", "drop", "hard")
+FLAGS = ("keep", "drop", "hard")
 VERDICTS = ("accept", "reject")
+MARKS = (*FLAGS, *VERDICTS)
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the journal; entries with one `seq` were made in one step.
 
-    `mark` is a mark or a verdict and takes the place of the last of its kind; null takes both
-    away; left out it changes neither. So does `record` with an edit. `undo` and `redo` name the `seq` of another step.
+    `mark` is a flag or a verdict and takes the place of the last of its kind; null takes both
+    away; left out it changes neither. So does `record` with an edit.
+    `undo` and `redo` name the `seq` of another step.
     """
 
     v: int = FORMAT
@@ -51,17 +53,23 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class State(msgspec.Struct, kw_only=True, frozen=True):
-    """What holds for a row now: its mark (keep, drop, hard), its verdict from a review (accept,
+    """What holds for a row now, the last note on it, and who left that when.
 
-    reject), the record it was edited into, the last note and who left it when.
+    `flag` is keep, drop or hard, `verdict` a review's accept or reject, `record` what the row was
+    edited into.
     """
 
-    mark: str | None = None
+    flag: str | None = None
     verdict: str | None = None
     record: dict[str, Any] | None = None
     note: str = ""
     by: str = ""
     t: float = 0.0
+
+    @property
+    def mark(self) -> str | None:
+        """The one word to show: the flag, else the verdict."""
+        return self.flag or self.verdict
 
 
 NOTHING = State()
@@ -127,22 +135,22 @@ class Fold:
     def _apply(self, entry: Entry) -> None:
         rows = self.states.setdefault(entry.key, {})
         before = rows.get(entry.row, NOTHING)
-        mark, verdict = before.mark, before.verdict
+        flag, verdict = before.flag, before.verdict
         if entry.mark is None:
-            mark = verdict = None
+            flag = verdict = None
         elif entry.mark in VERDICTS:
             verdict = entry.mark
-        elif entry.mark in MARKS:
-            mark = entry.mark
+        elif entry.mark in FLAGS:
+            flag = entry.mark
         state = State(
-            mark=mark,
+            flag=flag,
             verdict=verdict,
             record=before.record if isinstance(entry.record, msgspec.UnsetType) else entry.record,
             note=entry.note or before.note,
             by=entry.by,
             t=entry.t,
         )
-        if mark or verdict or state.record is not None:
+        if flag or verdict or state.record is not None:
             rows[entry.row] = state
             return
         rows.pop(entry.row, None)
@@ -199,9 +207,9 @@ class Marks:
     def mark(
         self, rows: Row | Iterable[Row], mark: str | None, note: str = "", by: str | None = None
     ) -> None:
-        """Mark rows as they stand in the file, in one step; None takes mark and verdict away."""
-        if mark is not None and mark not in (*MARKS, *VERDICTS):
-            raise BadInput(f"{mark!r} is no mark: one of {', '.join((*MARKS, *VERDICTS))}, or none")
+        """Mark rows as they stand in the file, in one step; None takes flag and verdict away."""
+        if mark is not None and mark not in MARKS:
+            raise BadInput(f"{mark!r} is no mark: one of {', '.join(MARKS)}, or none")
         fields = {"mark": mark, "note": note, "by": by or _who()}
         several = [rows] if isinstance(rows, Row) else rows
         self._append([{"row": row.index, "key": row_key(row), **fields} for row in several])
@@ -239,9 +247,9 @@ class Marks:
     def counts(self) -> dict[str, int]:
         """How many rows carry each mark and each verdict, and how many are edited."""
         states = [state for _key, _row, state in self._fold.places()]
-        counts = Counter(name for state in states for name in (state.mark, state.verdict))
+        counts = Counter(name for state in states for name in (state.flag, state.verdict))
         edited = sum(state.record is not None for state in states)
-        named = {name: counts[name] for name in (*MARKS, *VERDICTS) if counts[name]}
+        named = {name: counts[name] for name in MARKS if counts[name]}
         return {**named, "edited": edited}
 
     def applied(self, rows: Iterable[Row]) -> Iterator[tuple[Row, State]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tuiwb.cli import curate
 from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json, say_table
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
@@ -13,6 +14,7 @@ from tuiwb.project import DATASET_SUFFIXES, Project
 from tuiwb.text import short_bytes
 
 app = group("Show rows as the model will see them; check a dataset.")
+curate.register(app)
 
 ModelOption = Annotated[
     str | None,

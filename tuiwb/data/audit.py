@@ -5,7 +5,6 @@ are counted: `all` rows, or the `sample` of every n-th row, never scaled.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Literal
 
@@ -276,13 +275,13 @@ def notes(facts: ModelFacts) -> list[str]:
 
 
 def histogram(totals: Counter[int], max_length: int) -> list[Bin]:
-    """Rows by length, two bins for each doubling from 16; `max_length` is always an edge."""
+    """Rows by length, two bins for each doubling from 16; one ends with `max_length`."""
     longest = max(totals, default=0)
     edges, size = {0, 16, max_length + 1}, 16
     while size <= longest:
         edges |= {size + size // 2, size * 2}
         size *= 2
-    bounds = sorted(edges)
+    bounds = sorted(edges - {max_length})
     bins = [Bin(low, high, 0) for low, high in pairwise(bounds)]
     bins.append(Bin(bounds[-1], None, 0))
     for total, rows in totals.items():
@@ -291,49 +290,6 @@ def histogram(totals: Counter[int], max_length: int) -> list[Bin]:
         bins.pop()
         bins[-1].high = None
     return bins
-
-
-def token_lines(audit: TokenAudit) -> Iterator[str]:
-    """The audit as plain text, a line each."""
-    basis = (
-        "every row"
-        if audit.sample == audit.counted == audit.rows
-        else f"a sample of {audit.sample:,} rows"
-    )
-    yield (
-        f"{audit.counted:,} of {audit.rows:,} rows tokenized, {audit.proved_short:,} proved shorter"
-        f" than max_length {audit.max_length:,} by their bytes; figures of {basis}"
-    )
-    yield (
-        f"tokens: median {audit.median:,}, 95% up to {audit.p95:,}, 99% up to {audit.p99:,}, "
-        f"longest {audit.longest:,}; {audit.trained_share:.1%} of them trained"
-    )
-    for what, rows in (
-        ("can't be rendered", audit.refused),
-        ("have no trained token", audit.untrained),
-        ("are trained only beyond max_length, so the trainer drops them", audit.lost),
-        ("are not trained to stop", audit.unstopped),
-        ("begin with two BOS tokens", audit.double_bos),
-    ):
-        if rows.count:
-            first = ", ".join(map(str, rows.first)) + (", ..." if rows.count > NAMED else "")
-            yield f"{rows.count:,} rows {what}: {first}"
-    if audit.unread:
-        yield f"{audit.unread:,} rows are too big to tokenize here: beyond any max_length"
-    yield from (f"note: {note}" for note in audit.notes)
-    yield "tokens of a row:"
-    most = max((each.rows for each in audit.histogram), default=0) or 1
-    for each in audit.histogram:
-        upto = "or more" if each.high is None else f"to {each.high - 1:,}"
-        bar = "█" * round(30 * each.rows / most)
-        yield f"  {f'{each.low:,} {upto}':>18}  {each.rows:>9,}  {bar}".rstrip()
-    yield "max_length   rows cut   rows lost   tokens lost   trained tokens lost"
-    for cut in audit.cuts:
-        over = "" if cut.basis == "all" else f"  (of {cut.of:,} sampled)"
-        yield (
-            f"{cut.max_length:>9,}{'*' if cut.chosen else ' '} {cut.rows_cut:>10,} "
-            f"{cut.rows_lost:>11,} {cut.tokens_share:>12.1%} {cut.trained_share:>20.1%}{over}"
-        )
 
 
 def _share(part: int, whole: int) -> float:

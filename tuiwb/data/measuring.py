@@ -149,7 +149,7 @@ class _Counting:
         for text in texts:
             whole = text.whole
             size = len(whole if whole.isascii() else normalize("NFC", whole).encode())
-            most = max(most, size + 1 + (0 if text.chat else self._put_around))
+            most = max(most, size + (0 if text.chat else self._put_around))
             if most > self._limit or not self._plain(text):
                 return None
         return Measured(most, counted=False)
@@ -260,9 +260,9 @@ def _tokens_of(spans: list[tuple[int, int]], encoding: Any, total: int) -> list[
 def at_most_bytes(tokenizer: Any) -> bool:
     """Whether any text has at most as many tokens as bytes (of its NFC form): byte-level BPE.
 
-    Every token of a byte-level BPE stands for one byte or more, or is an added token, which is
-    written with more bytes than one. A SentencePiece or WordPiece tokenizer may add tokens of its
-    own, replace characters by longer ones or fall back to bytes of those.
+    Every token of a byte-level BPE stands for one byte or more. A SentencePiece or WordPiece
+    tokenizer may replace characters by longer ones or fall back to the bytes of those, and one
+    that puts blanks before pieces of text makes more bytes than there were.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     before = state.get("pre_tokenizer") or {}
@@ -270,6 +270,8 @@ def at_most_bytes(tokenizer: Any) -> bool:
     normalizer = (state.get("normalizer") or {}).get("type")
     return (
         state["model"].get("type") == "BPE"
+        and not state["model"].get("byte_fallback")
+        and not any(step.get("add_prefix_space") for step in steps)
         and any(step.get("type") == "ByteLevel" for step in steps)
         and all(step.get("type") in ("ByteLevel", "Split", "Digits") for step in steps)
         and normalizer in (None, "NFC")

@@ -4,7 +4,9 @@ Pure: rendered tokens in, plain values and lines of text out.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Literal
@@ -15,7 +17,10 @@ from tuiwb.data.render import Rendered, Token
 from tuiwb.data.rows import Message, Row
 
 NEAR = 24  # characters of what is alike that are shown at either side of a difference
-LONGEST = 20_000  # stretches beyond which no alignment is worth its time
+LONGEST = 20_000  # words beyond which no alignment is worth its time
+WORD = re.compile(r"\s+|\S+")
+
+Kind = Literal["same", "text", "masked"]
 
 
 class Stretch(msgspec.Struct, array_like=True):
@@ -24,7 +29,7 @@ class Stretch(msgspec.Struct, array_like=True):
     `a` and `b` are (start, end). `masked`: the texts are alike and the loss differs.
     """
 
-    kind: Literal["same", "text", "masked"]
+    kind: Kind
     a: tuple[int, int]
     b: tuple[int, int]
 
@@ -77,8 +82,7 @@ def dropped(row: Row, rendered: str) -> list[str]:
 def compare_rendered(row: Row, a: Rendered, b: Rendered) -> Comparison:
     """How the renderings `a` and `b` of `row` by two models differ, in text and in mask.
 
-    Aligned by runs of equal words, marks and mask; tokens are compared by their text, for two
-    tokenizers share no ids.
+    Aligned by their words, for two tokenizers share no ids.
     """
     stretches = [
         Stretch(kind, (a0, a1), (b0, b1)) for kind, a0, a1, b0, b1 in _aligned(a.tokens, b.tokens)
@@ -171,69 +175,64 @@ def _calls(row: Row) -> list[Message]:
     return [message for _, message in row.conversation() if message.tool_calls]
 
 
-def _aligned(
-    a: Sequence[Token], b: Sequence[Token]
-) -> Iterator[tuple[Literal["same", "text", "masked"], int, int, int, int]]:
+def _aligned(a: Sequence[Token], b: Sequence[Token]) -> Iterator[tuple[Kind, int, int, int, int]]:
     """Stretches (kind, a0, a1, b0, b1) in token positions; neighbours of one kind are one.
 
-    Aligned over pieces that both tokenizers agree on: a special token, or text up to the next
-    blank. A piece that ends inside a token goes with that token.
+    Aligned over words, blanks and special tokens, whatever tokens they are made of; a token that
+    lies over the end of a stretch goes with the next.
     """
-    left, right = _pieces(a), _pieces(b)
-    texts = [piece.text for piece in left], [piece.text for piece in right]
-    blocks: Sequence[tuple[str, int, int, int, int]]
-    if texts[0] == texts[1]:
-        blocks = [("equal", 0, len(left), 0, len(right))]
-    elif len(left) + len(right) > LONGEST:
-        blocks = [("replace", 0, len(left), 0, len(right))]
-    else:
-        blocks = SequenceMatcher(None, *texts, autojunk=False).get_opcodes()
-    found: list[tuple[Literal["same", "text", "masked"], int, int, int, int]] = []
-    for tag, i0, i1, j0, j1 in blocks:
+    left, right = _Text(a), _Text(b)
+    found: list[tuple[Kind, int, int]] = []
+    for tag, i0, i1, j0, j1 in _blocks(left.words, right.words):
         if tag != "equal":
-            found.append(("text", *_span(left[i0:i1], left, i0), *_span(right[j0:j1], right, j0)))
+            found.append(("text", left.ends[i1], right.ends[j1]))
             continue
         for i, j in zip(range(i0, i1), range(j0, j1), strict=True):
-            kind: Literal["same", "masked"] = (
-                "same" if left[i].trained == right[j].trained else "masked"
-            )
-            found.append((kind, left[i].start, left[i].end, right[j].start, right[j].end))
+            alike = left.mask(i) == right.mask(j)
+            found.append(("same" if alike else "masked", left.ends[i + 1], right.ends[j + 1]))
+    a0 = b0 = 0
     for kind, run in groupby(found, key=lambda part: part[0]):
-        parts = list(run)
-        yield kind, parts[0][1], parts[-1][2], parts[0][3], parts[-1][4]
+        *_, (_, a_end, b_end) = run
+        a1, b1 = left.token_at(a_end), right.token_at(b_end)
+        yield kind, a0, a1, b0, b1
+        a0, b0 = a1, b1
 
 
-class _Piece(msgspec.Struct, array_like=True):
-    text: str
-    start: int
-    end: int
-    trained: tuple[bool, ...]
+def _blocks(
+    left: Sequence[tuple[str, bool]], right: Sequence[tuple[str, bool]]
+) -> Sequence[tuple[str, int, int, int, int]]:
+    if left == right:
+        return [("equal", 0, len(left), 0, len(right))]
+    if len(left) + len(right) > LONGEST:
+        return [("replace", 0, len(left), 0, len(right))]
+    return SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
 
 
-def _pieces(tokens: Sequence[Token]) -> list[_Piece]:
-    """Special tokens by themselves; other tokens gathered into words with the blank before them."""
-    pieces: list[_Piece] = []
-    for at, token in enumerate(tokens):
-        last = pieces[-1] if pieces else None
-        if (
-            last is None
-            or token.special
-            or tokens[at - 1].special
-            or (token.text[:1].isspace() and not last.text.isspace())
-            or (last.text[-1:].isspace() and not token.text[:1].isspace())
-        ):
-            pieces.append(_Piece(token.text, at, at + 1, (token.trained,)))
-        else:
-            last.text += token.text
-            last.end = at + 1
-            if token.trained not in last.trained:
-                last.trained = (*last.trained, token.trained)
-    return pieces
+class _Text:
+    """Rendered tokens as words (text, special), `ends` in characters, and the loss on each."""
 
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.words: list[tuple[str, bool]] = []
+        self.ends = [0]
+        self._trained = bytearray()
+        self._token_ends: list[int] = []
+        for special, run in groupby(tokens, key=lambda token: token.special):
+            for text in self._texts(run, special):
+                self.words.append((text, special))
+                self.ends.append(self.ends[-1] + len(text))
 
-def _span(part: Sequence[_Piece], every: Sequence[_Piece], at: int) -> tuple[int, int]:
-    """Token positions of `part`, which begins at piece `at`; an empty one's place, twice."""
-    if part:
-        return part[0].start, part[-1].end
-    place = every[at].start if at < len(every) else (every[-1].end if every else 0)
-    return place, place
+    def _texts(self, tokens: Iterable[Token], special: bool) -> list[str]:
+        texts = []
+        for token in tokens:
+            texts.append(token.text)
+            self._trained += bytes([token.trained]) * len(token.text)
+            self._token_ends.append(len(self._trained))
+        return texts if special else WORD.findall("".join(texts))
+
+    def mask(self, word: int) -> bytes:
+        """The loss on the word's characters."""
+        return bytes(self._trained[self.ends[word] : self.ends[word + 1]])
+
+    def token_at(self, character: int) -> int:
+        """How many tokens end at `character` or before it."""
+        return bisect_right(self._token_ends, character)

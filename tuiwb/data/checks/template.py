@@ -30,7 +30,7 @@ def _pattern() -> re.Pattern[str]:
 
 @cache
 def _begins() -> tuple[str, ...]:
-    """What every mark begins with: searched for first, it is seldom there."""
+    """The first two characters of the marks: searched for first, they are seldom there."""
     return tuple(sorted({mark[:2] for mark in families()}))
 
 
@@ -64,6 +64,8 @@ class ControlTokens:
     def _look(self, row: Row, foreign_only: bool = False) -> Iterator[Finding]:
         seen = set()
         for field, _role, text in row.fields():
+            if "<" not in text and "[" not in text:
+                continue
             if not any(begin in text for begin in _begins()):
                 continue
             marks = [

@@ -1,16 +1,26 @@
 """Checks of datasets as jobs of the project: start one, find the newest, read what it found."""
 
-from functools import lru_cache
 from pathlib import Path
-
-import msgspec
 
 from tuiwb import jobs
 from tuiwb.data.checks.finding import Report
 from tuiwb.data.render import check_tokenizer
+from tuiwb.data.reports import Checked, checked_path, report_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
+
+__all__ = [
+    "Checked",
+    "base_model",
+    "free_folder",
+    "latest",
+    "progress_words",
+    "report_of",
+    "running",
+    "start",
+    "summary",
+]
 
 HELD_OUT = ("heldout", "held_out", "held-out", "eval", "valid", "validation", "test", "dev")
 
@@ -26,16 +36,16 @@ def base_model(project: Project) -> str | None:
 
 def start(project: Project, path: Path) -> Path:
     """Launch a check of `path`, against the project's held-out set and by its tokenizer if any."""
-    against = next(
-        (p for p in project.datasets() if p != path and p.stem.lower() in HELD_OUT), None
-    )
+    others = [p for p in project.datasets() if p != path and p.stem.lower() in HELD_OUT]
+    others.sort(key=lambda p: p.parent != path.parent)
+    against = next(iter(others), None) if path.stem.lower() not in HELD_OUT else None
     model = base_model(project)
     try:
         if model is not None:
             check_tokenizer(model)
     except TuiwbError:
         model = None
-    folder = _free(project.runs / "checks", path.stem)
+    folder = free_folder(project.runs / "checks", path.stem)
     spec = {
         "path": str(path),
         "against": None if against is None else str(against),
@@ -52,7 +62,7 @@ def latest(states: dict[Path, JobState], path: Path) -> tuple[Path, JobState] | 
     found = [
         (folder, state)
         for folder, state in states.items()
-        if state.kind == "check" and _checked(folder) == str(path)
+        if state.kind == "check" and checked_path(folder) == str(path)
     ]
     return max(found, key=lambda pair: pair[1].created) if found else None
 
@@ -61,15 +71,6 @@ def running(states: dict[Path, JobState], path: Path) -> Path | None:
     """The folder of the check of `path` that runs, if one does."""
     newest = latest(states, path)
     return newest[0] if newest is not None and newest[1].running else None
-
-
-def report_of(folder: Path, path: Path) -> tuple[Report | None, bool]:
-    """What a check found, and whether the file changed since."""
-    try:
-        report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
-        return report, path.stat().st_mtime > jobs.load(folder).created
-    except (OSError, msgspec.MsgspecError, TuiwbError):
-        return None, False
 
 
 def progress_words(state: JobState) -> str:
@@ -91,15 +92,8 @@ def summary(report: Report | None, stale: bool) -> str:
     return f"{old}{len(report.findings)} found: {kinds}"
 
 
-@lru_cache(maxsize=256)
-def _checked(folder: Path) -> str:
-    try:
-        return str(jobs.load(folder).spec.get("path"))
-    except TuiwbError:
-        return ""
-
-
-def _free(parent: Path, stem: str) -> Path:
+def free_folder(parent: Path, stem: str) -> Path:
+    """A folder in `parent` that is not there yet, named after a dataset."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in stem)
     name = kept.strip("-_")[:48] or "data"
     n = 1

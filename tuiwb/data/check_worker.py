@@ -1,17 +1,16 @@
 """The check as a job: findings.jsonl and report.json in the job's folder.
 
-spec: {"path", "against": path or null, "model": folder, hub id or null, "max_length": int or null}.
+spec: {"path", "against": path or null, "model": folder, hub id or null, "max_length": int or null,
+"use": one of sizing.toml's or null}. rows.npz: the columns that rows are sorted and counted by.
 """
 
 import msgspec
 
 from tuiwb.data.checks import MAX_LENGTH, Report, check_dataset
+from tuiwb.data.reports import COLUMNS, FINDINGS, REPORT
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.run import JobContext
-
-FINDINGS = "findings.jsonl"
-REPORT = "report.json"
 
 
 def run(context: JobContext) -> None:
@@ -35,7 +34,9 @@ def run(context: JobContext) -> None:
         spec.get("against"),
         model=spec.get("model"),
         max_length=spec.get("max_length") or MAX_LENGTH,
+        use=spec.get("use"),
         progress=progress,
+        keep_columns=lambda columns: columns.save(context.folder / COLUMNS),
     )
     write_report(context, report)
     words = f"{len(report.findings)} findings in {report.rows} rows, {report.seconds:.1f} s"

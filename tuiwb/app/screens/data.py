@@ -1,7 +1,6 @@
 """Data: the project's datasets, their rows, one row as the model will see it, what checks found."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -11,44 +10,72 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.worker import get_current_worker
 
 from tuiwb import jobs
 from tuiwb.app import checking
-from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Ask, Confirm
+from tuiwb.app.rows_view import RowsView
+from tuiwb.app.screens.data_versions import VersionActions
+from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
+from tuiwb.app.widgets.facet_menu import FacetMenu
 from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.app.widgets.row_table import columns, row_cells
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.data.checks.finding import Finding, Report
+from tuiwb.data.facets import facets
+from tuiwb.data.query import Query, parse
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
-from tuiwb.errors import TuiwbError
+from tuiwb.data.search import search
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
+GROWS_EVERY = 0.25
+SORTS = (
+    ("row", False, "file order"),
+    ("found", False, "what was found, errors first"),
+    ("chars", True, "longest first"),
+    ("chars", False, "shortest first"),
+    ("answer_chars", True, "longest answer first"),
+    ("answer_chars", False, "shortest answer first"),
+    ("turns", True, "most turns first"),
+)
+FILTER_HELP = (
+    "text  /regex/  role:user text  check:pii  mark:drop\n"
+    "turns>4  chars<200  topic=shipping  -word; empty shows all"
+)
 
-class DataScreen(WorkbenchScreen):
-    """Three panes: datasets, rows, the row. Every file is opened and searched off the UI thread."""
+
+class DataScreen(VersionActions):
+    """Datasets and facets, rows, the row. Every file is opened and searched off the UI thread."""
 
     MODE = "data"
     CSS_PATH = "data.tcss"
     HELP_TEXT = (
         "v shows a row as the trainer will see it, made by transformers' and TRL's own code: "
-        "trained tokens are underlined, special tokens reversed, cut ones struck out. c checks the "
-        "whole file as a job; n and N go through what it found."
+        "trained tokens are underlined, special tokens reversed, cut ones struck out; t sets it "
+        "beside another model's template. c checks the whole file as a job; n and N go through "
+        "what it found, a tells what it counted. / filters by text, /regex/, role:user, check:pii, "
+        "mark:drop, turns>4, column=value; a leading minus turns a word round. d, h and y mark a "
+        "row drop, hard or keep; w makes a cleaned, split or mixed version, r reviews a sample."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "view", "Tokens"),
+        Binding("t", "templates", "Templates", show=False),
         Binding("c", "check", "Check"),
+        Binding("a", "audit", "Audit"),
         Binding("n", "finding(1)", "Next"),
         Binding("N", "finding(-1)", "Previous", show=False),
-        Binding("f", "only_findings", "Found"),
+        Binding("f", "only_findings", "Found", show=False),
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("g", "go_to", "Go to"),
+        Binding("s", "sort", "Sort"),
+        Binding("F", "facets", "Facets", show=False),
+        Binding("g", "go_to", "Go to", show=False),
         Binding("right_square_bracket", "file(1)", "File", key_display="]"),
         Binding("left_square_bracket", "file(-1)", "Previous file", key_display="[", show=False),
         Binding("z", "zoom", "Zoom", show=False),
@@ -65,21 +92,23 @@ class DataScreen(WorkbenchScreen):
     class Matched(Message):
         """The rows a filter found, so far or in all."""
 
-        def __init__(self, dataset: Dataset, text: str, found: list[int], done: bool) -> None:
+        def __init__(self, dataset: Dataset, query: Query, found: list[int], done: bool) -> None:
             super().__init__()
-            self.dataset, self.text, self.found, self.done = dataset, text, found, done
+            self.dataset, self.query, self.found, self.done = dataset, query, found, done
 
     class Checked(Message):
         """The newest report about a dataset was read."""
 
-        def __init__(self, path: Path, folder: Path, report: Report | None, stale: bool) -> None:
+        def __init__(self, path: Path, folder: Path, read: checking.Checked) -> None:
             super().__init__()
-            self.path, self.folder, self.report, self.stale = path, folder, report, stale
+            self.path, self.folder, self.read = path, folder, read
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal():
-            yield DatasetMenu(self.project)
-            with Vertical():
+            with Vertical(id="left"):
+                yield DatasetMenu(self.project)
+                yield FacetMenu()
+            with Vertical(id="right"):
                 rows = VirtualTable(columns(0), id="rows")
                 rows.add_class("panel")
                 rows.border_title = "Rows"
@@ -89,19 +118,17 @@ class DataScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         self._files = self.query_one(DatasetMenu)
+        self._facets = self.query_one(FacetMenu)
         self._table = self.query_one("#rows", VirtualTable)
         self._pane = self.query_one(RowPane)
+        self._view = RowsView()
         self._path: Path | None = None
         self._dataset: Dataset | None = None
         self._get: Callable[[int], Row] | None = None
-        self._picked: list[int] | None = None
-        self._searched = True
         self._stamp: tuple[int, int] | None = None
-        self._text = ""
-        self._only_found = False
-        self._report: Report | None = None
+        self._growing: Timer | None = None
+        self._checked: checking.Checked | None = None
         self._report_folder: Path | None = None
-        self._by_row: dict[int, list[Finding]] = {}
         self._table.focus()
 
     # Datasets
@@ -118,6 +145,7 @@ class DataScreen(WorkbenchScreen):
                 self._show_rows()
                 self._pane.say("no datasets yet: put .jsonl, .json, .csv or .parquet in data/")
         self._look_at_checks(jobs)
+        self.versions_changed(jobs)
 
     def _changed(self) -> bool:
         """Whether the file that is shown is another than the one that was opened."""
@@ -145,18 +173,21 @@ class DataScreen(WorkbenchScreen):
         if path == self._path:
             return
         self._path = path
-        self._dataset = self._get = self._picked = None
-        self._text, self._only_found = "", False
-        self._report, self._report_folder, self._by_row = None, None, {}
+        self._dataset = self._get = None
+        self._view = RowsView()
+        self._checked, self._report_folder = None, None
+        self.open_marks(path)
         self._files.point_at(path)
         self._show_rows()
+        self._show_facets()
         self._pane.say(f"opening {self.project.shorten(path)} …")
         self._open(path)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="open")
     def _open(self, path: Path) -> None:
         try:
-            self.post_message(self.Opened(path, open_dataset(path), ""))
+            dataset = open_dataset(path, cache=self.project.cache / "index", wait=False)
+            self.post_message(self.Opened(path, dataset, ""))
         except TuiwbError as error:
             self.post_message(self.Opened(path, None, str(error)))
 
@@ -169,39 +200,50 @@ class DataScreen(WorkbenchScreen):
             self._pane.say(message.problem, problem=True)
             return
         self._get = lru_cache(maxsize=512)(message.dataset.row)
+        self.open_marks(message.path, message.dataset)
+        self._view.grow(len(message.dataset))
         self._show_rows()
         self._look_at_checks(self.workbench.jobs)
+        if not message.dataset.complete and self._growing is None:
+            self._growing = self.set_interval(GROWS_EVERY, self._grow)
+
+    def _grow(self) -> None:
+        """Show the rows that were indexed since the last look."""
+        dataset = self._dataset
+        if dataset is None or dataset.complete:
+            if self._growing is not None:
+                self._growing.stop()
+            self._growing = None
+        if dataset is not None and len(dataset) != self._view.total:
+            self._view.grow(len(dataset))
+            self._show_rows(self._current_number(), quiet=True)
 
     # Rows
 
-    def _positions(self) -> list[int] | range:
-        if self._dataset is None:
-            return range(0)
-        if not self._only_found:
-            return range(len(self._dataset)) if self._picked is None else self._picked
-        found = sorted(self._by_row)
-        return found if self._picked is None else [n for n in self._picked if n in self._by_row]
-
-    def _show_rows(self, keep: int | None = None) -> None:
+    def _show_rows(self, keep: int | None = None, quiet: bool = False) -> None:
         """Paint the table again; `keep` is the row the cursor should be on."""
-        positions = self._positions()
-        cursor = _place(positions, keep) if keep is not None else 0
+        view = self._view
+        cursor = view.near(keep) if keep is not None and len(view.shown) else 0
 
         def cells(position: int) -> tuple[str, ...]:
-            row = self._row(positions[position])
-            return row_cells(row, self._by_row.get(row.index, [])) if row else ()
+            row = self._row(view.row_at(position))
+            if row is None:
+                return ()
+            return row_cells(row, view.by_row.get(row.index, ()), self.mark_words(row))
 
         self._table.show(
-            len(positions),
+            len(view.shown),
             cells,
-            lambda p: bool(self._by_row.get(positions[p])),
+            lambda p: bool(view.by_row.get(view.row_at(p))),
             cursor,
-            columns(len(self._dataset) if self._dataset is not None else 0),
+            columns(view.total),
+            quiet=quiet,
         )
-        if not len(positions) and self._dataset is not None:
-            searching = self._picked is not None and not self._searched
-            self._pane.say("searching …" if searching else "no rows match: esc clears the filter")
-        self._title(len(positions))
+        if not len(view.shown) and self._dataset is not None:
+            self._pane.say(
+                "no rows match: esc clears the filter" if view.searched else "searching …"
+            )
+        self._title(len(view.shown))
 
     def _row(self, n: int) -> Row | None:
         try:
@@ -212,33 +254,67 @@ class DataScreen(WorkbenchScreen):
     def _title(self, shown: int) -> None:
         if self._path is None:
             return
-        name = inert(self.project.shorten(self._path), one_line=True)
-        words = [name]
+        view = self._view
+        words = [inert(self.project.shorten(self._path), one_line=True)]
         if self._dataset is not None:
-            total = len(self._dataset)
-            words.append(f"{shown:,} of {total:,} rows" if shown != total else f"{total:,} rows")
+            total = view.total
+            rows = f"{shown:,} of {total:,} rows" if shown != total else f"{total:,} rows"
+            words.append(rows + ("" if self._dataset.complete else " …"))
             words.append(self._dataset.format)
-        if self._text:
-            words.append(f"/{inert(self._text, one_line=True)}")
+        if view.query.text:
+            words.append(f"/{inert(view.query.text, one_line=True)}")
+        if view.only_found:
+            words.append("found only")
+        if (view.by, view.descending) != ("row", False):
+            words.append(next(w for b, d, w in SORTS if (b, d) == (view.by, view.descending)))
         self._table.border_title = Content("  ".join(words))
 
     @on(VirtualTable.Highlighted, "#rows")
     def _read_row(self) -> None:
         row = self._current()
         if row is not None:
-            self._pane.show(row, self._by_row.get(row.index, []))
+            self._pane.show(self.as_edited(row), self._found_in(row), self.mark_words(row))
+
+    def _found_in(self, row: Row) -> Iterable[Finding]:
+        return self._view.by_row.get(row.index, ())
 
     @on(VirtualTable.Opened, "#rows")
     def _go_reading(self) -> None:
         self._pane.focus()
 
+    def shown_path(self) -> Path | None:
+        """The dataset that is shown."""
+        return self._path
+
+    def open_dataset_here(self) -> Dataset | None:
+        """The dataset that is shown, once it is open."""
+        return self._dataset
+
+    def findings_by_row(self) -> Mapping[int, Sequence[Finding]]:
+        """What the newest check found."""
+        return self._view.by_row
+
+    def current_row(self) -> Row | None:
+        """The row under the cursor as it stands in the file."""
+        return self._current()
+
+    def marks_changed(self) -> None:
+        """Paint the rows and the facets again."""
+        self._table.refresh()
+        self._show_facets()
+        self._read_row()
+
+    def next_row(self) -> None:
+        """Move the cursor one row on."""
+        self._table.cursor += 1
+
+    def _current_number(self) -> int | None:
+        at = self._table.cursor
+        return self._view.row_at(at) if at < len(self._view.shown) else None
+
     def _current(self) -> Row | None:
-        positions = self._positions()
-        return (
-            self._row(positions[self._table.cursor])
-            if self._table.cursor < len(positions)
-            else None
-        )
+        number = self._current_number()
+        return None if number is None else self._row(number)
 
     def action_zoom(self) -> None:
         """Give the row the whole height, or give it back."""
@@ -250,18 +326,20 @@ class DataScreen(WorkbenchScreen):
         if self.has_class("-reading"):
             self.action_zoom()
         elif not self._table.has_focus:
+            self.remove_class("-facets")
             self._table.focus()
-        elif self._text or self._only_found:
-            row = self._current()
-            self._text, self._picked, self._only_found = "", None, False
-            self._show_rows(row.index if row else None)
+        elif self._view.narrowed:
+            row = self._current_number()
+            self._view.clear()
+            self._show_rows(row)
+            self._show_facets()
 
     @work
     async def action_go_to(self) -> None:
         """Ask for a row's number and put the cursor there."""
         if self._dataset is None:
             return
-        last = len(self._dataset) - 1
+        last = self._view.total - 1
         said = await self.app.push_screen_wait(Ask("Go to row", detail=f"0 to {last:,}"))
         digits = (said or "").strip().replace(",", "")
         if not digits:
@@ -272,54 +350,114 @@ class DataScreen(WorkbenchScreen):
             self._go(int(digits))
 
     def _go(self, n: int) -> None:
-        positions = self._positions()
-        if n in positions:
-            self._table.cursor = _place(positions, n)
+        position = self._view.position_of(n)
+        if position is not None:
+            self._table.cursor = position
         else:
-            self._text, self._picked, self._only_found = "", None, False
+            self._view.clear()
             self._show_rows(n)
 
     @work
     async def action_filter(self) -> None:
-        """Ask for a text; only rows that hold it stay, in any case of letters."""
+        """Ask for a filter; only rows that pass it stay."""
         if self._dataset is None:
             return
         said = await self.app.push_screen_wait(
-            Ask("Filter rows by text", self._text, "any case; empty shows all rows")
+            Ask("Filter rows", self._view.query.text, FILTER_HELP)
         )
-        if said is None or self._dataset is None:
+        if said is not None and self._dataset is not None:
+            self.filter_by(said.strip())
+
+    def filter_by(self, text: str) -> None:
+        """Show the rows that pass a filter; a toast when it can't be read."""
+        try:
+            query = parse(text)
+        except BadInput as error:
+            self.notify(str(error), severity="error", markup=False)
             return
-        row = self._current()
-        self._text, self._picked, self._searched = said, [] if said else None, not said
-        self._show_rows(row.index if row else None)
-        if said:
-            self._match(self._dataset, said)
+        row = self._current_number()
+        self._view.filter(query)
+        self._show_rows(row)
+        self._show_facets()
+        if query.tests and self._dataset is not None:
+            self._match(self._dataset, query)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="filter")
-    def _match(self, dataset: Dataset, text: str) -> None:
-        worker, wanted, found = get_current_worker(), text.casefold(), list[int]()
-        told = 0
-        for row in dataset:
+    def _match(self, dataset: Dataset, query: Query) -> None:
+        worker, found, told = get_current_worker(), list[int](), 0
+        for some in search(dataset, query, self._view.by_row, self.mark_of):
             if worker.is_cancelled:
                 return
-            texts = [row.text or ""] if row.shape == "broken" else [t for _, _, t in row.fields()]
-            if any(wanted in text.casefold() for text in texts):
-                found.append(row.index)
+            found.extend(some.rows)
             if len(found) >= max(200, 2 * told):
                 told = len(found)
-                self.post_message(self.Matched(dataset, text, list(found), False))
-        self.post_message(self.Matched(dataset, text, found, True))
+                self.post_message(self.Matched(dataset, query, list(found), False))
+        self.post_message(self.Matched(dataset, query, found, True))
 
     @on(Matched)
     def _show_matches(self, message: Matched) -> None:
-        if message.dataset is self._dataset and message.text == self._text:
-            row = self._current()
-            self._picked, self._searched = message.found, message.done
-            self._show_rows(row.index if row else None)
+        if message.dataset is self._dataset and message.query is self._view.query:
+            row = self._current_number()
+            self._view.match(message.found, message.done)
+            self._show_rows(row)
+
+    @work
+    async def action_sort(self) -> None:
+        """Ask for an order of the rows."""
+        if self._dataset is None:
+            return
+        now = next(i for i, (b, d, _) in enumerate(SORTS)
+                   if (b, d) == (self._view.by, self._view.descending))  # fmt: skip
+        picked = await self.app.push_screen_wait(Pick("Sort rows", [w for *_, w in SORTS], now))
+        if picked is None:
+            return
+        by, descending, _words = SORTS[picked]
+        if by not in ("row", "found") and self._view.columns is None:
+            self.notify("sizes come with a check of the file: c runs one", markup=False)
+            return
+        row = self._current_number()
+        self._view.sort(by, descending)
+        self._show_rows(row if by == "row" else None)
+
+    # Facets
+
+    def _show_facets(self) -> None:
+        report = self._report()
+        shown = facets(report.findings if report else (), self._view.columns, self.mark_counts())
+        self._facets.show(shown, self._view.query.text, "c checks the file and counts")
+
+    def _report(self) -> Report | None:
+        return self._checked.report if self._checked is not None else None
+
+    def action_facets(self) -> None:
+        """Go to the facets; below 100 columns they take the table's place."""
+        self.add_class("-facets")
+        self._facets.focus()
+
+    @on(FacetMenu.Chosen)
+    def _facet(self, message: FacetMenu.Chosen) -> None:
+        word, text = message.facet.word, self._view.query.text
+        kept = [w for w in text.split() if w != word] if word in text else [*text.split(), word]
+        self.remove_class("-facets")
+        self.filter_by(" ".join(kept))
 
     def action_view(self) -> None:
         """Show tokens instead of the conversation, or the conversation again."""
         self._pane.toggle_tokens()
+
+    @work
+    async def action_templates(self) -> None:
+        """Set the row beside the same row in another model's template."""
+        if self._pane.comparing:
+            self._pane.compare_with(None)
+            return
+        said = await self.app.push_screen_wait(
+            Ask("Beside which model's template?", self._pane.other_model or "",
+                "a model folder, or a hub id whose tokenizer is cached")
+        )  # fmt: skip
+        if said and said.strip():
+            folder = self.project.resolve(said.strip())
+            self._pane.compare_with(str(folder) if folder.exists() else said.strip())
 
     # Checks
 
@@ -363,43 +501,44 @@ class DataScreen(WorkbenchScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="report")
     def _load_report(self, path: Path, folder: Path) -> None:
-        report, stale = checking.report_of(folder, path)
-        self.post_message(self.Checked(path, folder, report, stale))
+        self.post_message(self.Checked(path, folder, checking.report_of(folder, path)))
 
     @on(Checked)
     def _show_checked(self, message: Checked) -> None:
         if message.path != self._path or message.folder == self._report_folder:
             return
-        self._report, self._report_folder = message.report, message.folder
-        self._by_row = {}
-        for finding in message.report.findings if message.report else []:
-            self._by_row.setdefault(finding.row, []).append(finding)
-        self._say_check(checking.summary(message.report, message.stale))
-        row = self._current()
-        self._show_rows(row.index if row else None)
+        self._checked, self._report_folder = message.read, message.folder
+        report = message.read.report
+        self._view.report(report.findings if report else (), message.read.columns)
+        self._say_check(checking.summary(report, message.read.stale))
+        self._show_rows(self._current_number())
+        self._show_facets()
 
     def action_finding(self, by: int) -> None:
         """Go to the next row with a finding, or the one before."""
-        row = self._current()
-        found = [n for n in self._positions() if n in self._by_row] if self._by_row else []
-        if row is None or not found:
-            words = "nothing found in these rows" if self._report else "no check yet: c runs one"
-            self.notify(words, markup=False)
-            return
-        if by > 0:
-            target = next((n for n in found if n > row.index), found[0])
+        position = self._view.finding_from(self._table.cursor, by)
+        if position is None:
+            self.notify("nothing found here" if self._report() else "no check yet: c runs one")
         else:
-            target = next((n for n in reversed(found) if n < row.index), found[-1])
-        self._go(target)
+            self._table.cursor = position
 
     def action_only_findings(self) -> None:
         """Show only rows with findings, or all again."""
-        if not self._by_row:
+        if not self._view.by_row:
             self.action_finding(1)
             return
-        row = self._current()
-        self._only_found = not self._only_found
-        self._show_rows(row.index if row else None)
+        row = self._current_number()
+        self._view.only_found = not self._view.only_found
+        self._view.order()
+        self._show_rows(row)
+
+    def action_audit(self) -> None:
+        """Tell what the newest check counted over the whole file."""
+        report = self._report()
+        if report is None:
+            self.notify("no check yet: c runs one", markup=False)
+        else:
+            self._pane.toggle_audit(report)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -408,7 +547,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return seen.st_mtime_ns, seen.st_size
-
-
-def _place(positions: list[int] | range, n: int) -> int:
-    return min(bisect_left(positions, n), max(0, len(positions) - 1))

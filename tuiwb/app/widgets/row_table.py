@@ -1,5 +1,7 @@
 """What the table of rows says of each row, in a few words."""
 
+from collections.abc import Sequence
+
 from tuiwb.app.widgets.virtual_table import Column
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.rows import Row
@@ -25,6 +27,7 @@ def columns(rows: int) -> tuple[Column, ...]:
     """The table's columns, the first wide enough for the last row's number."""
     return (
         Column("row", max(3, len(str(rows))), right=True),
+        Column("mark", 5),
         Column("found", 16, mark=True),
         Column("turns", 5, right=True),
         Column("chars", 5, right=True),
@@ -32,17 +35,17 @@ def columns(rows: int) -> tuple[Column, ...]:
     )
 
 
-def row_cells(row: Row, findings: list[Finding]) -> tuple[str, ...]:
-    """Number, findings, turns, characters, the first words of the first turns."""
+def row_cells(row: Row, findings: Sequence[Finding], mark: str = "") -> tuple[str, ...]:
+    """Number, mark, findings, turns, characters, the first words of the first turns."""
     kinds = list(dict.fromkeys(_name(finding) for finding in findings))
     found = f"! {kinds[0]}" + (f" +{len(kinds) - 1}" if len(kinds) > 1 else "") if kinds else ""
     if row.shape == "broken":
-        return (str(row.index), found or "! broken", "", "", (row.text or "")[:400])
+        return (str(row.index), mark, found or "! broken", "", "", (row.text or "")[:400])
     size = sum(len(text) for _, _, text in row.fields())
     turns = row.conversation()
     said = [m.content for _, m in turns if m.role not in ("system", "developer") and m.content]
     text = "  →  ".join(part[:200] for part in said[:3])
-    return (str(row.index), found, str(len(turns)), short_count(size), text)
+    return (str(row.index), mark, found, str(len(turns)), short_count(size), text)
 
 
 def _name(finding: Finding) -> str:

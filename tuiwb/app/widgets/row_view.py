@@ -120,7 +120,7 @@ def _tokens(view: Rendered) -> Iterator[Part]:
             run = ""
             lost = view.total - i
             yield (f"\n✂ the trainer cuts here: {lost} tokens are lost ✂\n", "bold $text-error")
-        now = _style(token, cut)
+        now = token_style(token, cut)
         if now != style and run:
             yield (run, style)
             run = ""
@@ -131,7 +131,8 @@ def _tokens(view: Rendered) -> Iterator[Part]:
         yield (f"\n… {view.total - TOKENS_SHOWN:,} more tokens", MUTED)
 
 
-def _style(token: Token, cut: bool) -> str:
+def token_style(token: Token, cut: bool) -> str:
+    """Special tokens reversed, trained ones underlined and bold, cut ones struck out."""
     if cut:
         return "strike $foreground 50%"
     looks = ["reverse"] if token.special else []

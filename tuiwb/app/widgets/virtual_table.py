@@ -97,8 +97,9 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         marked: Callable[[int], bool],
         cursor: int = 0,
         columns: Sequence[Column] | None = None,
+        quiet: bool = False,
     ) -> None:
-        """Show other rows, the cursor on one of them."""
+        """Show other rows, the cursor on one of them; `quiet` says nothing of the cursor."""
         self.count, self._cells, self._marked = count, cells, marked
         if columns is not None:
             self._columns = columns
@@ -107,7 +108,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.set_reactive(VirtualTable.cursor, max(0, min(cursor, count - 1)))
         self._keep_in_view()
         self.refresh()
-        if count:
+        if count and not quiet:
             self.post_message(self.Highlighted(self, self.cursor))
 
     def validate_cursor(self, cursor: int) -> int:

@@ -2,29 +2,39 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuiwb.data.checks.answer_format import AnswerFormat
+from tuiwb.data.checks.answer_format import Format
+from tuiwb.data.checks.check import Audited, Check, EachRow
 from tuiwb.data.checks.duplicates import Duplicates
 from tuiwb.data.checks.empty import empty
 from tuiwb.data.checks.finding import Finding, Report
-from tuiwb.data.checks.injection import injection
+from tuiwb.data.checks.injection import Injection
+from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
+from tuiwb.data.checks.lengths import Lengths
 from tuiwb.data.checks.malformed import malformed
+from tuiwb.data.checks.overview import Overview
 from tuiwb.data.checks.pii import pii
-from tuiwb.data.checks.preference import Thumbs, same_answers
-from tuiwb.data.checks.role_order import role_order, tool_calls
+from tuiwb.data.checks.preference import BothLabels, Pairs, same_answers
+from tuiwb.data.checks.provenance import SyntheticShare
+from tuiwb.data.checks.role_order import RoleOrder
 from tuiwb.data.checks.similarity import FAST_FROM
+from tuiwb.data.checks.sizing import Sizing
+from tuiwb.data.checks.system_prompts import SystemPrompts
+from tuiwb.data.checks.template import ControlTokens
 from tuiwb.data.checks.too_long import TooLong
-from tuiwb.data.read import open_dataset
+from tuiwb.data.checks.tool_calls import tool_calls
+from tuiwb.data.columns import ColumnsBuilder, RowColumns
+from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.render import Sidecar, check_tokenizer
-from tuiwb.data.rows import Row
+from tuiwb.errors import BadInput
 
 MAX_LENGTH = 1024
-STEP = 500
-ROW_CHECKS = (malformed, empty, role_order, tool_calls, same_answers, pii, injection)
+BATCH = 2000
+ROW_CHECKS = (malformed, empty, tool_calls, same_answers, pii)
 Progress = Callable[[str, int, int], None]
 
 
@@ -34,126 +44,97 @@ def check_dataset(
     *,
     model: str | None = None,
     max_length: int = MAX_LENGTH,
+    use: str | None = None,
     sidecar: Sidecar | None = None,
     progress: Progress | None = None,
+    keep_columns: Callable[[RowColumns], None] | None = None,
 ) -> Report:
     """All findings in the dataset at `path`, in the order of its rows.
 
     `against` is a held-out dataset to look for leaks of; with `model` (a folder or a cached hub
-    id) tokens are counted against max_length, TRL's default where none is given. `progress` is
-    called with a phase, rows done and rows in all; what it raises ends the check.
+    id) tokens are counted against max_length, TRL's default where none is given; `use` is what the
+    fine-tune is for, of sizing.USES. `progress` is called with a phase, rows done and rows in all;
+    what it raises ends the check. `keep_columns` is handed what rows can be sorted by.
     """
     started = time.perf_counter()
     tell = progress or (lambda _phase, _done, _total: None)
+    if against is not None and Path(path).resolve() == Path(against).resolve():
+        raise BadInput(f"{path} is the held-out set itself: give the training set to check")
     dataset = open_dataset(path)
-    leakage = None
+    fast = len(dataset) >= FAST_FROM
+    checks = _checks(dataset, use, fast)
     if against is not None:
         tell("reading the held-out rows", 0, 0)
-        leakage = Leakage(open_dataset(against), str(against))
-    own = None
-    too_long = None
-    if model is not None:
-        check_tokenizer(model)
-        own = Sidecar() if sidecar is None else None
-        too_long = TooLong(sidecar or own or Sidecar(), model, max_length, len(dataset))
+        held_out = open_dataset(against)
+        checks.append(("leakage", Leakage(held_out, str(against), fast=fast)))
+    if model is None:
+        checks.append(("control_tokens", ControlTokens()))
+        return _check(dataset, checks, tell, started, keep_columns)
+    check_tokenizer(model)
+    counting = sidecar or Sidecar()
     try:
-        return _check(dataset, leakage, too_long, tell, started)
+        tokens = TooLong(counting, model, max_length, len(dataset))
+        checks += [("tokens", tokens), ("control_tokens", ControlTokens(tokens.facts))]
+        return _check(dataset, checks, tell, started, keep_columns)
     finally:
-        if own is not None:
-            own.close()
+        if counting is not sidecar:
+            counting.close()
+
+
+def _checks(dataset: Dataset, use: str | None, fast: bool) -> list[tuple[str, Check]]:
+    """Each check with the name its audit stands under."""
+    return [
+        ("overview", Overview()),
+        ("", EachRow(ROW_CHECKS)),
+        ("role_order", RoleOrder()),
+        ("injection", Injection()),
+        ("duplicates", Duplicates(dataset.row, fast=fast)),
+        ("answers", Format()),
+        ("preference", Pairs()),
+        ("", BothLabels()),
+        ("lengths", Lengths()),
+        ("language", Language()),
+        ("sizing", Sizing(use)),
+        ("system_prompts", SystemPrompts()),
+        ("human_share", SyntheticShare()),
+    ]
 
 
 def _check(
-    rows: Any,
-    leakage: Leakage | None,
-    too_long: TooLong | None,
+    dataset: Dataset,
+    checks: list[tuple[str, Check]],
     tell: Progress,
     started: float,
+    keep_columns: Callable[[RowColumns], None] | None,
 ) -> Report:
-    total = len(rows)
-    duplicates, thumbs, answers, audit = (
-        Duplicates(rows.row, fast=total >= FAST_FROM),
-        Thumbs(),
-        AnswerFormat(),
-        _Audit(),
-    )
+    total, done = len(dataset), 0
     findings: list[Finding] = []
-    for row in rows:
-        if row.index % STEP == 0:
-            tell("checking rows", row.index, total)
-        findings.extend(_of_row(row))
-        findings.extend(thumbs(row))
-        findings.extend(duplicates.add([row]))
-        answers.add(row)
-        audit.add(row)
-        if leakage is not None:
-            findings.extend(leakage.add([row]))
-        if too_long is not None:
-            findings.extend(too_long.add(row))
-    if too_long is not None:
-        tell("counting tokens", total, total)
-        findings.extend(too_long.findings())
+    columns = ColumnsBuilder() if keep_columns is not None else None
+    tell("checking rows", 0, total)
+    for rows in dataset.batches(BATCH):
+        for _name, check in checks:
+            findings.extend(check.add(rows))
+        if columns is not None:
+            columns.add(rows)
+        done += len(rows)
+        tell("checking rows", done, total)
     tell("comparing rows", total, total)
-    findings.extend(duplicates.end())
-    findings.extend(answers.findings())
-    if leakage is not None:
-        tell("looking for held-out rows", total, total)
-        findings.extend(leakage.end())
+    for _name, check in checks:
+        findings.extend(check.end())
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
+    if columns is not None and keep_columns is not None:
+        keep_columns(columns.columns())
     tell("done", total, total)
-    summary = audit.summary(findings)
-    summary["json_answers"] = answers.json_answers
-    if too_long is not None:
-        summary["tokens"] = too_long.audit()
     seconds = round(time.perf_counter() - started, 3)
-    return Report(rows=total, seconds=seconds, findings=findings, audit=summary)
+    return Report(rows=total, seconds=seconds, findings=findings, audit=_audit(checks, findings))
 
 
-def _of_row(row: Row) -> Iterator[Finding]:
-    for check in ROW_CHECKS:
-        yield from check(row)
-
-
-class _Audit:
-    """Counts over the whole file."""
-
-    def __init__(self) -> None:
-        self._formats: Counter[str] = Counter()
-        self._shapes: Counter[str] = Counter()
-        self._roles: Counter[str] = Counter()
-        self._systems: set[int] = set()
-        self._characters: list[int] = []
-        self._labels: Counter[str] = Counter()
-
-    def add(self, row: Row) -> None:
-        self._formats[row.format] += 1
-        self._shapes[row.shape] += 1
-        if row.shape == "broken":
-            return
-        characters = 0
-        for _field, role, text in row.fields():
-            self._roles[role or "text"] += 1
-            characters += len(text)
-            if role == "system":
-                self._systems.add(hash(text))
-        self._characters.append(characters)
-        if row.label is not None:
-            self._labels["good" if row.label else "bad"] += 1
-
-    def summary(self, findings: list[Finding]) -> dict[str, Any]:
-        sizes = sorted(self._characters) or [0]
-        flagged = {finding.row for finding in findings}
-        return {
-            "formats": dict(self._formats),
-            "shapes": dict(self._shapes),
-            "turns": dict(self._roles),
-            "system_prompts": len(self._systems),
-            "characters": {
-                "median": sizes[len(sizes) // 2],
-                "p95": sizes[int(0.95 * (len(sizes) - 1))],
-                "longest": sizes[-1],
-            },
-            **({"labels": dict(self._labels)} if self._labels else {}),
-            "checks": dict(Counter(finding.check for finding in findings).most_common()),
-            "rows_with_findings": len(flagged),
-        }
+def _audit(checks: Sequence[tuple[str, Check]], findings: list[Finding]) -> dict[str, Any]:
+    audit: dict[str, Any] = {}
+    for name, check in checks:
+        if isinstance(check, Audited):
+            counted = check.audit()
+            audit |= counted if name == "overview" else {name: counted}
+    audit["checks"] = dict(Counter(finding.check for finding in findings).most_common())
+    audit["rows_with_findings"] = len({finding.row for finding in findings})
+    return audit

@@ -1,0 +1,216 @@
+"""What a person does to rows on the Data screen: mark, edit, undo, review, make a version."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.screens.dialogs import Ask
+from tuiwb.app.screens.edit_dialog import EditRecord
+from tuiwb.app.screens.review import ReviewScreen
+from tuiwb.data.checks.finding import Finding
+from tuiwb.data.editing import edit_in_editor, edit_text, parse_edit
+from tuiwb.data.formats import to_row
+from tuiwb.data.marks import Marks
+from tuiwb.data.review import sample
+from tuiwb.data.rows import Row
+from tuiwb.errors import TuiwbError
+
+if TYPE_CHECKING:
+    from tuiwb.data.read import Dataset
+
+SAMPLE = 50
+MARK_WORDS = {"accept": "ok", "reject": "no"}
+
+
+class CurationActions(WorkbenchScreen):
+    """Mixed into the Data screen, which says what is open, what is current, and repaints."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "mark('drop')", "Drop"),
+        Binding("h", "mark('hard')", "Hard", show=False),
+        Binding("y", "mark('keep')", "Keep", show=False),
+        Binding("e", "edit", "Edit"),
+        Binding("E", "editor", "Edit in $EDITOR", show=False),
+        Binding("u", "undo", "Undo", show=False),
+        Binding("U", "redo", "Redo", show=False),
+        Binding("r", "review", "Review"),
+    ]
+
+    class Sampled(Message):
+        """The rows of a review were drawn."""
+
+        def __init__(self, dataset: "Dataset", rows: list[int]) -> None:
+            super().__init__()
+            self.dataset, self.rows = dataset, rows
+
+    _marks: Marks | None = None
+
+    def open_marks(self, path: Path, dataset: "Dataset | None" = None) -> None:
+        """The marks of the dataset that is shown now."""
+        try:
+            self._marks = Marks(path, dataset)
+        except TuiwbError as error:
+            self._marks = None
+            self.notify(str(error), severity="error", markup=False)
+
+    def mark_of(self, row: Row) -> tuple[str | None, bool]:
+        """A row's mark, and whether it was edited."""
+        if self._marks is None:
+            return None, False
+        state = self._marks.state(row)
+        return state.mark, state.record is not None
+
+    def mark_words(self, row: Row) -> str:
+        """A row's mark in at most five cells."""
+        mark, edited = self.mark_of(row)
+        return MARK_WORDS.get(mark or "", mark or "") + ("✎" if edited else "")
+
+    def mark_counts(self) -> Mapping[str, int]:
+        """Rows by mark."""
+        return self._marks.counts() if self._marks is not None else {}
+
+    def as_edited(self, row: Row) -> Row:
+        """The row with its edit applied."""
+        state = self._marks.state(row) if self._marks is not None else None
+        if state is None or state.record is None:
+            return row
+        edited = to_row(state.record, row.file, row.index, row.line)
+        return row if edited.shape == "broken" else edited
+
+    # What the Data screen gives.
+
+    def open_dataset_here(self) -> "Dataset | None":
+        """The dataset that is shown."""
+        raise NotImplementedError
+
+    def findings_by_row(self) -> Mapping[int, Sequence[Finding]]:
+        """What the newest check found."""
+        raise NotImplementedError
+
+    def current_row(self) -> Row | None:
+        """The row under the cursor as it stands in the file."""
+        raise NotImplementedError
+
+    def marks_changed(self) -> None:
+        """Paint the marks again."""
+        raise NotImplementedError
+
+    def next_row(self) -> None:
+        """Move the cursor one row on."""
+        raise NotImplementedError
+
+    # Keys
+
+    def action_mark(self, mark: str) -> None:
+        """Mark the row and go on to the next; the same mark again takes it away."""
+        row = self.current_row()
+        if row is None or self._marks is None:
+            return
+        before, _edited = self.mark_of(row)
+        try:
+            self._marks.mark(row, None if before == mark else mark)
+        except TuiwbError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.marks_changed()
+        if before != mark:
+            self.next_row()
+
+    def action_undo(self) -> None:
+        """Take the last mark or edit back."""
+        self._step("undo")
+
+    def action_redo(self) -> None:
+        """Do again what was undone."""
+        self._step("redo")
+
+    def _step(self, kind: str) -> None:
+        if self._marks is None:
+            return
+        try:
+            entries = self._marks.undo() if kind == "undo" else self._marks.redo()
+        except TuiwbError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if not entries:
+            self.notify(f"nothing to {kind}", markup=False)
+            return
+        rows = ", ".join(str(entry.row) for entry in entries[:4])
+        self.notify(f"{kind}: row {rows}", markup=False)
+        self.marks_changed()
+
+    @work
+    async def action_edit(self) -> None:
+        """Edit the row's record in place."""
+        row = self.current_row()
+        if row is None or self._marks is None:
+            return
+        shown = self.as_edited(row)
+        record = await self.app.push_screen_wait(
+            EditRecord(f"Row {row.index:,}, its record", edit_text(shown))
+        )
+        if record is not None:
+            self._save(row, record)
+
+    def action_editor(self) -> None:
+        """Edit the row's record in the user's own editor."""
+        row = self.current_row()
+        if row is None or self._marks is None:
+            return
+        text = edit_text(self.as_edited(row))
+        try:
+            with self.app.suspend():
+                left = edit_in_editor(text)
+            if left != text:
+                self._save(row, parse_edit(left))
+        except SuspendNotSupported:
+            self.notify("this terminal can't be left for an editor: e edits here", markup=False)
+        except TuiwbError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self.app.refresh()
+
+    @work
+    async def action_review(self) -> None:
+        """Draw a sample of rows and walk through it."""
+        dataset = self.open_dataset_here()
+        if dataset is None or self._marks is None:
+            return
+        if not dataset.complete:
+            self.notify("the file is still being indexed: a moment", markup=False)
+            return
+        said = await self.app.push_screen_wait(
+            Ask("Review how many rows?", str(min(SAMPLE, len(dataset))),
+                "drawn by chance, the same rows each time; what was reviewed is passed over")
+        )  # fmt: skip
+        if said and said.strip().isdecimal() and int(said) > 0:
+            self.notify("drawing the sample …", markup=False, timeout=2)
+            self._draw(dataset, int(said))
+        elif said is not None:
+            self.notify(f"{said!r} is no number of rows", severity="error", markup=False)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="sample")
+    def _draw(self, dataset: "Dataset", size: int) -> None:
+        self.post_message(self.Sampled(dataset, sample(dataset, size)))
+
+    @on(Sampled)
+    def _walk(self, message: Sampled) -> None:
+        if message.dataset is self.open_dataset_here() and self._marks is not None:
+            screen = ReviewScreen(
+                message.dataset, self._marks, message.rows, self.findings_by_row()
+            )
+            self.app.push_screen(screen, lambda _answer: self.marks_changed())
+
+    def _save(self, row: Row, record: dict[str, object]) -> None:
+        assert self._marks is not None
+        try:
+            self._marks.edit(row, record)
+        except TuiwbError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.marks_changed()

@@ -1,0 +1,73 @@
+"""What a new version of a dataset is to be: the operations of cleaning, its name."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from tuiwb.data.clean import DEFAULT, Cleaning
+from tuiwb.text import inert
+
+OPERATIONS = (
+    ("marks", "your marks: dropped and rejected rows left out, edits put in", True),
+    ("fix", "fix the form: invisible characters, line ends, stray white space", True),
+    ("exact", "drop exact duplicates, the best stays", True),
+    ("near", "drop near-duplicates, the best stays", True),
+    ("redact", "redact personal data and secrets: [EMAIL_1], [PHONE_2] …", False),
+    ("errors", "drop rows with errors: empty, broken order, leaks of secrets …", False),
+    ("hard", "rows marked hard twice", False),
+)
+
+
+class CleanDialog(ModalScreen[Cleaning | None]):
+    """Gives what to do; None when nothing is."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "start", "Start"),
+        Binding("escape", "give_up", "Cancel"),
+    ]
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._dataset = name
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(f"Clean {inert(self._dataset, one_line=True)}")
+            dialog.border_subtitle = "space chooses, s starts, esc cancels"
+            yield SelectionList[str](
+                *(Selection(Content(words), key, chosen) for key, words, chosen in OPERATIONS),
+                compact=True,
+            )
+            yield Static("The file stays as it is: the result is a new version.", classes="muted")
+
+    def on_mount(self) -> None:
+        self.query_one(SelectionList).focus()
+
+    @on(SelectionList.SelectedChanged)
+    def _changed(self, event: SelectionList.SelectedChanged[str]) -> None:
+        event.stop()
+
+    def action_start(self) -> None:
+        """Close with the operations that are chosen."""
+        chosen = set(self.query_one(SelectionList).selected)
+        cleaning = Cleaning(
+            apply_marks="marks" in chosen,
+            fix=list(DEFAULT.fix) if "fix" in chosen else [],
+            redact=[] if "redact" in chosen else None,
+            drop_severity="error" if "errors" in chosen else None,
+            drop_exact="exact" in chosen,
+            drop_near="near" in chosen,
+            repeat={"hard": 2} if "hard" in chosen else {},
+        )
+        self.dismiss(cleaning if chosen else None)
+
+    def action_give_up(self) -> None:
+        """Close without doing anything."""
+        self.dismiss(None)

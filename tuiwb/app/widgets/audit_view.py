@@ -1,0 +1,17 @@
+"""What a check counted over the whole file, to read in the row's pane."""
+
+from textual.content import Content
+
+from tuiwb.data.audit_text import audit_lines
+from tuiwb.data.checks.finding import Report
+from tuiwb.text import inert
+
+
+def audit_content(report: Report) -> Content:
+    """The audit's lines; headings bold, warnings marked and coloured."""
+    parts: list[Content | str | tuple[str, str]] = []
+    for line in audit_lines(report):
+        style = {"head": "bold $primary", "warn": "$text-warning"}.get(line.kind, "")
+        mark = {"warn": "! ", "head": ""}.get(line.kind, "  ")
+        parts += [(mark + inert(line.text, one_line=True), style), "\n"]
+    return Content.assemble(*parts)

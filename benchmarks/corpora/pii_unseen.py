@@ -209,13 +209,17 @@ def draft_of(setting: Setting, kind: str) -> Draft:
 
 
 def filler(setting: Setting, topic: str, words: int) -> list[str]:
-    """Sentences of the topic with about this many words in all."""
-    by_topic = vocabulary("filler")[setting.lang]
-    bank = by_topic.get(topic) or by_topic["general"]
+    """Different sentences, first of the topic and then of any, with about this many words."""
+    rng, by_topic = setting.rng, vocabulary("filler")[setting.lang]
+    own = list(by_topic.get(topic, []))
+    others = [line for key, lines in by_topic.items() if key != topic for line in lines]
+    rng.shuffle(own)
+    rng.shuffle(others)
     chosen: list[str] = []
-    while words > 0:
-        sentence = rendered(setting.rng, setting.rng.choice(bank), setting.lang)
-        chosen.append(sentence)
+    for sentence in own + others:
+        if words <= 0:
+            break
+        chosen.append(rendered(rng, sentence, setting.lang))
         words -= len(sentence.split())
     return chosen
 
@@ -319,14 +323,11 @@ def main(rows: int, seed: int) -> None:
     seen: dict[str, list[str]] = defaultdict(list)
     for text, spans in samples:
         for start, end, kind in spans:
-            if len(seen[kind]) < 5:
-                around = (
-                    f"{text[max(0, start - 30) : start]}⟦{text[start:end]}⟧{text[end : end + 20]}"
-                )
-                seen[kind].append(around)
+            before, after = text[max(0, start - 30) : start], text[end : end + 20]
+            seen[kind].append(f"{before}⟦{text[start:end]}⟧{after}")
     for kind in KINDS:
         print(f"{kind}: {counts[kind]}")
-        for around in seen[kind]:
+        for around in random.Random(seed).sample(seen[kind], min(5, counts[kind])):
             print(f"    {around!r}")
 
 

@@ -42,10 +42,12 @@ def reference(rng: Rng, length: int, prefix: str = "") -> str:
 
 
 def ean13(rng: Rng, prefix: str) -> str:
-    """A GTIN-13 or ISBN-13 with its check digit."""
-    body = prefix + digits(rng, 12 - len(prefix))
-    total = sum(int(char) * (1 if place % 2 == 0 else 3) for place, char in enumerate(body))
-    return body + str(-total % 10)
+    """A GTIN-13 or ISBN-13 with its check digit, no card number by chance."""
+    while True:
+        body = prefix + digits(rng, 12 - len(prefix))
+        total = sum(int(char) * (1 if place % 2 == 0 else 3) for place, char in enumerate(body))
+        if not looks_like_card(number := body + str(-total % 10)):
+            return number
 
 
 def isbn10(rng: Rng) -> str:

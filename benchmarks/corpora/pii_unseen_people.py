@@ -210,7 +210,7 @@ def email(rng: Rng, who: Person, form: str) -> tuple[str, str, str]:
 
 
 def phone(rng: Rng, country: str, form: str) -> str:
-    """A valid number of the country. Forms: "", intl (with country code), uri (RFC 3966)."""
+    """A valid number of the country. Forms: "", intl (with + and country code), uri."""
     import phonenumbers
 
     plans = vocabulary("phones")
@@ -233,7 +233,10 @@ def phone(rng: Rng, country: str, form: str) -> str:
         return f"+{code}{joined}{tail}"
     national = form != "intl" and chance(rng, 0.6)
     sizes = [int(size) for size in rng.choice(plan["groups"][str(len(subscriber))]).split()]
-    written: str = rng.choice(plan["national" if national else "international"]).format(
+    formats = plan["national" if national else "international"]
+    if form == "intl":
+        formats = [line for line in formats if "+" in line]
+    written: str = rng.choice(formats).format(
         a=area,
         s=subscriber,
         g=grouped(subscriber, sizes, " "),
@@ -246,7 +249,7 @@ def phone(rng: Rng, country: str, form: str) -> str:
             rng.randint(10, 9999)
         )
     if chance(rng, 0.05):
-        written = written.replace(" ", rng.choice(["\u00a0", "\u202f", "\u2009"]))
+        written = written.replace(" ", rng.choice(["\u00a0", "\u00a0", "\u202f"]))
     elif chance(rng, 0.02):
         written = written.replace("-", rng.choice(["\u2011", "\u2013"]))
     return written

@@ -90,7 +90,7 @@ def password(rng: Rng, in_url: bool = False) -> str:
             chosen = rng.sample(data["words"], 3)
             return rng.choice("-_.").join([*chosen, digits(rng, rng.randint(2, 4))])
         case "human":
-            return f"{word.title()}{rng.randint(1950, 2025)}{rng.choice(signs)}"
+            return f"{word.title()}{rng.randint(1950, 2025)}{rng.choice('!*$')}"
         case _:
             body = [
                 rng.choice(pool) for pool in (ALNUM, signs, string.digits, string.ascii_uppercase)

@@ -8,6 +8,7 @@ name and renamed when it is whole, so a reader never sees half a version.
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -189,8 +190,9 @@ class VersionWriter:
             target = self.root / version.name
             if target.exists():
                 continue
-            encoded = msgspec.json.format(encode_line(msgspec.to_builtins(version)))
-            write_atomically(self.folder / MANIFEST, encoded + b"\n")
+            # Python's json: it has an escape for what in a file's name is not UTF-8.
+            text = json.dumps(msgspec.to_builtins(version), indent=2)
+            write_atomically(self.folder / MANIFEST, text.encode("ascii") + b"\n")
             os.fsync(self._lock)
             try:
                 # A folder with files in it is never replaced: the loser of a race takes the next.

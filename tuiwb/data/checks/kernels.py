@@ -37,7 +37,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _P, _O, _W = np.uint64(POLYNOMIAL), np.uint64(ORDINAL), np.uint64(WHOSE)
 _M1, _M2, _S, _G = np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(SHINGLE), np.uint64(GRAM)
-_0, _1, _31, _32, _33 = (np.uint64(n) for n in (0, 1, 31, 32, 33))
+_0, _1, _6, _31, _32, _33, _63 = (np.uint64(n) for n in (0, 1, 6, 31, 32, 33, 63))
 _DASH = np.uint64(ord("-") + 1)
 
 
@@ -85,17 +85,24 @@ class Known:
     def __init__(self, hashes: U64) -> None:
         """`hashes` are sorted and different."""
         self._hashes = hashes
-        self._slots = _slots(hashes)
+        self._marks, self._slots = _marks(hashes), _slots(hashes)
         self._last = np.full(len(hashes), -1, np.int64)
         self._done = 0
 
     def find(self, words: Words, n: int) -> tuple[I64, I64]:
         """(row, place among the hashes) of each known run of a row, each once, in text order."""
-        found = _find(
-            words.words, words.bounds, n, self._hashes, self._slots, self._last, self._done
+        rows, places = _find(
+            words.words,
+            words.bounds,
+            n,
+            self._hashes,
+            self._marks,
+            self._slots,
+            self._last,
+            self._done,
         )
         self._done += len(words.bounds) - 1
-        return found
+        return rows, places
 
 
 @_fast
@@ -193,7 +200,7 @@ def _tokenise(
                 gap = False
                 if kind != PAIRED:
                     before = _0
-                if counts and (kind == SIGN or kind == PAIRED):
+                if counts and kind in (SIGN, PAIRED):
                     words[size] = np.uint32(_mixed(before * _P + value) >> _32)
                     size += 1
                 before = value if kind == PAIRED else _0
@@ -315,22 +322,53 @@ def _gram(words: U32, first: int, end: int, n: int) -> np.uint64:
     value = _0
     for at in range(first, first + n):
         value = value * _G + (np.uint64(words[at]) + _1 if at < end else _0)
-    return _mixed(value)
+    return value
+
+
+@_fast
+def _next(gram: np.uint64, gone: np.uint32, came: np.uint32, top: np.uint64) -> np.uint64:
+    """The run one word further on; `top` is the weight of the word that leaves it."""
+    return (gram - (np.uint64(gone) + _1) * top) * _G + np.uint64(came) + _1
+
+
+@_fast
+def _top(n: int) -> np.uint64:
+    top = _1
+    for _ in range(n - 1):
+        top *= _G
+    return top
 
 
 @_fast
 def _grams(words: U32, bounds: I64, n: int) -> tuple[U64, I64]:
     hashed = np.empty(len(words), np.uint64)
     ends = np.zeros(len(bounds), np.int64)
-    size = 0
+    size, top = 0, _top(n)
     for row in range(len(bounds) - 1):
         first, end = bounds[row], bounds[row + 1]
         if first < end:
-            for at in range(first, max(first + 1, end - n + 1)):
-                hashed[size] = _gram(words, at, end, n)
+            gram = _gram(words, first, end, n)
+            hashed[size] = _mixed(gram)
+            size += 1
+            for at in range(first + n, end):
+                gram = _next(gram, words[at - n], words[at], top)
+                hashed[size] = _mixed(gram)
                 size += 1
         ends[row + 1] = size
     return hashed[:size].copy(), ends
+
+
+@_fast
+def _marks(hashes: U64) -> U64:
+    """A bit for each hash by its high bits, among eight times as many or more: most are 0."""
+    bits = 1 << 12
+    while bits < 8 * len(hashes):
+        bits *= 2
+    marks = np.zeros(bits // 64, np.uint64)
+    for hashed in hashes:
+        at = (hashed >> _32) & np.uint64(bits - 1)
+        marks[at >> _6] |= _1 << (at & _63)
+    return marks
 
 
 @_fast
@@ -351,19 +389,26 @@ def _find(
     bounds: I64,
     n: int,
     hashes: U64,
+    marks: U64,
     slots: NDArray[np.int32],
     last: I64,
     done: int,
 ) -> tuple[I64, I64]:
     rows, places = np.empty(len(words), np.int64), np.empty(len(words), np.int64)
-    mask = np.uint64(len(slots) - 1)
-    size = 0
+    mask, bits = np.uint64(len(slots) - 1), np.uint64(64 * len(marks) - 1)
+    size, top = 0, _top(n)
     for row in range(len(bounds) - 1):
         first, end = bounds[row], bounds[row + 1]
         if first == end:
             continue
-        for start in range(first, max(first + 1, end - n + 1)):
-            gram = _gram(words, start, end, n)
+        run = _gram(words, first, end, n)
+        for until in range(first + n, max(first + n, end) + 1):
+            gram = _mixed(run)
+            if until < end:
+                run = _next(run, words[until - n], words[until], top)
+            mark = (gram >> _32) & bits
+            if (marks[mark >> _6] >> (mark & _63)) & _1 == _0:
+                continue
             at = gram & mask
             while slots[at] >= 0:
                 place = slots[at]

@@ -41,18 +41,23 @@ class Leakage:
         while batch := list(islice(rows, BATCH)):
             words = self._kernels.tokenise(asked_texts(batch))
             hashed, bounds = self._kernels.grams(words, N)
+            numbers = np.full(len(batch), -1, np.int64)
             for i, (row, digest) in enumerate(zip(batch, words.digests.tolist(), strict=True)):
                 # The same prompt twice is one prompt: the first stands for it.
                 if digest not in self._prompts and asks(row):
-                    self._prompts[digest] = len(self._held)
-                    grams.append(np.unique(hashed[bounds[i] : bounds[i + 1]]))
-                    owners.append(np.full(len(grams[-1]), len(self._held), np.int64))
+                    numbers[i] = self._prompts[digest] = len(self._held)
                     self._held.append((row.index, row.line))
-        runs, places = np.unique(np.concatenate(grams), return_inverse=True)
-        order = np.argsort(places, kind="stable")
-        self._holders = np.concatenate(owners)[order]
-        self._bounds = np.append(0, np.cumsum(np.bincount(places, minlength=len(runs))))
-        self._known = self._kernels.Known(runs)
+            owner = np.repeat(numbers, np.diff(bounds))
+            grams.append(hashed[owner >= 0])
+            owners.append(owner[owner >= 0])
+        flat, holders = np.concatenate(grams), np.concatenate(owners)
+        order = np.lexsort((holders, flat))
+        flat, holders = flat[order], holders[order]
+        new_run = np.append(True, flat[1:] != flat[:-1])[: len(flat)]
+        first = new_run | np.append(True, holders[1:] != holders[:-1])[: len(flat)]
+        self._holders = holders[first]
+        self._bounds = np.append(np.flatnonzero(new_run[first]), len(self._holders))
+        self._known = self._kernels.Known(flat[new_run])
         self._rows: list[I64] = []
         self._shared, self._sizes = Spill(), Spill()
         self._files: dict[str, int] = {}

@@ -94,7 +94,9 @@ def asked_texts(rows: Sequence[Row]) -> Texts:
     bounds = [0]
     for row in rows:
         if row.shape == "chat" and row.messages is not None:
-            texts.extend(m.content for m in row.messages if m.role in ASKED)
+            for message in row.messages:
+                if message.role in ASKED:
+                    texts.append(message.content)
         else:
             texts.extend(text for _field, role, text in row.fields() if role in ASKED)
         bounds.append(len(texts))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
-from tests.compare.judge_server import JudgeServer, honest, message, verdict
+from tests.compare.judge_server import JudgeServer, honest, is_control, message, verdict
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS, Completion
 from tuiwb.jobs import create
@@ -128,7 +128,7 @@ def test_judge_prints_one_json_document_and_then_costs_nothing(project, answered
 
 @pytest.mark.slow
 def test_an_untrusted_judge_is_exit_1_and_says_why(project, answered, server, capsys):
-    server.answer = lambda asked: message(verdict("1")) if asked.control else honest(asked)
+    server.answer = lambda asked: message(verdict("1")) if is_control(asked) else honest(asked)
     assert run(["judge", "support-v1", "--base-url", server.url, "--yes"]) == 1
     out = capsys.readouterr().out
     assert "fine-tune won 3, lost 0, tied 1 (1 identical)" in out

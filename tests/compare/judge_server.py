@@ -1,14 +1,12 @@
-"""A loopback Anthropic-compatible server whose answers a test writes as a function."""
+"""A loopback judge: the endpoint server with verdicts for answers."""
 
-import json
-import threading
-import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# What a handler returns: (status, headers, body) or None to cut the connection.
-Answer = tuple[int, dict[str, str], Any] | None
+from tests.llm import endpoint_server
+from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
+
+__all__ = ["Asked", "JudgeServer", "error", "honest", "is_control", "message", "slow", "verdict"]
 
 
 def verdict(winner: str, **more: Any) -> dict[str, Any]:
@@ -20,43 +18,8 @@ def verdict(winner: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def message(
-    text: Any, *, stop: str = "end_turn", tokens: tuple[int, int] = (400, 60), **more: Any
-) -> Answer:
-    body = text if isinstance(text, str) else json.dumps(text)
-    return (
-        200,
-        {},
-        {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "model": "any",
-            "content": [{"type": "text", "text": body}],
-            "stop_reason": stop,
-            "stop_sequence": None,
-            "usage": {"input_tokens": tokens[0], "output_tokens": tokens[1]},
-        }
-        | more,
-    )
-
-
-def error(status: int, kind: str = "error", said: str = "no", **headers: str) -> Answer:
-    heads = {name.replace("_", "-"): value for name, value in headers.items()}
-    return status, heads, {"type": "error", "error": {"type": kind, "message": said}}
-
-
-class Asked:
-    """One request as the server saw it."""
-
-    def __init__(self, body: dict[str, Any], headers: dict[str, str], n: int) -> None:
-        self.body, self.headers, self.n = body, headers, n
-        self.text = body["messages"][0]["content"]
-        self.data = json.loads(self.text)
-
-    @property
-    def control(self) -> bool:
-        return "capital of France" in str(self.data["task"]) or "leap" in str(self.data["task"])
+def is_control(asked: Asked) -> bool:
+    return "capital of France" in str(asked.data["task"]) or "leap" in str(asked.data["task"])
 
 
 def honest(asked: Asked) -> Answer:
@@ -66,62 +29,12 @@ def honest(asked: Asked) -> Answer:
     return message(verdict("tie" if good[0] == good[1] else "1" if good[0] else "2"))
 
 
-class JudgeServer:
-    """Serves POST /v1/messages on loopback and remembers every request."""
+class JudgeServer(EndpointServer):
+    """An honest judge unless a test says otherwise."""
 
     def __init__(self, answer: Callable[[Asked], Answer] = honest) -> None:
-        self.answer = answer
-        self.asked: list[Asked] = []
-        self.most_at_once = self._now = 0
-        lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with lock:
-                    asked = Asked(body, dict(self.headers.items()), len(server.asked))
-                    server.asked.append(asked)
-                    server._now += 1
-                    server.most_at_once = max(server.most_at_once, server._now)
-                try:
-                    answer = server.answer(asked)
-                finally:
-                    with lock:
-                        server._now -= 1
-                if answer is None:
-                    self.close_connection = True
-                    return
-                status, headers, payload = answer
-                data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(answer)
 
 
 def slow(seconds: float, then: Callable[[Asked], Answer] = honest) -> Callable[[Asked], Answer]:
-    """An endpoint with a latency, as a network has one."""
-
-    def answer(asked: Asked) -> Answer:
-        time.sleep(seconds)
-        return then(asked)
-
-    return answer
+    return endpoint_server.slow(seconds, then)

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.compare.builders import wait_until
-from tests.compare.judge_server import Asked, JudgeServer, error, honest, message, slow, verdict
+from tests.compare.judge_server import (
+    Asked,
+    JudgeServer,
+    error,
+    honest,
+    is_control,
+    message,
+    slow,
+    verdict,
+)
 from tuiwb import jobs
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.judge import (
@@ -83,7 +92,7 @@ def test_every_pair_is_asked_in_both_orders_and_wins_are_told(judged, server):
     assert summary.trusted, summary.doubts
     assert summary.first_slot_share == 0.5
     assert summary.calls == len(server.asked) == CALLS
-    orders = {(a.data["task"], a.data["response_1"]) for a in server.asked if not a.control}
+    orders = {(a.data["task"], a.data["response_1"]) for a in server.asked if not is_control(a)}
     assert len(orders) == 12
     assert summary.input_tokens == 400 * CALLS
     assert summary.usd == pytest.approx(CALLS * (400 * 2 + 60 * 10) / 1e6)
@@ -122,7 +131,7 @@ def test_a_judge_that_always_takes_the_first_gives_flips_and_is_not_trusted(judg
 
 def test_half_a_win_is_a_weak_tie(judged, server):
     def answer(asked: Asked):
-        if asked.control:
+        if is_control(asked):
             return honest(asked)
         return message(verdict("1" if asked.data["response_1"].startswith("{") else "tie"))
 
@@ -133,7 +142,7 @@ def test_half_a_win_is_a_weak_tie(judged, server):
 
 def test_losses_are_losses(judged, server):
     def answer(asked: Asked):
-        if asked.control:
+        if is_control(asked):
             return honest(asked)
         return message(verdict("2" if asked.data["response_1"].startswith("{") else "1"))
 

@@ -33,13 +33,17 @@ class Answer(msgspec.Struct, kw_only=True):
 
 
 class Reply(msgspec.Struct, Generic[T], kw_only=True):
-    """What was read from an answer with its raw text and cost, or the reason why there is none."""
+    """What was read from an answer with its raw text and cost, or the reason why there is none.
+
+    `unanswered` calls were sent and ended without an answer: what they cost nobody knows.
+    """
 
     value: T | None = None
     reason: str = ""
     raw: str = ""
     mode: str = ""
     usage: Usage = msgspec.field(default_factory=Usage)
+    unanswered: int = 0
 
 
 class Refused(Exception):
@@ -145,14 +149,18 @@ class Client:
         max_tokens: int,
         *,
         most_raw: int = MOST_RAW,
+        keep: Callable[[Answer, str], None] | None = None,
+        insist: bool = True,
     ) -> Reply[T]:
         """A reply, after retries; MissingHere, BadInput or JobFailed when going on is no use.
 
-        `read` makes a value of an answer's raw text or raises ValueError. An answer cut at
-        `max_tokens` is asked for once more with twice as many.
+        `read` makes a value of an answer's raw text or raises ValueError. `keep` is given every
+        answer, redacted, with its mode, before it is read. To `insist` is to ask again for an
+        answer that can't be read, and once more with twice the tokens for one cut at
+        `max_tokens`; without it only another mode is tried, until one has worked.
         """
         most = max_tokens
-        overloads = others = 0
+        overloads = others = unanswered = 0
         spent = Usage()
         while True:
             mode = self._mode
@@ -176,10 +184,13 @@ class Client:
                 # 413 is about this question alone, the others too once the endpoint has worked.
                 if error.status == 413 or (error.status in (400, 422) and self._proven):
                     reason = f"refused ({error.status}): {self._sentence(error)}"
-                    return Reply(reason=reason, usage=spent, mode=self._modes[mode])
+                    return Reply(
+                        reason=reason, usage=spent, mode=self._modes[mode], unanswered=unanswered
+                    )
                 self._abort_if_hopeless(error)
                 reason = f"the endpoint answered {error.status}"
             except TimeoutError:
+                unanswered += 1
                 reason = f"no answer within {self._deadline:g} s"
             except Cut as error:
                 if others + 1 >= OTHER_TRIES:
@@ -187,12 +198,17 @@ class Client:
                         f"the connection to {self._who} at {self._endpoint.url} is lost "
                         f"({self._sentence(error)}): run the same again, nothing is asked twice"
                     ) from None
+                unanswered += 1
                 reason = "the connection was cut"
             except NoAnswer as error:
                 reason = f"a body that is no answer ({self._sentence(error)})"
             else:
+                if keep is not None:
+                    text_kept = self.redact(answer.text)[:most_raw]
+                    keep(msgspec.structs.replace(answer, text=text_kept), self._modes[mode])
                 reply = self._read(answer, read, mode, most_raw)
                 spent = reply.usage = spent + reply.usage
+                reply.unanswered = unanswered
                 if reply.value is not None:
                     self._proven = True
                     self.pace.answered()
@@ -200,19 +216,22 @@ class Client:
                 if reply.reason == "refusal":
                     return reply
                 if reply.reason == "max_tokens":
-                    if most > max_tokens:
+                    if most > max_tokens or not insist:
                         return reply
                     most *= 2
                     continue
                 reason = reply.reason
-                if others + 1 >= OTHER_TRIES:
+                last = self._proven or mode >= len(self._modes) - 1
+                if others + 1 >= OTHER_TRIES or (last and not insist):
                     return reply
                 if not self._proven and mode < len(self._modes) - 1:
                     # Prose under a schema: an endpoint that ignores what it does not know.
                     self._mode = max(self._mode, len(self._modes) - 1)
             others += 1
             if others >= OTHER_TRIES:
-                return Reply(reason=reason, usage=spent, mode=self._modes[mode])
+                return Reply(
+                    reason=reason, usage=spent, mode=self._modes[mode], unanswered=unanswered
+                )
             await asyncio.sleep(min(4.0, 0.1 * 4**others))
 
     def redact(self, text: str) -> str:

@@ -27,6 +27,11 @@ class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache_write: int = 0
     cache_read: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All of them, in and out."""
+        return self.input + self.output + self.cache_write + self.cache_read
+
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             input=self.input + other.input,

@@ -171,6 +171,8 @@ def _histogram(tokens: Mapping[str, Any]) -> Iterator[Line]:
     most = max((rows for *_, rows in bins), default=0)
     if not most:
         return
+    filled = [i for i, (*_, rows) in enumerate(bins) if rows]
+    bins = bins[filled[0] : filled[-1] + 1]
     yield Line("Lengths of the sampled rows", "head")
     for low, high, rows in bins:
         name = f"{low:,}+" if high is None else f"{low:,}-{high - 1:,}"

@@ -35,7 +35,7 @@ class CurationActions(WorkbenchScreen):
         Binding("d", "mark('drop')", "Drop"),
         Binding("h", "mark('hard')", "Hard", show=False),
         Binding("y", "mark('keep')", "Keep", show=False),
-        Binding("e", "edit", "Edit"),
+        Binding("e", "edit", "Edit", show=False),
         Binding("E", "editor", "Edit in $EDITOR", show=False),
         Binding("u", "undo", "Undo", show=False),
         Binding("U", "redo", "Redo", show=False),

@@ -13,5 +13,7 @@ def audit_content(report: Report) -> Content:
     for line in audit_lines(report):
         style = {"head": "bold $primary", "warn": "$text-warning"}.get(line.kind, "")
         mark = {"warn": "! ", "head": ""}.get(line.kind, "  ")
-        parts += [(mark + inert(line.text, one_line=True), style), "\n"]
+        # Runs of blanks hold the columns apart: a wrapped text would lose those at its start.
+        text = (mark + inert(line.text, one_line=True)).replace("  ", "\u00a0\u00a0")
+        parts += [(text, style), "\n"]
     return Content.assemble(*parts)

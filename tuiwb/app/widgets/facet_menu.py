@@ -32,7 +32,7 @@ class FacetMenu(Menu):
 
     def show(self, facets: Sequence[Facet], active: str, empty: str) -> None:
         """List these facets, `active` the filter in force; `empty` is said when there are none."""
-        width = max(12, self.content_size.width or 26)
+        width = max(12, (self.content_size.width or 27) - 1)
         painted = (tuple(facets), active, empty, width)
         if painted == self._painted:
             return
@@ -65,8 +65,9 @@ class FacetMenu(Menu):
 def _line(facet: Facet, width: int, active: bool) -> Content:
     count = short_count(facet.rows) if facet.rows >= 100_000 else f"{facet.rows:,}"
     check, slash, kind = facet.value.partition("/")
-    name = f"  {kind}" if slash and facet.group == "found" else check + slash + kind
-    mark = "•" if active else " "
+    # Leading blanks would be stripped from an option: no-break spaces are kept.
+    name = f"\u00a0\u00a0{kind}" if slash and facet.group == "found" else check + slash + kind
+    mark = "•" if active else "\u00a0"
     room = max(1, width - len(count) - 3)
     name = inert(name, one_line=True)
     if cell_len(name) > room:

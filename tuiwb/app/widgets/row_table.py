@@ -20,6 +20,15 @@ SHORT_NAMES = {
     "persona": "injection",
     "leak": "injection",
     "leakage": "leaks",
+    "synthetic_share": "few human rows",
+    "no_answer": "no answer",
+    "other_language": "language",
+    "one_answer": "one answer",
+    "too_small": "too few rows",
+    "blank_start": "blank start",
+    "nearly_same": "no preference",
+    "cut_off": "cut off",
+    "double_bos": "double BOS",
 }
 
 

@@ -7,6 +7,7 @@ own threads, and a row whose bytes prove it short is not encoded at all.
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -40,6 +41,41 @@ class _Text(NamedTuple):
     prompt: str | None
 
 
+class _Kind(NamedTuple):
+    """What a tokenizer's parts say of every text it encodes.
+
+    `at_most_bytes`: no more tokens than bytes of the text's NFC form; `trims`: a token's offsets
+    may leave out the blank it begins with.
+    """
+
+    at_most_bytes: bool
+    trims: bool
+
+
+@cache
+def kind(template: TrainedTemplate) -> _Kind:
+    """The kind of a template's tokenizer.
+
+    Every token of a byte-level BPE stands for one byte or more. A SentencePiece or WordPiece
+    tokenizer may replace characters by longer ones or fall back to the bytes of those, and one
+    that puts blanks before pieces of text makes more bytes than there were.
+    """
+    state = json.loads(template.tokenizer.backend_tokenizer.to_str())
+    model, before, after = state["model"], state.get("pre_tokenizer"), state.get("post_processor")
+    steps = (before or {}).get("pretokenizers") or [before or {}]
+    normalizer = (state.get("normalizer") or {}).get("type")
+    byte_level = (
+        model.get("type") == "BPE"
+        and not model.get("byte_fallback")
+        and any(step.get("type") == "ByteLevel" for step in steps)
+        and all(step.get("type") in ("ByteLevel", "Split", "Digits") for step in steps)
+        and not any(step.get("add_prefix_space") for step in steps)
+        and normalizer in (None, "NFC")
+    )
+    last = (after or {}).get("processors") or [after or {}]
+    return _Kind(byte_level, any(step.get("trim_offsets") for step in last))
+
+
 def facts(template: TrainedTemplate) -> ModelFacts:
     """What this tokenizer and template do to every row."""
     tokenizer = template.tokenizer
@@ -53,7 +89,7 @@ def facts(template: TrainedTemplate) -> ModelFacts:
         eos_token=tokenizer.eos_token,
         pad_token=tokenizer.pad_token,
         adds_bos=bos is not None and tokenizer("a")["input_ids"][:1] == [bos],
-        at_most_bytes=at_most_bytes(tokenizer),
+        at_most_bytes=kind(template).at_most_bytes,
         control_tokens=sorted(t.content for t in tokenizer.added_tokens_decoder.values()),
         notes=template.notes,
     )
@@ -132,7 +168,7 @@ class _Counting:
         self._backend.encode_special_tokens = False
         self._bos: str | None = template.tokenizer.bos_token
         self._bos_id: int | None = template.tokenizer.bos_token_id
-        self._at_most_bytes = at_most_bytes(template.tokenizer)
+        self._kind = kind(template)
         self._marks = {t.content for t in template.tokenizer.added_tokens_decoder.values()}
         self._mark_lengths = sorted({len(mark) for mark in self._marks if mark})
         self._put_around = self._backend.num_special_tokens_to_add(False)
@@ -143,7 +179,7 @@ class _Counting:
         A byte-level token stands for one byte or more, so a text that goes on where its prompt
         ends has a token that the prompt has not.
         """
-        if self._limit is None or not self._at_most_bytes:
+        if self._limit is None or not self._kind.at_most_bytes:
             return None
         most = 0
         for text in texts:
@@ -162,8 +198,10 @@ class _Counting:
             trained = not (text.prompt or "").startswith(whole)
         elif text.spans:
             start, end = text.spans[-1]
-            # A token of blanks alone may stand for no character (ByteLevel's trim_offsets).
-            trained = all(whole[a:b].strip() and not whole[a].isspace() for a, b in text.spans)
+            trained = not self._kind.trims or all(
+                whole[a:b].strip() and (whole[a] == "\n" or not whole[a].isspace())
+                for a, b in text.spans
+            )
         else:
             return False
         last = whole[start:end].rstrip()
@@ -255,24 +293,3 @@ def _tokens_of(spans: list[tuple[int, int]], encoding: Any, total: int) -> list[
         else:
             merged += (first, after)
     return merged
-
-
-def at_most_bytes(tokenizer: Any) -> bool:
-    """Whether any text has at most as many tokens as bytes (of its NFC form): byte-level BPE.
-
-    Every token of a byte-level BPE stands for one byte or more. A SentencePiece or WordPiece
-    tokenizer may replace characters by longer ones or fall back to the bytes of those, and one
-    that puts blanks before pieces of text makes more bytes than there were.
-    """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    before = state.get("pre_tokenizer") or {}
-    steps = before.get("pretokenizers") or [before]
-    normalizer = (state.get("normalizer") or {}).get("type")
-    return (
-        state["model"].get("type") == "BPE"
-        and not state["model"].get("byte_fallback")
-        and not any(step.get("add_prefix_space") for step in steps)
-        and any(step.get("type") == "ByteLevel" for step in steps)
-        and all(step.get("type") in ("ByteLevel", "Split", "Digits") for step in steps)
-        and normalizer in (None, "NFC")
-    )

@@ -1,6 +1,5 @@
 """Answers that break the form most keep: JSON that does not parse or drifts, and the like."""
 
-import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 from tuiwb.data.checks import answer_forms as forms
 from tuiwb.data.checks.answers import last_answer
 from tuiwb.data.checks.empty import blank
-from tuiwb.data.checks.finding import Finding, found, quote
+from tuiwb.data.checks.finding import Finding, quote
 from tuiwb.data.checks.json_drift import JsonDrift
 from tuiwb.data.checks.places import Places
 from tuiwb.data.checks.texts import texts_of
@@ -46,8 +45,8 @@ class Format:
         self._places.extend([row for row, _, _ in said], [field for _, field, _ in said])
         for place, (row, _, text) in enumerate(said, first):
             form = forms.form_of(text)
-            self._forms.append(forms.FORMS.index(form.name))
-            self._rejected.append(_rejected(row))
+            self._forms.append(forms.NUMBER_OF[form.name])
+            self._rejected.append(_rejected(row) if row.shape == "preference" else NOT_A_PAIR)
             self._counts[form.name] += 1
             usual = self._counts[form.name] * 2 > len(self._forms)
             if form.name == forms.OBJECT:
@@ -63,7 +62,7 @@ class Format:
         usual, count = self._counts.most_common(1)[0]
         if usual == forms.PROSE or count < max(ENOUGH, MOST * len(self._forms)):
             return
-        number = forms.FORMS.index(usual)
+        number = forms.NUMBER_OF[usual]
         for place, form in enumerate(self._forms):
             if form != number:
                 yield self._other_form(place, form, number, count)
@@ -109,79 +108,5 @@ class Format:
 
 
 def _rejected(row: Row) -> int:
-    if row.shape != "preference":
-        return NOT_A_PAIR
     said = last_answer(row, ("rejected",))
-    return NOT_A_PAIR if said is None else forms.FORMS.index(forms.form_of(said[1]).name)
-
-
-class AnswerFormat:
-    """Looks at every last answer; says at the end which break the form most of them keep."""
-
-    def __init__(self) -> None:
-        self._keys: Counter[tuple[str, ...]] = Counter()
-        self._odd: list[tuple[tuple[str, ...] | None, Finding]] = []
-        self.answers = 0
-
-    def add(self, row: Row) -> None:
-        """Look at one row's answer (a pair's chosen one; a thumb's if it is good)."""
-        answer = _answer(row)
-        if answer is None or blank(answer[1]):
-            return
-        field, text = answer
-        self.answers += 1
-        keys, problem = _read(text)
-        if keys is not None:
-            self._keys[keys] += 1
-            if keys == self._keys.most_common(1)[0][0]:
-                return
-        finding = found(row, "format", problem, severity="error", field=field, text=quote(text))
-        self._odd.append((keys, finding))
-
-    @property
-    def json_answers(self) -> int:
-        """How many answers are JSON objects."""
-        return sum(self._keys.values())
-
-    def findings(self) -> Iterator[Finding]:
-        """The answers that break the form, when at least four in five keep one."""
-        if self.json_answers < max(ENOUGH, MOST * self.answers):
-            return
-        usual, count = self._keys.most_common(1)[0]
-        for keys, finding in self._odd:
-            if keys is None:
-                yield finding
-            elif keys != usual and count >= MOST * self.json_answers:
-                lacks = [key for key in usual if key not in keys]
-                adds = [key for key in keys if key not in usual]
-                words = [f"lacks {', '.join(lacks)}"] if lacks else []
-                words += [f"adds {', '.join(adds)}"] if adds else []
-                finding.sentence = (
-                    f"the answer's keys drift: it {' and '.join(words)} "
-                    f"({count} of {self.json_answers} answers have {', '.join(usual)})"
-                )
-                finding.kind = "keys"
-                yield finding
-
-
-def _answer(row: Row) -> tuple[str, str] | None:
-    if row.shape == "kto" and not row.label:
-        return None
-    for part in ("messages", "completion", "chosen"):
-        value = getattr(row, part)
-        if isinstance(value, str):
-            return part, value
-        for i in range(len(value or []) - 1, -1, -1):
-            if value[i].role == "assistant" and not value[i].tool_calls:
-                return f"{part}[{i}].content", value[i].content
-    return None
-
-
-def _read(text: str) -> tuple[tuple[str, ...] | None, str]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return None, f"the answer is not JSON, as most are: {error}"
-    if not isinstance(value, dict):
-        return None, "the answer is JSON but not an object, as most are"
-    return tuple(sorted(value)), ""
+    return NOT_A_PAIR if said is None else forms.NUMBER_OF[forms.form_of(said[1]).name]

@@ -22,7 +22,7 @@ CODE = "a code block"
 PROSE = "prose"
 FORMS = (OBJECT, ARRAY, FENCED, FOLLOWED, WITHIN, BROKEN, XML, YAML, CSV, TABLE, BULLETS, NUMBERS,
          CODE, PROSE)  # fmt: skip
-JSON_LIKE = frozenset((OBJECT, ARRAY, FENCED, FOLLOWED, WITHIN, BROKEN))
+NUMBER_OF = {name: number for number, name in enumerate(FORMS)}
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _ELEMENT = re.compile(r"<([A-Za-z_][\w:.-]*)(?:\s[^<>]*)?>.*</\1>\s*\Z", re.DOTALL)
@@ -100,24 +100,26 @@ def _within(plain: str) -> Form:
 
 def _of_lines(plain: str) -> str | None:
     """The form that every line keeps; None for prose. The first line decides what to look for."""
-    first = plain[: plain.index("\n")]
-    if _BULLET.match(first):
+    size = plain.index("\n")
+    first = plain[:size]
+    begins = first[0]
+    if begins in "-*•+" and _BULLET.match(first):
         return BULLETS if _all(plain, _BULLET) else None
-    if first[0].isdigit() and _NUMBER.match(first):
+    if begins.isdigit() and _NUMBER.match(first):
         return NUMBERS if _all(plain, _NUMBER) else None
+    end = plain.find("\n", size + 1)
+    second = plain[size + 1 : end if end > 0 else None]
     if "|" in first:
-        second = plain[len(first) + 1 :].split("\n", 1)[0]
         return TABLE if _RULE.match(second) else None
-    if _KEY.match(first) or first == "---":
+    if first == "---" or (":" in first and _KEY.match(first)):
         lines = plain.split("\n")
         keys = sum(_KEY.match(line.lstrip()) is not None for line in lines)
         return YAML if keys * 2 >= len(lines) and all(map(_YAML_LINE.match, lines)) else None
-    for separator in (",", ";", "\t"):
+    for separator in ",;\t":
         cells = first.count(separator)
-        if cells and ". " not in first:
+        if cells and cells == second.count(separator) and ". " not in first:
             lines = plain.split("\n")
-            if all(line.count(separator) == cells for line in lines) and len(lines) > 1:
-                return CSV
+            return CSV if all(line.count(separator) == cells for line in lines) else None
     return None
 
 

@@ -2,6 +2,15 @@
 
 from tuiwb.data.rows import Row, Turns
 
+_FIELDS = [f"messages[{i}].content" for i in range(64)]
+
+
+def content_field(part: str, index: int) -> str:
+    """The field of a turn's text: 'messages[1].content'."""
+    if part == "messages" and index < len(_FIELDS):
+        return _FIELDS[index]
+    return f"{part}[{index}].content"
+
 
 def last_answer(
     row: Row, parts: tuple[str, ...] = ("messages", "completion", "chosen")
@@ -10,7 +19,9 @@ def last_answer(
 
     A pair's answer is the chosen one; an answer marked bad is none to learn, and gives None.
     """
-    if row.shape == "kto" and not row.label:
+    if row.shape == "chat":
+        parts = ("messages",)
+    elif row.shape == "kto" and not row.label:
         return None
     for part in parts:
         value: Turns | None = getattr(row, part)
@@ -19,7 +30,7 @@ def last_answer(
         if value is not None:
             for i in range(len(value) - 1, -1, -1):
                 if value[i].role == "assistant" and not value[i].tool_calls:
-                    return f"{part}[{i}].content", value[i].content
+                    return content_field(part, i), value[i].content
     return None
 
 
@@ -32,5 +43,5 @@ def last_question(row: Row) -> tuple[str, str] | None:
         if value is not None:
             for i in range(len(value) - 1, -1, -1):
                 if value[i].role == "user":
-                    return f"{part}[{i}].content", value[i].content
+                    return content_field(part, i), value[i].content
     return None

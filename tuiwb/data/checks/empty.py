@@ -24,17 +24,17 @@ class Empty:
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """The turns of a batch with nothing in them."""
         for entry in texts_of(rows).entries:
-            text = entry.text
+            row, field, role, text = entry
             if len(text) > LONGEST and text[0].isalnum():
                 continue
             if blank(text):
                 if not _calls(entry):
                     words = f"{_what(entry)} is blank"
-                    yield found(entry.row, "empty", words, severity="error", field=entry.field)
-            elif entry.role == "assistant" and text.strip().lower() in placeholders():
+                    yield found(row, "empty", words, severity="error", field=field)
+            elif role == "assistant" and text.strip().lower() in placeholders():
                 yield found(
-                    entry.row, "empty", f"{_what(entry)} only holds a place: “{quote(text)}”",
-                    field=entry.field, start=0, end=len(text), kind="placeholder", text=text,
+                    row, "empty", f"{_what(entry)} only holds a place: “{quote(text)}”",
+                    field=field, start=0, end=len(text), kind="placeholder", text=text,
                 )  # fmt: skip
 
     def end(self) -> Iterator[Finding]:
@@ -49,18 +49,20 @@ def empty(row: Row) -> Iterator[Finding]:
 
 def _calls(entry: Entry) -> bool:
     """Whether the turn calls a tool instead of speaking."""
-    part, _, rest = entry.field.partition("[")
+    row, field, _role, _text = entry
+    part, _, rest = field.partition("[")
     if not rest:
         return False
-    turns: list[Message] = getattr(entry.row, part)
+    turns: list[Message] = getattr(row, part)
     return bool(turns[int(rest.partition("]")[0])].tool_calls)
 
 
 def _what(entry: Entry) -> str:
-    if entry.field == "text":
+    _row, field, role, _text = entry
+    if field == "text":
         return "the text"
-    _, _, rest = entry.field.partition("[")
-    return f"the {entry.role}'s turn {rest.partition(']')[0]}" if rest else entry.field
+    _, _, rest = field.partition("[")
+    return f"the {role}'s turn {rest.partition(']')[0]}" if rest else field
 
 
 @cache

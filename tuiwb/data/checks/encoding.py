@@ -28,11 +28,10 @@ _TAG = (
 _ESCAPED = r"\\n\\n|\\u(?:00|20)[0-9A-Fa-f]{2}"
 _DAMAGE = re.compile(f"({_CONTROL})|({_ENTITY})|({_TAG})|({_ESCAPED})")
 # Where code or markup is the matter, tags and entities are no leftovers.
-_ABOUT_MARKUP = re.compile(
+_ABOUT_MARKUP = (
     r"html|xml|svg|css|markup|markdown|\btags?\b|javascript|\bjsx?\b|php|code|script"
     r"|web ?(?:page|site)|hyperlink|regex|json|python|entit(?:y|ies)|<!doctype|```|<\?|\{\{"
-    r"|\bform\b|escape|\bquery\b",
-    re.IGNORECASE,
+    r"|\bform\b|escape|\bquery\b"
 )
 KINDS = ("control", "html", "html", "escaped")
 SAYS = {
@@ -61,14 +60,20 @@ class Encoding:
         """What the texts of a batch show."""
         texts = texts_of(rows)
         plain, lost = _gates()
-        for entry in texts.holding(plain):
-            yield from _ascii_damage(entry)
+        for group in texts.groups:
+            for entry in group.holding(plain):
+                yield from _ascii_damage(entry)
         for entry in texts.beyond_ascii.holding(lost):
             yield from _lost(entry)
 
     def end(self) -> Iterator[Finding]:
         """Nothing: each text was looked at by itself."""
         return iter(())
+
+
+def encoding(row: Row) -> Iterator[Finding]:
+    """The damage in one row's texts."""
+    return Encoding().add([row])
 
 
 def _ascii_damage(entry: Entry) -> Iterator[Finding]:
@@ -79,15 +84,24 @@ def _ascii_damage(entry: Entry) -> Iterator[Finding]:
         if kind in said:
             continue
         said.add(kind)
-        if kind == "html" and any(_ABOUT_MARKUP.search(t) for _, _, t in row.fields()):
+        if kind == "escaped" and ("\n" in text or text.lstrip()[:1] in "{["):
             continue
-        if kind == "escaped" and ("\n" in text or text.lstrip()[:1] in "{[" or _is_code(row)):
+        if kind != "control" and _is_markup(row):
             continue
         yield _finding(row, field, kind, SAYS[kind], match)
 
 
-def _is_code(row: Row) -> bool:
-    return any(_ABOUT_MARKUP.search(text) for _, _, text in row.fields())
+def _is_markup(row: Row) -> bool:
+    about = _about_markup()
+    texts = (text.encode("utf-8", "replace") for _, _, text in row.fields())
+    return any(about.search(text) is not None for text in texts)
+
+
+@cache
+def _about_markup() -> "Regexp":
+    import re2
+
+    return re2.compile(f"(?i:{_ABOUT_MARKUP})".encode())
 
 
 def _lost(entry: Entry) -> Iterator[Finding]:

@@ -49,20 +49,18 @@ def cues() -> tuple[Cue, ...]:
 
 
 @cache
-def _gates() -> tuple["Regexp", "Regexp"]:
-    """What no cue matches without: of the cues for all, and of those for tools."""
+def _gates() -> tuple["Regexp", "Regexp", "Regexp"]:
+    """What no cue for all, no cue for tools and no hidden text passes without."""
+    import re2
+
     words: tuple[list[str], list[str]] = ([], [])
     for cue in cues():
         words[bool(cue.roles)].extend(cue.words)
-    return gate(words[0]), gate(words[1])
-
-
-@cache
-def _other_gates() -> tuple["Regexp", "Regexp"]:
-    import re2
-
-    encoded = "|".join(map(re2.escape, sorted(encoded_words())))
-    return re2.compile(encoded.encode()), re2.compile(HIDDEN.encode())
+    return (
+        gate(words[0], exact=list(encoded_words())),
+        gate(words[1]),
+        re2.compile(HIDDEN.encode()),
+    )
 
 
 class Injection:
@@ -71,16 +69,14 @@ class Injection:
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """What the texts of a batch hold."""
         texts = texts_of(rows)
-        for_all, for_tools = _gates()
-        encoded, hiding = _other_gates()
+        for_all, for_tools, hiding = _gates()
         seen: set[tuple[int, str]] = set()
         for entry in (*texts.untrusted.holding(for_all), *texts.tools.holding(for_tools)):
-            key = (entry.row.index, entry.field)
+            key = (entry[0].index, entry[1])
             if key not in seen:
                 seen.add(key)
                 yield from orders(entry)
-        for entry in texts.untrusted.holding(encoded):
-            yield from _payload(entry)
+                yield from _payload(entry)
         for entry in texts.beyond_ascii.holding(hiding):
             yield from _hidden(entry)
 
@@ -98,9 +94,10 @@ def orders(entry: Entry) -> Iterator[Finding]:
     """The sentences of a text that hold a cue, each once, with the first kind that fits."""
     row, field, role, text = entry
     plain = text.encode("utf-8", "replace").decode("utf-8")
+    lower = " ".join(plain.lower().split())
     spans: dict[tuple[int, int], str] = {}
     for cue in cues():
-        if cue.roles and role not in cue.roles:
+        if (cue.roles and role not in cue.roles) or not any(w in lower for w in cue.words):
             continue
         for match in cue.pattern.finditer(plain):
             spans.setdefault(_sentence(plain, *match.span()), cue.kind)

@@ -1,7 +1,8 @@
 """Rows in another language than the dataset's, and questions answered in another one.
 
-Languages come from py3langid (Lui and Baldwin, "langid.py", 2012) on a sample spread over the
-file, and only where it is sure: on short texts, code and tables it guesses.
+A sample spread over the file is looked at. Function words name the language of most texts; what
+they leave open py3langid does (Lui and Baldwin, "langid.py", 2012), where it is sure: on short
+texts, code and tables it guesses.
 """
 
 import re
@@ -10,12 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuiwb.data.checks.answers import last_answer, last_question
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.checks.places import Places
+from tuiwb.data.checks.texts import gate
 from tuiwb.data.rows import Row
+
+if TYPE_CHECKING:
+    from re2 import _Regexp as Regexp
 
 SAMPLED = 2000
 READ = 500
@@ -24,6 +29,10 @@ LETTERS = 60
 SURE = 0.95
 ONE_LANGUAGE = 0.9
 ENOUGH = 20
+# Of running English about two words in five are function words; three times as many as of any
+# other language is more than neighbours share.
+FUNCTION_WORDS = 0.25
+CLEARLY = 3
 _NOT_PROSE = re.compile(r"```.*?(?:```|$)|`[^`]*`|https?://\S+|\S*[{}<>=_\\|@/]\S*|\d+", re.DOTALL)
 
 
@@ -53,6 +62,8 @@ class Language:
         question = self._places.add(row, asked[0] if asked else "")
         self._places.add(row, said[0] if said else "")
         texts = (asked[1][:READ] if asked else "", said[1][:READ] if said else "")
+        if any(role != "assistant" and about_languages(text) for _, role, text in row.fields()):
+            texts = ("", "")
         self._sample.append((self._rows, question, *texts))
         if len(self._sample) > SAMPLED:
             self._every *= 2
@@ -91,6 +102,7 @@ class Language:
         return {
             "sampled_rows": len(self._sample),
             "of_rows": self._rows,
+            "passed_over": sum(not (asked or said) for _, _, asked, said in self._sample),
             "sure_texts": self._sure,
             "shares": {
                 name: round(count / self._sure, 4) for name, count in self._languages.most_common(8)
@@ -101,10 +113,23 @@ class Language:
 def language(text: str) -> str | None:
     """The ISO 639 code of a text's language; None where it is too short or unsure."""
     prose = _NOT_PROSE.sub(" ", text[:READ])
-    if sum(map(len, prose.split())) < _least(prose):
+    words = prose.lower().split()
+    if sum(map(len, words)) < _least(prose):
         return None
+    if (plain := by_function_words(words)) is not None:
+        return plain
     name, probability = _classifier()(prose)
-    return None if probability < SURE or name in _groups()["nothing"] else name
+    return None if probability < SURE or name in _facts()["nothing"] else name
+
+
+def by_function_words(words: list[str]) -> str | None:
+    """The language a good part of whose function words the words are, if no other's are near."""
+    lists = _function_words()
+    shares = sorted(
+        ((sum(map(known.__contains__, words)), name) for name, known in lists.items()), reverse=True
+    )
+    (most, name), (second, _) = shares[:2]
+    return name if most >= FUNCTION_WORDS * len(words) and most >= CLEARLY * second else None
 
 
 def _least(text: str) -> int:
@@ -112,14 +137,29 @@ def _least(text: str) -> int:
     return LETTERS if text.isascii() or text[:LETTERS].isascii() else LETTERS // 3
 
 
+def about_languages(text: str) -> bool:
+    """Whether a prompt speaks of languages: a translation, a grammar, a text to name."""
+    return _about().search(text.encode("utf-8", "replace")) is not None
+
+
 def akin(one: str, other: str) -> bool:
     """Whether two languages are the same or are taken for one another."""
-    return one == other or any(one in group and other in group for group in _groups()["groups"])
+    return one == other or any(one in group and other in group for group in _facts()["groups"])
 
 
 @cache
-def _groups() -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / "languages.toml").read_text("utf-8"))
+
+
+@cache
+def _about() -> "Regexp":
+    return gate(_facts()["about"])
+
+
+@cache
+def _function_words() -> dict[str, frozenset[str]]:
+    return {name: frozenset(words.split()) for name, words in _facts()["function_words"].items()}
 
 
 @cache

@@ -3,7 +3,7 @@
 A prompt or an answer is odd when the logarithm of its length is far from the dataset's own median:
 the modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), with the
 median absolute deviation. They take 3.5; real chats have long tails, so it takes 5 here, a factor
-of ten from the median, and few that are so: many are no outliers but another kind of row.
+of twenty from the median, and few that are so: many are no outliers but another kind of row.
 """
 
 from array import array
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 50
 FAR = 5.0
-FACTOR = 10
+FACTOR = 20
 FEW = 0.01
 # 0.6745 is the third quartile of the normal distribution: MAD / 0.6745 estimates sigma.
 QUARTILE = 0.6745

@@ -123,26 +123,6 @@ class BothLabels:
             )  # fmt: skip
 
 
-class Thumbs:
-    """Remembers KTO answers one by one."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, bool]] = {}
-
-    def __call__(self, row: Row) -> Iterator[Finding]:
-        """The finding when this row's answer was marked otherwise before."""
-        if row.shape != "kto" or row.label is None:
-            return
-        key = hash((_texts(row.prompt), _texts(row.completion)))
-        before = self._seen.setdefault(key, (row.index, row.label))
-        if before[1] != row.label:
-            words = ("bad", "good") if row.label is False else ("good", "bad")
-            yield found(
-                row, "preference", f"marked {words[0]} here and {words[1]} in row {before[0]}",
-                severity="error", kind="both_labels", field="label", of=before[0],
-            )  # fmt: skip
-
-
 def _texts(part: Turns | None) -> tuple[str, ...]:
     if isinstance(part, str):
         return (part.strip(),)

@@ -62,7 +62,7 @@ class Refusals:
         for entry in answers.holding(_gate()):
             if _learned(entry):
                 yield from self._look(entry)
-        self._answers += sum(map(_learned, answers.entries))
+        self._answers += sum([_learned(entry) for entry in answers.entries])
 
     def end(self) -> Iterator[Finding]:
         """Nothing: each answer was looked at by itself."""
@@ -84,7 +84,12 @@ class Refusals:
             match = pattern.search(plain[:OPENING] if start else plain)
             if match is None:
                 continue
+            if kind == "refusal" and row.tools:
+                # What no tool does is refused by design: such rows teach the limits.
+                kind = "refusal_beside_tools"
             self._found[kind] = self._found.get(kind, 0) + 1
+            if kind == "refusal_beside_tools":
+                return
             what = "refuses" if kind == "refusal" else "speaks as another model does"
             yield found(
                 row, "refusal", f"{field} {what}: “{quote(match[0])}”",
@@ -93,10 +98,15 @@ class Refusals:
             return
 
 
+def refusal(row: Row) -> Iterator[Finding]:
+    """The phrases in one row's answers."""
+    return Refusals().add([row])
+
+
 def _learned(entry: Entry) -> bool:
-    shape = entry.row.shape
-    if shape == "chat":
+    row, field, _role, _text = entry
+    if row.shape == "chat":
         return True
-    if shape == "kto":
-        return bool(entry.row.label) and entry.field.startswith("completion")
-    return not entry.field.startswith("rejected")
+    if row.shape == "kto":
+        return bool(row.label) and field.startswith("completion")
+    return not field.startswith("rejected")

@@ -28,8 +28,9 @@ class Repetition:
 
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """What the answers of a batch repeat."""
-        for row, field, role, text in texts_of(rows).entries:
-            if len(text) < SHORTEST or role not in ("assistant", ""):
+        texts = texts_of(rows)
+        for row, field, role, text in (*texts.answers.entries, *texts.untrusted.entries):
+            if len(text) < SHORTEST or (role and role != "assistant"):
                 continue
             if suspicious(text) and (loop := repeated(text)) is not None:
                 start, end, what, times = loop
@@ -43,22 +44,29 @@ class Repetition:
         return iter(())
 
 
-def suspicious(text: str) -> bool:
-    """Whether a piece at the quarters or the end of a text stands in it often.
+def repetition(row: Row) -> Iterator[Finding]:
+    """The loops in one row's answers."""
+    return Repetition().add([row])
 
-    A loop over a quarter of the text or up to its end always holds one of them.
+
+def suspicious(text: str) -> bool:
+    """Whether the piece in the middle of a text or at its end stands in it often.
+
+    A loop that runs to the end, as most do, or over half of the text holds one of them.
     """
     size = len(text)
-    return any(
-        text.count(text[at : at + PROBE]) >= OFTEN
-        for at in (size // 4, size // 2, 3 * size // 4, size - PROBE)
-    )
+    for at in (size // 2, size - PROBE):
+        piece = text[at : at + PROBE]
+        # A search of what stands before is cheaper than a count, and fails for nearly all.
+        if text.find(piece, 0, at + PROBE - 1) >= 0 and text.count(piece) >= OFTEN:
+            return True
+    return False
 
 
 def repeated(text: str) -> tuple[int, int, str, int] | None:
     """(start, end, what, how often) of a loop, or of a sentence said far too often."""
     size = len(text)
-    for at in (size - PROBE, 3 * size // 4, size // 2, size // 4):
+    for at in (size - PROBE, size // 2):
         piece = text[at : at + PROBE]
         other = text.rfind(piece, 0, at + PROBE - 1)
         if other < 0:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.checks.tool_calls import tool_calls as tool_calls
 from tuiwb.data.rows import Message, Row, Turns
 
 KNOWN = frozenset(("system", "developer", "user", "assistant", "tool", "function", "ipython"))

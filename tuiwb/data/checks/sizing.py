@@ -49,16 +49,14 @@ class Sizing:
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """Count the rows of a batch; broken ones can't be trained on and don't count."""
         said = texts_of(rows).said
-        self._places.extend(
-            [one.row for one in said], [one.answer[0] if one.answer else "" for one in said]
-        )
+        self._places.extend([row for row, _, _ in said], [a[0] if a else "" for _, _, a in said])
         self._answers.extend(
             [0 if a is None or blank(a[1]) else hash(a[1].strip()) for _, _, a in said]
         )
-        self._shapes.update([one.row.shape for one in said])
+        self._shapes.update([row.shape for row, _, _ in said])
         self._labels.update([row.label for row, _, _ in said if row.label is not None])
-        for one in said:
-            self._count_turns(one.row)
+        for row, _, _ in said:
+            self._count_turns(row)
         return iter(())
 
     def _count_turns(self, row: Row) -> None:

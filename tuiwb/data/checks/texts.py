@@ -6,39 +6,26 @@ what this cheap pass lets through.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from tuiwb.data.checks.answers import last_answer, last_question
+from tuiwb.data.checks.answers import content_field, last_answer, last_question
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
     from re2 import _Regexp as Regexp
 
 GATE_MEMORY = 64 << 20
-# Turns by the model's owner and by the model itself; anyone may have written the others.
-TRUSTED = frozenset(("system", "developer", "assistant"))
 TOOLS = frozenset(("tool", "function", "ipython"))
-_FIELDS = [f"messages[{i}].content" for i in range(64)]
 
 
-class Entry(NamedTuple):
-    """One text of a row; the role is '' for plain text, user or assistant for bare strings."""
-
-    row: Row
-    field: str
-    role: str
-    text: str
-
-
-class Said(NamedTuple):
-    """A row that can be read, with its last question and last answer as (field, text)."""
-
-    row: Row
-    question: tuple[str, str] | None
-    answer: tuple[str, str] | None
+# One text of a row: (row, field, role, text). The role is '' for plain text, user or assistant for
+# bare strings. A plain tuple: there are millions.
+Entry = tuple[Row, str, str, str]
+# A row that can be read, with its last question and last answer as (field, text).
+Said = tuple[Row, tuple[str, str] | None, tuple[str, str] | None]
 
 
 class Group:
@@ -49,7 +36,7 @@ class Group:
 
     @cached_property
     def _bytes(self) -> tuple[bytes, list[int]]:
-        encoded = [entry.text.encode("utf-8", "replace") for entry in self.entries]
+        encoded = [entry[3].encode("utf-8", "replace") for entry in self.entries]
         starts = accumulate((len(one) + 1 for one in encoded), initial=0)
         return b"\n".join(encoded), list(starts)
 
@@ -63,18 +50,28 @@ class Group:
             at = starts[which + 1]
 
 
-class Texts(Group):
-    """All texts of a batch, in order, and parts of them."""
+class Texts:
+    """All texts of a batch, in order, apart by whom they come from."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        super().__init__(list(_entries(rows)))
+        self.entries: list[Entry] = []
+        trusted: list[Entry] = []
+        answers: list[Entry] = []
+        untrusted: list[Entry] = []
+        groups = {"assistant": answers, "system": trusted, "developer": trusted}
+        keep = self.entries.append
+        for entry in _entries(rows):
+            keep(entry)
+            groups.get(entry[2], untrusted).append(entry)
+        # What assistants say; what users, tools and plain texts say; what the owner says.
+        self.answers, self.untrusted, self.owner = Group(answers), Group(untrusted), Group(trusted)
 
     @cached_property
     def said(self) -> list[Said]:
         """Each row that can be read, with its last question and answer."""
         return [
-            Said(row, last_question(row), last_answer(row))
+            (row, last_question(row), last_answer(row))
             for row in self.rows
             if row.shape != "broken"
         ]
@@ -82,49 +79,39 @@ class Texts(Group):
     @cached_property
     def beyond_ascii(self) -> Group:
         """The texts that hold anything but ASCII."""
-        return self._only(lambda entry: not entry.text.isascii())
-
-    @cached_property
-    def untrusted(self) -> Group:
-        """What users, tools and plain texts say."""
-        return self._only(lambda entry: entry.role not in TRUSTED)
+        return Group([entry for entry in self.entries if not entry[3].isascii()])
 
     @cached_property
     def tools(self) -> Group:
         """What tools return."""
-        return self._only(lambda entry: entry.role in TOOLS)
+        return Group([entry for entry in self.untrusted.entries if entry[2] in TOOLS])
 
-    @cached_property
-    def answers(self) -> Group:
-        """What assistants say."""
-        return self._only(lambda entry: entry.role == "assistant")
-
-    def _only(self, which: Callable[[Entry], bool]) -> Group:
-        return Group([entry for entry in self.entries if which(entry)])
+    @property
+    def groups(self) -> tuple[Group, Group, Group]:
+        """All texts, in three parts."""
+        return self.owner, self.untrusted, self.answers
 
 
 def _entries(rows: Sequence[Row]) -> Iterator[Entry]:
-    make = Entry._make
     for row in rows:
-        messages = row.messages
-        if messages is None or row.text is not None or len(messages) > len(_FIELDS):
-            for field, role, text in row.fields():
-                yield Entry(row, field, role, text)
+        if row.shape == "chat" and row.messages is not None:
+            for i, message in enumerate(row.messages):
+                yield row, content_field("messages", i), message.role, message.content
         else:
-            for field, message in zip(_FIELDS, messages, strict=False):
-                yield make((row, field, message.role, message.content))
+            for field, role, text in row.fields():
+                yield row, field, role, text
 
 
-def gate(words: Sequence[str]) -> "Regexp":
-    """A pattern that any of the literal words matches, letter case aside."""
+def gate(words: Sequence[str], exact: Sequence[str] = ()) -> "Regexp":
+    """A pattern that any of the words matches, letter case aside, or any of the exact ones."""
     import re2
 
     options = re2.Options()
-    options.case_sensitive = False
     options.max_mem = GATE_MEMORY
     options.never_capture = True
-    literals = sorted({re2.escape(word) for word in words})
-    return re2.compile("|".join(literals).encode(), options)
+    literals = "|".join(sorted({r"\s+".join(map(re2.escape, word.split())) for word in words}))
+    exactly = "".join(f"|{re2.escape(word)}" for word in sorted(exact))
+    return re2.compile(f"(?i:{literals}){exactly}".encode(), options)
 
 
 _last: tuple[Sequence[Row], Row, Row, Texts] | None = None
@@ -133,7 +120,7 @@ _last: tuple[Sequence[Row], Row, Row, Texts] | None = None
 def texts_of(rows: Sequence[Row]) -> Texts:
     """The texts of a batch; asked again for the same batch, the same object."""
     global _last
-    if not rows:
+    if len(rows) < 2:
         return Texts(rows)
     last = _last
     if last is not None and last[0] is rows and last[1] is rows[0] and last[2] is rows[-1]:

@@ -1,20 +1,22 @@
-"""`tuiwb data`: list the project's datasets, show a row as the model will see it, check a file."""
+"""`tuiwb data`: list datasets, show a row as the model will see it, check a file, work on it."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli import curate
+from tuiwb.cli import curate, generate, rows
 from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json, say_table
+from tuiwb.cli.generate import generate
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
 from tuiwb.errors import EXIT_FINDINGS, BadInput, TuiwbError
-from tuiwb.project import DATASET_SUFFIXES, Project
+from tuiwb.project import Project, is_dataset
 from tuiwb.text import short_bytes
 
-app = group("Show rows as the model will see them; check a dataset.")
+app = group("Show rows as the model will see them; check a dataset, and work on it.")
 curate.register(app)
+app.command("generate")(generate)
 
 ModelOption = Annotated[
     str | None,
@@ -35,8 +37,7 @@ def list_datasets(
     if folder is not None:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder")
-        files = [p for p in folder.iterdir() if p.suffix in DATASET_SUFFIXES and p.is_file()]
-        paths = sorted(files)
+        paths = sorted(p for p in folder.iterdir() if is_dataset(p))
         where: Project | None = None
     else:
         where = project_at(project)
@@ -61,6 +62,9 @@ def show(
     file: Annotated[Path, typer.Argument(help="A dataset: .jsonl, .json, .csv or .parquet.")],
     row: Annotated[int, typer.Option("--row", "-r", min=0, help="Which row, from 0.")] = 0,
     model: ModelOption = None,
+    beside: Annotated[
+        str | None, typer.Option("--compare-model", help="Another model: how its template differs.")
+    ] = None,
     max_length: LengthOption = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
@@ -73,20 +77,31 @@ def show(
     shown = dataset.row(row)
     if shown.shape == "broken":
         raise BadInput(f"{shown.where} {shown.problem}")
+    if model is None and beside is not None:
+        raise BadInput("--compare-model sets a model beside another: give --model too")
     if model is None:
         _show_conversation(dataset, shown, as_json)
+    elif beside is not None:
+        _show_beside(shown, (_model(model, project), _model(beside, project)), max_length, as_json)
     else:
         _show_rendered(shown, _model(model, project), max_length, as_json)
 
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(help="A dataset: .jsonl, .json, .csv or .parquet.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="A dataset; several files are checked as one."),
+    ],
     against: Annotated[
         Path | None, typer.Option("--against", help="A held-out set to look for leaks of.")
     ] = None,
     model: ModelOption = None,
     max_length: LengthOption = None,
+    use: Annotated[
+        str | None,
+        typer.Option("--use", help="What it is for: format, domain, new_capability, preference."),
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,26 +109,36 @@ def check(
     from tuiwb.data.checks import MAX_LENGTH, check_dataset
 
     report = check_dataset(
-        file,
+        files[0] if len(files) == 1 else files,
         against,
         model=None if model is None else _model(model, project),
         max_length=max_length or MAX_LENGTH,
+        use=use,
     )
     if as_json:
         say_json(report)
     else:
-        for finding in report.findings:
-            mark = "!" if finding.severity == "error" else " "
-            say(f"{mark} {finding.file}:{finding.line} {finding.check}: {finding.sentence}")
-        kinds = ", ".join(f"{n} {name}" for name, n in report.audit["checks"].items())
-        total = f"{len(report.findings)} findings in {report.audit['rows_with_findings']} rows"
-        say(f"{report.rows} rows in {report.seconds:.1f} s: {total if kinds else 'nothing found'}")
-        if kinds:
-            say(kinds)
-        if tokens := report.audit.get("tokens"):
-            say(_token_line(tokens))
+        _say_report(report)
     if report.findings:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _say_report(report: Any) -> None:
+    from tuiwb.data.audit_text import audit_lines
+
+    for finding in report.findings:
+        mark = "!" if finding.severity == "error" else " "
+        say(f"{mark} {finding.file}:{finding.line} {finding.check}: {finding.sentence}")
+    if report.findings:
+        say()
+    for line in audit_lines(report):
+        say({"head": "", "fact": "  ", "warn": "! "}[line.kind] + line.text)
+    say()
+    kinds = ", ".join(f"{n} {name}" for name, n in report.audit["checks"].items())
+    total = f"{len(report.findings)} findings in {report.audit['rows_with_findings']} rows"
+    say(f"{report.rows} rows in {report.seconds:.1f} s: {total if kinds else 'nothing found'}")
+    if kinds:
+        say(kinds)
 
 
 def _entry(path: Path, project: Project | None) -> dict[str, Any]:
@@ -194,11 +219,29 @@ def _named(rendered: dict[str, Any]) -> dict[str, Any]:
     return rendered
 
 
-def _token_line(tokens: dict[str, Any]) -> str:
-    if not tokens["counted"]:
-        return "tokens: no row counted"
-    return (
-        f"tokens: median {tokens['median']}, 95% up to {tokens['p95']}, longest "
-        f"{tokens['longest']}; {tokens['trained_share']:.0%} trained "
-        f"(max_length {tokens['max_length']}, {tokens['counted']} rows counted)"
-    )
+def _show_beside(row: Row, models: tuple[str, str], max_length: int | None, as_json: bool) -> None:
+    from tuiwb.data.render import Sidecar
+    from tuiwb.data.template_diff import compare_rendered, comparison_lines
+
+    sidecar = Sidecar()
+    try:
+        one, other = (sidecar.render(model, row, max_length) for model in models)
+    finally:
+        sidecar.close()
+    if as_json:
+        import msgspec
+
+        told = msgspec.to_builtins(compare_rendered(row, one, other))
+        say_json({"file": row.file, "row": row.index, "line": row.line, "models": models, **told})
+        return
+    say(f"{row.where}  row {row.index}")
+    names = (Path(models[0]).name, Path(models[1]).name)
+    for line in comparison_lines(row, one, other, names):
+        say(line)
+
+
+curate.register(app)
+app.command("generate")(generate)
+app.command("rows")(rows.rows)
+app.command("facets")(rows.facets)
+app.command("generate")(generate.generate)

@@ -100,4 +100,5 @@ def ordered(
         return order
     wanted = np.zeros(total, bool)
     wanted[rows] = True
-    return order[wanted[order]]
+    kept: NDArray[np.int64] = order[wanted[order]]
+    return kept

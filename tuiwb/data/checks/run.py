@@ -17,7 +17,7 @@ from tuiwb.data.checks.leakage import Leakage
 from tuiwb.data.checks.lengths import Lengths
 from tuiwb.data.checks.malformed import malformed
 from tuiwb.data.checks.overview import Overview
-from tuiwb.data.checks.pii import pii
+from tuiwb.data.checks.pii import PersonalData
 from tuiwb.data.checks.preference import BothLabels, Pairs, same_answers
 from tuiwb.data.checks.provenance import SyntheticShare
 from tuiwb.data.checks.role_order import RoleOrder
@@ -34,12 +34,12 @@ from tuiwb.errors import BadInput
 
 MAX_LENGTH = 1024
 BATCH = 2000
-ROW_CHECKS = (malformed, empty, tool_calls, same_answers, pii)
+ROW_CHECKS = (malformed, empty, tool_calls, same_answers)
 Progress = Callable[[str, int, int], None]
 
 
 def check_dataset(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     against: str | Path | None = None,
     *,
     model: str | None = None,
@@ -49,7 +49,7 @@ def check_dataset(
     progress: Progress | None = None,
     keep_columns: Callable[[RowColumns], None] | None = None,
 ) -> Report:
-    """All findings in the dataset at `path`, in the order of its rows.
+    """All findings in the dataset at `path` (several paths are one dataset), in row order.
 
     `against` is a held-out dataset to look for leaks of; with `model` (a folder or a cached hub
     id) tokens are counted against max_length, TRL's default where none is given; `use` is what the
@@ -58,8 +58,9 @@ def check_dataset(
     """
     started = time.perf_counter()
     tell = progress or (lambda _phase, _done, _total: None)
-    if against is not None and Path(path).resolve() == Path(against).resolve():
-        raise BadInput(f"{path} is the held-out set itself: give the training set to check")
+    paths = [path] if isinstance(path, (str, Path)) else path
+    if against is not None and Path(against).resolve() in [Path(p).resolve() for p in paths]:
+        raise BadInput(f"{against} is the held-out set itself: give the training set to check")
     dataset = open_dataset(path)
     fast = len(dataset) >= FAST_FROM
     checks = _checks(dataset, use, fast)
@@ -86,6 +87,7 @@ def _checks(dataset: Dataset, use: str | None, fast: bool) -> list[tuple[str, Ch
     return [
         ("overview", Overview()),
         ("", EachRow(ROW_CHECKS)),
+        ("", PersonalData()),
         ("role_order", RoleOrder()),
         ("injection", Injection()),
         ("duplicates", Duplicates(dataset.row, fast=fast)),

@@ -7,7 +7,6 @@ import typer
 
 from tuiwb.cli import curate, generate, rows
 from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json, say_table
-from tuiwb.cli.generate import generate
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
 from tuiwb.errors import EXIT_FINDINGS, BadInput, TuiwbError
@@ -16,7 +15,6 @@ from tuiwb.text import short_bytes
 
 app = group("Show rows as the model will see them; check a dataset, and work on it.")
 curate.register(app)
-app.command("generate")(generate)
 
 ModelOption = Annotated[
     str | None,
@@ -241,7 +239,6 @@ def _show_beside(row: Row, models: tuple[str, str], max_length: int | None, as_j
 
 
 curate.register(app)
-app.command("generate")(generate)
 app.command("rows")(rows.rows)
 app.command("facets")(rows.facets)
 app.command("generate")(generate.generate)

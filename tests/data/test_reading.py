@@ -262,6 +262,14 @@ def test_one_row_is_read_without_the_others(tmp_path: Path, name: str) -> None:
     assert bytes_read() - before < 2000
 
 
+def test_packed_members_may_follow_one_another_padded_with_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n') + b"\0" * 9 + gzip.compress(b'{"text": "b"}'))
+    assert [row.text for row in open_dataset(path)] == ["a", "b"]
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n') + b"\0" * 9)
+    assert [row.text for row in open_dataset(path)] == ["a"]
+
+
 def test_sft_examples_are_messages_text_or_prompt_and_completion(tmp_path: Path) -> None:
     record = {"instruction": "hi", "input": "", "output": "yo", "tools": json.dumps([TOOL])}
     alpaca = write(tmp_path / "a.jsonl", [record])

@@ -131,7 +131,8 @@ class File:
     def _fingerprint(self, fd: int) -> str:
         """What the beginning and the end hold: an append leaves both, other writing moves one."""
         size = self.stamp.size
-        ends = os.pread(fd, _ENDS, 0) + os.pread(fd, min(_ENDS, size), max(0, size - _ENDS))
+        some = min(_ENDS, size)
+        ends = os.pread(fd, some, 0) + os.pread(fd, some, size - some)
         return hashlib.blake2b(ends, digest_size=16).hexdigest()
 
 

@@ -14,7 +14,6 @@ from tuiwb.project import Project, is_dataset
 from tuiwb.text import short_bytes
 
 app = group("Show rows as the model will see them; check a dataset, and work on it.")
-curate.register(app)
 
 ModelOption = Annotated[
     str | None,

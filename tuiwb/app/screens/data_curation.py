@@ -12,12 +12,10 @@ from textual.message import Message
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.screens.edit_dialog import EditRecord
-from tuiwb.app.screens.review import ReviewScreen
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.editing import edit_in_editor, edit_text, parse_edit
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Marks
-from tuiwb.data.review import sample
 from tuiwb.data.rows import Row
 from tuiwb.errors import TuiwbError
 
@@ -196,10 +194,14 @@ class CurationActions(WorkbenchScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="sample")
     def _draw(self, dataset: "Dataset", size: int) -> None:
+        from tuiwb.data.review import sample
+
         self.post_message(self.Sampled(dataset, sample(dataset, size)))
 
     @on(Sampled)
     def _walk(self, message: Sampled) -> None:
+        from tuiwb.app.screens.review import ReviewScreen
+
         if message.dataset is self.open_dataset_here() and self._marks is not None:
             screen = ReviewScreen(
                 message.dataset, self._marks, message.rows, self.findings_by_row()

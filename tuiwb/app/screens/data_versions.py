@@ -10,7 +10,6 @@ from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Pick
-from tuiwb.app.screens.version_dialogs import CleanDialog
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 
@@ -52,6 +51,8 @@ class VersionActions(CurationActions):
 
     async def _ask_clean(self, path: Path) -> dict[str, Any] | None:
         import msgspec
+
+        from tuiwb.app.screens.version_dialogs import CleanDialog
 
         cleaning = await self.app.push_screen_wait(CleanDialog(self.project.shorten(path)))
         return None if cleaning is None else {"cleaning": msgspec.to_builtins(cleaning)}

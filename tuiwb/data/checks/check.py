@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.rows import Row
 
+MAX_LENGTH = 1024  # TRL's default
 RowCheck = Callable[[Row], Iterator[Finding]]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.data.checks.answer_format import Format
-from tuiwb.data.checks.check import Audited, Check, EachRow
+from tuiwb.data.checks.check import MAX_LENGTH, Audited, Check, EachRow
 from tuiwb.data.checks.duplicates import Duplicates
 from tuiwb.data.checks.empty import empty
 from tuiwb.data.checks.finding import Finding, Report
@@ -32,7 +32,6 @@ from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.render import Sidecar, check_tokenizer
 from tuiwb.errors import BadInput
 
-MAX_LENGTH = 1024
 BATCH = 2000
 ROW_CHECKS = (malformed, empty, tool_calls, same_answers)
 Progress = Callable[[str, int, int], None]

@@ -1,0 +1,248 @@
+"""What a person does on the Data screen: facets, order, marks, edits, review, new versions."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, SelectionList, Static, TextArea
+
+from tests.app.conftest import until
+from tuiwb import jobs
+from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.screens.data import DataScreen
+from tuiwb.app.screens.edit_dialog import EditRecord
+from tuiwb.app.screens.review import ReviewScreen
+from tuiwb.app.widgets.facet_menu import FacetMenu
+from tuiwb.app.widgets.row_pane import RowPane
+from tuiwb.app.widgets.virtual_table import VirtualTable
+from tuiwb.data.manifest import Version
+from tuiwb.data.marks import Marks
+from tuiwb.data.read import open_dataset
+from tuiwb.project import Project
+
+SAMPLE_MODEL = Path(__file__).parents[2] / "sample_data" / "models" / "tiny-chat"
+TOPICS = ("billing", "delivery", "returns")
+
+
+@pytest.fixture
+def rows(project: Project) -> Path:
+    """30 chats on three topics; row 4 repeats row 2, rows 5 and 9 hold a mail address."""
+    records = [
+        {
+            "messages": [
+                {"role": "user", "content": f"item{n} of order{n} about word{n} " + "why " * n},
+                {"role": "assistant", "content": f"answer{n} is fact{n}"},
+            ],
+            "topic": TOPICS[n % 3],
+        }
+        for n in range(30)
+    ]
+    records[4] = records[2]
+    for n in (5, 9):
+        records[n]["messages"][0]["content"] = f"item{n}: write to mira{n}@post.test"  # type: ignore[index]
+    path = project.root / "data" / "chats.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return path
+
+
+async def opened(pilot: Pilot[None]) -> DataScreen:
+    await pilot.press("2")
+    await until(lambda: _ready(pilot))
+    screen = pilot.app.screen
+    assert isinstance(screen, DataScreen)
+    return screen
+
+
+def _ready(pilot: Pilot[None]) -> bool:
+    screen = pilot.app.screen
+    return isinstance(screen, DataScreen) and "Row " in str(screen.query_one(RowPane).border_title)
+
+
+async def checked(pilot: Pilot[None]) -> DataScreen:
+    screen = await opened(pilot)
+    await pilot.press("c")
+    table = screen.query_one(VirtualTable)
+    await until(lambda: "found:" in str(table.border_subtitle), 60)
+    return screen
+
+
+def read(screen: DataScreen) -> str:
+    return str(screen.query_one("#row", Static).render())
+
+
+def title(screen: DataScreen) -> str:
+    return str(screen.query_one(RowPane).border_title)
+
+
+def states(path: Path) -> dict[int, str | None]:
+    dataset = open_dataset(path)
+    marks = Marks(path, dataset)
+    return {row.index: state.mark for row in dataset if (state := marks.state(row)).mark}
+
+
+async def answer(pilot: Pilot[None], text: str) -> None:
+    await until(lambda: pilot.app.screen.query(Input))
+    field = pilot.app.screen.query_one(Input)
+    field.value = text
+    await pilot.press("enter")
+
+
+async def test_facets_count_what_there_is_and_filter_by_it(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await checked(pilot)
+        menu, table = screen.query_one(FacetMenu), screen.query_one(VirtualTable)
+        await until(lambda: menu.option_count > 6)
+        lines = [str(menu.get_option_at_index(i).prompt).split() for i in range(menu.option_count)]
+        assert ["pii", "2"] in lines
+        assert ["email", "2"] in lines
+        assert ["billing", "10"] in lines
+        await pilot.press("F")
+        menu.highlighted = lines.index(["billing", "10"])
+        await pilot.press("enter")
+        await until(lambda: table.count == 10)
+        assert "/topic=billing" in str(table.border_title)
+        menu.highlighted = lines.index(["email", "2"])
+        menu.focus()
+        await pilot.press("enter")
+        await until(lambda: table.count == 1)
+        await until(lambda: "Row 9" in title(screen))
+
+
+async def test_rows_are_ordered_by_size_once_they_were_checked(
+    project: Project, rows: Path
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await checked(pilot)
+        await pilot.press("s")
+        await until(lambda: pilot.app.screen.query("Pick OptionList"))
+        pilot.app.screen.query_one(OptionList).highlighted = 2
+        await pilot.press("enter")
+        await until(lambda: "Row 29" in title(screen))
+        assert "longest first" in str(screen.query_one(VirtualTable).border_title)
+
+
+async def test_marks_are_kept_beside_the_file_and_undone(project: Project, rows: Path) -> None:
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("d", "h", "y")
+        await until(lambda: states(rows) == {0: "drop", 1: "hard", 2: "keep"})
+        table = screen.query_one(VirtualTable)
+        assert table.cursor == 3
+        assert table.render_line(1).text.split()[:2] == ["0", "drop"]
+        await pilot.press("u")
+        await until(lambda: states(rows) == {0: "drop", 1: "hard"})
+        await pilot.press("U")
+        await until(lambda: states(rows)[2] == "keep")
+        await pilot.press("home", "d")
+        await until(lambda: states(rows) == {1: "hard", 2: "keep"})
+        await pilot.press("slash")
+        await answer(pilot, "mark:hard")
+        await until(lambda: table.count == 1)
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        assert screen.query_one(VirtualTable).render_line(2).text.split()[:2] == ["1", "hard"]
+
+
+async def test_an_edit_that_is_no_row_is_refused_and_a_good_one_shows(
+    project: Project, rows: Path
+) -> None:
+    before = rows.read_bytes()
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("e")
+        await until(lambda: isinstance(pilot.app.screen, EditRecord))
+        area = pilot.app.screen.query_one(TextArea)
+        good = area.text.replace("answer0", "better0")
+        area.text = '{"messages": []}'
+        await pilot.press("ctrl+s")
+        problem = pilot.app.screen.query_one("#problem", Static)
+        await until(lambda: "messages is an empty list" in str(problem.render()))
+        area.text = good
+        await pilot.press("ctrl+s")
+        await until(lambda: pilot.app.screen is screen)
+        await until(lambda: "better0 is fact0" in read(screen))
+        assert screen.query_one(VirtualTable).render_line(1).text.split()[1] == "✎"
+    assert rows.read_bytes() == before
+
+
+async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) -> None:
+    async def start(pilot: Pilot[None]) -> ReviewScreen:
+        await opened(pilot)
+        await pilot.press("r")
+        await answer(pilot, "5")
+        await until(lambda: isinstance(pilot.app.screen, ReviewScreen), 60)
+        screen = pilot.app.screen
+        assert isinstance(screen, ReviewScreen)
+        return screen
+
+    def progress(screen: ReviewScreen) -> str:
+        return str(screen.query_one("#progress", Static).render())
+
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await start(pilot)
+        await pilot.press("a", "x", "s", "a")
+        await until(lambda: progress(screen).startswith("3 of 5 reviewed, 2 accepted, 1 rejected"))
+        await pilot.press("u")
+        await until(lambda: progress(screen).startswith("2 of 5 reviewed"))
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, DataScreen))
+    assert sorted(states(rows).values()) == ["accept", "reject"]  # type: ignore[type-var]
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await start(pilot)
+        assert progress(screen).startswith("2 of 5 reviewed")
+        await pilot.press("a", "a", "a")
+        await until(lambda: progress(screen).startswith("5 of 5 reviewed, 4 accepted"))
+        assert "The sample is through" in str(screen.query_one("#row", Static).render())
+
+
+async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, rows: Path) -> None:
+    before = rows.read_bytes()
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("d", "w")
+        await until(lambda: pilot.app.screen.query("Pick OptionList"))
+        await pilot.press("enter")
+        await until(lambda: pilot.app.screen.query(SelectionList))
+        pilot.app.screen.query_one(SelectionList).select("redact")
+        await pilot.press("s")
+        await until(lambda: len(screen._files.paths) == 2, 90)
+    folder = project.root / "data" / "versions" / "chats-v1"
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Version)
+    assert manifest.outputs[0].rows == 28
+    text = (folder / "data.jsonl").read_text("utf-8")
+    assert "post.test" not in text
+    assert "[EMAIL_1]" in text
+    dropped = [json.loads(line) for line in (folder / "dropped.jsonl").read_text().splitlines()]
+    assert sorted(entry["row"] for entry in dropped) == [0, 4]
+    assert rows.read_bytes() == before
+    (folder,) = project.job_folders("version")
+    assert jobs.status(folder).state == "finished"
+
+
+@pytest.mark.slow
+async def test_two_templates_stand_side_by_side(
+    project: Project, rows: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in SAMPLE_MODEL.iterdir():
+        if path.suffix in (".json", ".jinja"):
+            (other / path.name).write_bytes(path.read_bytes())
+    template = other / "chat_template.jinja"
+    config = other / "tokenizer_config.json"
+    holder = template if template.is_file() else config
+    holder.write_text(holder.read_text().replace("<|im_start|>", "<|im_start|>to "))
+    (project.root / "tuiwb.yaml").write_text(f"base_model: {SAMPLE_MODEL}\n")
+    async with WorkbenchApp(Project(project.root)).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("t")
+        await answer(pilot, str(other))
+        await until(lambda: "≠ tokens" in read(screen), 60)
+        one, two = (str(screen.query_one(f"#{n}", Static).render()) for n in ("one", "other"))
+        assert "to user" in two
+        assert "to user" not in one
+        await pilot.press("t")
+        await until(lambda: "≠ tokens" not in read(screen))
+        assert not screen.query_one("#beside").display

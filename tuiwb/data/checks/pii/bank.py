@@ -8,16 +8,12 @@ from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
 _SEPARATOR = r"(?:[ ._/\u00a0\u202f\u2009\u2011–-]{0,2})"
-# Country, check digits and at least 5 more digits among the next 14 characters.
-ANCHOR = (
-    r"(?i)[A-Z][ .-]?[A-Z](?:[ ._/–-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}\d[ ._-]?\d"
-    r"(?:[ ._/–-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}"
-    r"(?:[A-Z0-9](?:[ ._/–-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}){4,28}"
-    r"\d(?:[A-Z]{0,2}(?:[ ._/–-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}\d){2}"
-)
-_START = re.compile(rf"(?<![^\W_])[A-Za-z][ .-]?[A-Za-z]{_SEPARATOR}\d[ ._-]?\d")
+_GAP = r"(?:[ ._/-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}"
+_DIGITS = re.compile(rf"[0-9]{_SEPARATOR}[0-9]")
+_COUNTRY = re.compile(rf"([A-Za-z])[ .-]?([A-Za-z]){_SEPARATOR}\Z")
 _CHARACTERS = re.compile(rf"[A-Za-z0-9](?:{_SEPARATOR}[A-Za-z0-9]){{10,33}}")
-_KIND = {"n": r"\d", "a": "[A-Z]", "c": "[A-Z0-9]"}
+_KIND = {"n": "[0-9]", "a": "[A-Z]", "c": "[A-Z0-9]"}
+_TESTED = 6
 
 
 @cache
@@ -25,30 +21,47 @@ def _structures() -> dict[str, tuple[int, re.Pattern[str]]]:
     """Length and shape of the whole IBAN per country."""
     made = {}
     for country, bban in table("numbers")["iban"].items():
-        parts = re.findall(r"(\d+)([nac])", bban)
-        shape = "".join(f"{_KIND[kind]}{{{size}}}" for size, kind in parts)
-        length = 4 + sum(int(size) for size, _ in parts)
-        made[country] = (length, re.compile(rf"[A-Z]{{2}}\d\d{shape}"))
+        shape = "".join(f"{kind}" for kind in _kinds(bban))
+        made[country] = (4 + len(_kinds(bban)), re.compile(rf"[A-Z]{{2}}[0-9]{{2}}{shape}"))
     return made
+
+
+def _kinds(bban: str) -> list[str]:
+    """What may stand at each place of a country's own part."""
+    return [_KIND[k] for n, k in re.findall(r"([0-9]+)([nac])", bban) for _ in range(int(n))]
+
+
+def anchor() -> str:
+    """Country, check digits and the first places of its own part, as the engine takes it."""
+    beginnings: dict[str, list[str]] = {}
+    for country, bban in table("numbers")["iban"].items():
+        beginning = _GAP.join(_kinds(bban)[:_TESTED])
+        beginnings.setdefault(beginning, []).append(f"{country[0]}[ .-]?{country[1]}")
+    return "(?i)(?:^|[^0-9A-Z])(?:" + "|".join(
+        f"(?:{'|'.join(countries)}){_GAP}[0-9]{_GAP}[0-9]{_GAP}{beginning}"
+        for beginning, countries in beginnings.items()
+    ) + ")"  # fmt: skip
 
 
 def ibans(text: str) -> Iterator[Span]:
     """Valid IBANs in any grouping, upper or lower case."""
     end = 0
-    for match in _START.finditer(text):
-        if match.start() >= end and (stop := _end(text, match.start())) is not None:
+    for digits in _DIGITS.finditer(text):
+        country = _COUNTRY.search(text, max(0, digits.start() - 5), digits.start())
+        if country is None or country.start() < end:
+            continue
+        start = country.start()
+        before = text[start - 1 : start]
+        known = _structures().get((country[1] + country[2]).upper())
+        if known is None or (before.isalnum() and before.isascii()):
+            continue
+        if (stop := _end(text, start, *known)) is not None:
             end = stop
-            yield Span(match.start(), end, "iban")
+            yield Span(start, end, "iban")
 
 
-def _end(text: str, start: int) -> int | None:
-    """Where the IBAN that begins at `start` ends."""
-    letters = text[start : start + 4]
-    country = "".join(c for c in letters if c.isalpha())[:2].upper()
-    known = _structures().get(country)
-    if known is None:
-        return None
-    length, shape = known
+def _end(text: str, start: int, length: int, shape: re.Pattern[str]) -> int | None:
+    """Where the IBAN of that length and shape which begins at `start` ends."""
     run = _CHARACTERS.match(text, start)
     if run is None:
         return None

@@ -4,19 +4,22 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from tuiwb.data.checks.pii.context import context, words_before
 from tuiwb.data.checks.pii.span import Span
-from tuiwb.data.checks.pii.tables import before, context, table
+from tuiwb.data.checks.pii.tables import table
 
-_SEPARATOR = r"[ ./_\u00a0\u202f\u2009\u2010\u2011–-]"
-ANCHOR = r"\d(?:(?:[ ./_-]|\xc2\xa0|\xe2\x80[\x80-\xaf])?\d){11}"
-_RUN = re.compile(rf"(?<![\w.,+])\d(?:(?:{_SEPARATOR}| [-–] )?\d){{11,}}(?!\w|,\d)")
-_GROUP = re.compile(r"\d+")
+_SEPARATOR = r"(?:[ ./_\u00a0\u202f\u2009\u2010\u2011–-]| [-–] )"
+ANCHOR = r"\d(?:(?:[ ./_-]|\xc2\xa0|\xe2\x80[\x80-\xaf]| (?:-|\xe2\x80\x93) )?\d){11}"
+_RUN = re.compile(rf"[0-9](?:{_SEPARATOR}?[0-9]){{11,}}")
+_GROUP = re.compile("[0-9]+")
 _BARE = (15, 16)
 # Digits of each group as cards are printed; any other grouping needs the word card before it.
 _PRINTED = frozenset(
-    ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 4, 1), (6, 13))
-)
+    ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 4, 1), (6, 13),
+     (4, 4, 4, 2), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 5), (4, 5, 6), (8, 8), (4, 4, 4))
+)  # fmt: skip
 _LUHN = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_MOST_GROUPS = 10
 
 
 @cache
@@ -32,7 +35,17 @@ def _test_cards() -> frozenset[str]:
 def cards(text: str) -> Iterator[Span]:
     """Card numbers, bare or grouped."""
     for run in _RUN.finditer(text):
-        groups = [(m.start(), m.end()) for m in _GROUP.finditer(text, run.start(), run.end())]
+        start, end = run.span()
+        lead, tail = text[max(0, start - 2) : start], text[end : end + 2]
+        if (
+            lead[-1:].isalpha()
+            or lead[-1:] in ("_", "+")
+            or (lead[:1].isdigit() and lead[-1:] in ".,")
+        ):
+            continue
+        if tail[:1].isalpha() or tail[:1] == "_" or (tail[:1] == "," and tail[1:].isdigit()):
+            continue
+        groups = [group.span() for group in _GROUP.finditer(text, start, end)]
         first = 0
         while first < len(groups):
             last = _card_at(text, groups, first)
@@ -43,33 +56,31 @@ def cards(text: str) -> Iterator[Span]:
 
 
 def _card_at(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    """The last group of the card that begins with group `first`."""
+    """The last group of the longest card that begins with group `first`."""
     sizes: list[int] = []
-    for last in range(first, min(first + 10, len(groups))):
+    digits, found = "", None
+    for last in range(first, min(first + _MOST_GROUPS, len(groups))):
         start, end = groups[last]
         sizes.append(end - start)
-        total = sum(sizes)
-        if total > 19 or (len(sizes) > 1 and min(sizes) < 2 and tuple(sizes) not in _PRINTED):
-            return None
-        if total >= 12:
-            begin = groups[first][0]
-            digits = "".join(text[a:b] for a, b in groups[first : last + 1])
+        if len(digits) + sizes[-1] > 19:
+            break
+        digits += text[start:end]
+        if len(digits) >= 12 and is_card(digits):
             whole = first == 0 and last == len(groups) - 1
-            if is_card(digits) and _meant(text, begin, sizes, whole):
-                return last
-    return None
+            if _meant(text, groups[first][0], sizes, whole):
+                found = last
+    return found
 
 
 def _meant(text: str, start: int, sizes: list[int], whole: bool) -> bool:
     """Printed grouping or a usual length stands for itself; else the text must speak of a card."""
-    lead = before(text, start, 60)
-    said = context("card").search(lead) is not None
+    lead = words_before(text, start, 60)
+    card, other = context("card").last(lead), context("other_number").last(lead[-4:])
+    if card >= 0 and (whole or tuple(sizes) in _PRINTED):
+        return True
     if len(sizes) == 1:
-        usual = sizes[0] in _BARE and whole
-        return said or (usual and not context("other_number").search(lead))
-    if tuple(sizes) in _PRINTED:
-        return whole or said
-    return said and whole
+        return sizes[0] in _BARE and whole and other < 0
+    return tuple(sizes) in _PRINTED and sum(sizes) >= 14 and whole
 
 
 def is_card(digits: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 from tuiwb.data.checks.pii import bank, card, ids, mail, network, people, phone, places, secret
-from tuiwb.data.checks.pii.engine import Scan, lazy_scanner, scanner
+from tuiwb.data.checks.pii.engine import Scan, scanner
 from tuiwb.data.checks.pii.span import Span
 
 Find = Callable[[str], Iterator[Span]]
@@ -19,18 +19,18 @@ class Finder:
     number no phone's.
     """
 
-    def __init__(self, make: Make = scanner, make_words: Make = lazy_scanner) -> None:
+    def __init__(self, make: Make = scanner) -> None:
         finds: list[tuple[str, Find]] = []
         for key in secret.shapes():
             finds.append((key.anchor, partial(secret.vendor_secrets, shape=key)))
         finds.append((secret.assigned_anchor(), secret.assigned_secrets))
         finds.append((mail.ANCHOR, mail.emails))
         finds.append((mail.SPELLED_ANCHOR, mail.spelled_emails))
-        finds.append((bank.ANCHOR, bank.ibans))
+        finds.append((bank.anchor(), bank.ibans))
         finds.append((network.ANCHOR, network.ips))
         finds.append((network.ANCHOR6, network.ips6))
         finds.append((card.ANCHOR, card.cards))
-        finds.append((ids.ANCHOR, self._national_ids))
+        finds.append((ids.ANCHOR, ids.ids))
         finds.append((phone.ANCHOR, phone.phones))
         finds.append((phone.VANITY_ANCHOR, phone.vanity))
         for place in places.places():
@@ -39,10 +39,6 @@ class Finder:
             finds.append((anchor, partial(people.names, number=number)))
         self._finds = [find for _anchor, find in finds]
         self._scan = make([anchor for anchor, _find in finds])
-        shapes = ids.shapes()
-        self._words = make_words(
-            [s.words_anchor for s in shapes] + [ids.any_words_anchor()] + [s.anchor for s in shapes]
-        )
 
     def spans(self, text: str) -> list[Span]:
         """What is in one text, in order, none overlapping."""
@@ -60,18 +56,6 @@ class Finder:
                     continue
                 taken.insert(place, span)
         return taken
-
-    def _national_ids(self, text: str) -> Iterator[Span]:
-        """Ids whose shape and words are in the text, or whose shape is enough."""
-        fired = set(self._words(text.encode("utf-8", "surrogatepass")))
-        shapes = ids.shapes()
-        size = len(shapes)
-        generic = size in fired
-        for number, shape in enumerate(shapes):
-            if size + 1 + number in fired and (
-                shape.alone or number in fired or (generic and shape.checked)
-            ):
-                yield from ids.ids(text, shape, generic)
 
 
 @cache

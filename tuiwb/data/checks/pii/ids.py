@@ -6,12 +6,16 @@ from functools import cache
 from importlib import import_module
 from typing import NamedTuple
 
+from tuiwb.data.checks.pii.context import Phrases, context, words_after, words_before
+from tuiwb.data.checks.pii.engine import Scan, lazy_scanner
 from tuiwb.data.checks.pii.span import Span
-from tuiwb.data.checks.pii.tables import after, before, context, table
+from tuiwb.data.checks.pii.tables import table
 
-# Any text with a national id has 6 digits in a row of digits and separators.
-ANCHOR = r"\d(?:[ ./-]?\d){5}|\d{2}[A-Z]{2}\d{5}"
-_NEAR = 90
+# Five digits at least, letters and single separators among them.
+ANCHOR = r"\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}"
+_CORE = re.compile(r"[0-9][A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}")
+_AROUND = 12
+_NEAR, _AFTER = 90, 45
 _LOOK_AROUND = re.compile(r"\(\?[!=][^()]*\)")
 
 
@@ -20,27 +24,19 @@ class IdShape(NamedTuple):
 
     name: str
     shape: re.Pattern[str]
-    anchor: str
     valid: Callable[[str], bool]
-    words: re.Pattern[str]
-    words_anchor: str
     alone: str
     checked: bool
 
 
 @cache
-def shapes() -> tuple[IdShape, ...]:
+def _shapes() -> tuple[IdShape, ...]:
     """ids.toml."""
     return tuple(
         IdShape(
             entry["name"],
-            re.compile(
-                rf"(?<!\w)(?<!\w[.,-])(?:{entry['shape']})(?!\w|[-./][^\W_]|,\d)",
-            ),
-            entry.get("anchor") or _LOOK_AROUND.sub("", entry["shape"]),
+            re.compile(rf"(?<!\w)(?<!\w[.,-])(?:{entry['shape']})(?!\w|[-./][^\W_]|,\d)"),
             _rule(entry["rule"]),
-            re.compile(entry["words"], re.IGNORECASE),
-            "(?i)" + entry["words"].replace(r"\b", ""),
             entry.get("alone", ""),
             entry["rule"] not in ("", "digits"),
         )
@@ -49,31 +45,44 @@ def shapes() -> tuple[IdShape, ...]:
 
 
 @cache
-def any_words() -> re.Pattern[str]:
-    """Words that introduce an id of whatever country."""
-    return re.compile(table("ids")["words"], re.IGNORECASE)
+def _words() -> Phrases[int]:
+    """Words that name an id by its number in the table, -1 for words that name any."""
+    entries = table("ids")["id"]
+    own = [(phrase, n) for n, entry in enumerate(entries) for phrase in entry["words"]]
+    return Phrases([*own, *((phrase, -1) for phrase in table("ids")["words"])])
 
 
-def any_words_anchor() -> str:
-    """The same as a pattern of the engine."""
-    return "(?i)" + str(table("ids")["words"]).replace(r"\b", "")
+@cache
+def _shape_scan() -> Scan:
+    """Which shapes may be in a stretch of text."""
+    return lazy_scanner(
+        [e.get("anchor") or _LOOK_AROUND.sub("", e["shape"]) for e in table("ids")["id"]]
+    )
 
 
-def ids(text: str, shape: IdShape, generic: bool) -> Iterator[Span]:
-    """Ids of one country; `generic`: words for any id stand somewhere in the text."""
-    for match in shape.shape.finditer(text):
-        value = match[0]
-        if len(set(value)) < 4:
+def ids(text: str) -> Iterator[Span]:
+    """National ids; where two shapes fit, the one that the words name, else the earlier."""
+    shapes = _shapes()
+    for core in _CORE.finditer(text):
+        begin, end = max(0, core.start() - _AROUND), core.end() + _AROUND
+        fired = _shape_scan()(text[begin:end].encode("utf-8", "surrogatepass"))
+        if not fired:
             continue
-        lead, tail = before(text, match.start(), _NEAR), after(text, match.end(), 40)
-        named = shape.words.search(lead) or shape.words.search(tail)
-        if not named and generic and shape.checked:
-            named = any_words().search(lead)
-        if named is None or not named:
-            if not _alone(shape.alone, value) or context("other_number").search(lead[-40:]):
+        lead = words_before(text, core.start(), _NEAR)
+        said = {n for _, n in _words().found(lead)}
+        said |= {n for _, n in _words().found(words_after(text, core.end(), _AFTER)) if n >= 0}
+        other = context("other_number").last(lead[-4:]) >= 0
+        fired.sort(key=lambda n: n not in said)
+        for number in fired:
+            shape = shapes[number]
+            named = number in said or (shape.checked and -1 in said)
+            if not named and (other or not shape.alone):
                 continue
-        if shape.valid(value):
-            yield Span(match.start(), match.end(), "national_id", shape.name)
+            for match in shape.shape.finditer(text, begin, min(end, len(text))):
+                value = match[0]
+                if len(set(value)) >= 4 and (named or _alone(shape.alone, value)):
+                    if shape.valid(value):
+                        yield Span(match.start(), match.end(), "national_id", shape.name)
 
 
 def _alone(alone: str, value: str) -> bool:

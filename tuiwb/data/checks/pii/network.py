@@ -5,18 +5,21 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from tuiwb.data.checks.pii.context import context, words_after, words_before
 from tuiwb.data.checks.pii.span import Span
-from tuiwb.data.checks.pii.tables import before, context, table
+from tuiwb.data.checks.pii.tables import table
 
 ANCHOR = r"\d\.\d{1,3}\.\d{1,3}\.\d"
 ANCHOR6 = r"[0-9A-Fa-f:]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
-_V4 = re.compile(
-    r"(?<![\w.%-])(?<!\w/)\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2}(?![\d./]))?(?![\w-]|\.\d)"
-)
+_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}(?![0-9./]))?(?![\w-]|\.[0-9A-Za-z])")
+_V4_LEAD = re.compile(r"[\w.%-]\Z|[A-Za-z0-9]/\Z|[=<>~^]=?\s?\Z")
 _V6 = re.compile(
-    r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4})"
-    r"(?:%[\w.-]{1,16})?(?:/\d{1,3})?(?![\w:])"
+    r"(?:[0-9A-Fa-f]{1,4}:|::?)[0-9A-Fa-f:]{1,40}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
+    r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:])"
 )
+_EUI64 = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
+# Four parts below this are more often a version or a section than a host.
+_LOW = 32
 
 
 @cache
@@ -28,17 +31,27 @@ def _no_hosts() -> dict[int, list[ipaddress.IPv4Network | ipaddress.IPv6Network]
 def ips(text: str) -> Iterator[Span]:
     """IPv4 addresses of hosts and networks."""
     for match in _V4.finditer(text):
-        lead = before(text, match.start(), 30)
-        if context("version").search(lead) and not context("ip").search(lead):
+        start = match.start()
+        if _V4_LEAD.search(text, max(0, start - 3), start) or not _is_host(match[0]):
             continue
-        if _is_host(match[0]):
-            yield Span(match.start(), match.end(), "ip")
+        lead, tail = words_before(text, start, 45), words_after(text, match.end(), 30)
+        address = context("ip").last(lead)
+        if context("version").last(lead) > address:
+            continue
+        if address < 0 and context("ip").last(tail) < 0:
+            parts = match[0].partition("/")[0].split(".")
+            if context("version").last(tail) >= 0 or all(int(part) < _LOW for part in parts):
+                continue
+        yield Span(start, match.end(), "ip")
 
 
 def ips6(text: str) -> Iterator[Span]:
     """IPv6 addresses of hosts and networks."""
     for match in _V6.finditer(text):
-        if _is_host(match[0]):
+        before = text[match.start() - 1 : match.start()]
+        if before.isalnum() or before in (":", ".", "_") and before:
+            continue
+        if _EUI64.fullmatch(match[0]) is None and _is_host(match[0]):
             yield Span(match.start(), match.end(), "ip")
 
 

@@ -7,27 +7,27 @@ country does it and be possible there, or words such as "call" must lead up to i
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
+from tuiwb.data.checks.pii.context import context, words_before
 from tuiwb.data.checks.pii.span import Span
-from tuiwb.data.checks.pii.tables import before, context
 
 # Seven digits with at most three separators between two of them; bytes, then text.
 ANCHOR = r"\d(?:(?:[ ().\-/]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,3}\d){6}"
 VANITY_ANCHOR = r"8(?:00|33|44|55|66|77|88)[-. )]{1,2}[A-Z0-9]"
 _S = r"[ ().\-/\u00a0\u2009\u2010\u2011\u202f–]"
-_INTERNATIONAL = re.compile(
-    rf"(?<![\w+])(?:\+|＋|00(?=[ -]?[1-9])|011[ -](?=[1-9]))[ ]?\(?[1-9](?:{_S}{{0,3}}\d){{6,16}}"
-    r"(?!\d)"
-)
-_NATIONAL = re.compile(
-    rf"(?<![\w+=#$€£¥])(?<![\w][.,/:-])(?<![.,]\d)\(?\d(?:{_S}{{0,3}}\d){{6,16}}(?![\w%°€£]|[.,:]\d|[-/]\w)"
-)
+_RUN = re.compile(rf"[0-9](?:{_S}{{0,3}}[0-9]){{6,}}")
+_PREFIX = re.compile(r"00(?=[ -]?[1-9])|011[ -](?=[1-9])")
 _NANP = re.compile(
-    r"(?<![\w.+/$€£-])(?:1[ .-])?(?:\([2-9]\d{2}\)[ .-]?|[2-9]\d{2}[.\u2011 –-])[2-9]\d{2}[ .\u2011–-]\d{4}"
-    r"(?![\w-]|[.,]\d)"
+    r"(?:1[ .-])?(?:\([2-9][0-9]{2}\)[ .-]?|[2-9][0-9]{2}[.\u2011 –-])"
+    r"[2-9][0-9]{2}[ .\u2011–-][0-9]{4}(?![\w-]|[.,][0-9])"
 )
+# What may not touch a national number.
+_LEAD = re.compile(r"[\w+=#$€£¥&*^]\Z|\w[.,/:-]\Z")
+_TAIL = re.compile(r"[\w%°€£]|[.,:][0-9]|[-/]\w")
 _VANITY = re.compile(
-    r"(?<![\w-])(?:\+?1[-. ])?\(?8(?:00|33|44|55|66|77|88)\)?[-. ](?=[A-Z0-9-]*[A-Z]{3})[A-Z0-9]{3}-?[A-Z0-9]{4,7}(?![\w])"
+    r"(?<![\w-])(?:\+?1[-. ])?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]"
+    r"(?=[A-Z0-9-]*[A-Z]{3})[A-Z0-9]{3}-?[A-Z0-9]{4,7}(?!\w)"
 )
 _EXTENSION = re.compile(
     r"[ ,]{1,2}(?:ext\.?|x|extension|ext:|Durchwahl|poste|#)[ .:]{0,2}\d{1,6}\b", re.I
@@ -37,7 +37,8 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])[-/. ](?:0?[1-9]|[12]\d|3[01])[-/. ](?:19|20)\d\d(?!\d)"
     r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d(?!\d))"
 )
-_GROUPS = re.compile(r"\d+")
+_GROUPS = re.compile("[0-9]+")
+_LONGEST_RUN, _LONGEST_HOME, _MOST_GROUPS = 60, 40, 12
 # Countries whose national numbers begin with a trunk 0 (Italy's 0 is part of the number).
 _TRUNK = (
     *("GB", "DE", "FR", "NL", "BE", "CH", "AT", "SE", "FI", "IE", "AU", "NZ", "ZA", "IT", "JP"),
@@ -66,21 +67,20 @@ _SHAPES = (
 
 
 @cache
-def _plan(region: str) -> tuple[re.Pattern[str], re.Pattern[str] | None, frozenset[int]] | None:
-    """A country's numbers, its trunk prefix, and the lengths a number may have."""
+def _plan(region: str) -> tuple[re.Pattern[str], re.Pattern[str] | None] | None:
+    """A country's numbers and its trunk prefix."""
     from phonenumbers import PhoneMetadata
 
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(
         int(region) if region.isdigit() else -1, region
     )
-    if metadata is None:
+    if metadata is None or metadata.general_desc is None:
         return None
-    prefix = metadata.national_prefix_for_parsing
-    return (
-        re.compile(metadata.general_desc.national_number_pattern),
-        re.compile(prefix) if prefix else None,
-        frozenset(metadata.general_desc.possible_length or ()),
+    numbers, prefix = (
+        metadata.general_desc.national_number_pattern,
+        metadata.national_prefix_for_parsing,
     )
+    return re.compile(numbers or "(?!)"), re.compile(prefix) if prefix else None
 
 
 @cache
@@ -98,7 +98,7 @@ def _possible(region: str, national: str) -> bool:
     plan = _plan(region)
     if plan is None:
         return False
-    numbers, prefix, _lengths = plan
+    numbers, prefix = plan
     if numbers.fullmatch(national):
         return True
     if prefix is not None and (match := prefix.match(national)) and match.end():
@@ -116,19 +116,45 @@ def _assigned(digits: str) -> bool:
 
 
 def phones(text: str) -> Iterator[Span]:
-    """Phone numbers in order of their certainty; later ones may overlap earlier ones."""
-    for match in _INTERNATIONAL.finditer(text):
-        end = _international_end(match, text)
-        if end is not None:
-            yield _span(text, match.start(), end)
-    for match in _NANP.finditer(text):
-        if not _is_other(text, match.start(), match[0]) and _is_nanp(text, match):
-            yield _span(text, match.start(), match.end())
-    for match in _NATIONAL.finditer(text):
-        end = _national_end(match, text)
-        if end is not None:
-            start = match.start() + (match[0].startswith("(") and ")" not in match[0])
-            yield _span(text, start, end)
+    """Phone numbers, one or none for each run of digits, two where a run holds two."""
+    for run in _RUN.finditer(text):
+        start, end = run.span()
+        if text[start - 1 : start] == "(":
+            start -= 1
+        plus = text[start - 1 : start] in ("+", "＋") or text[max(0, start - 2) : start] == "+ "
+        found = None
+        if plus:
+            found = _international(text, start, end, 0)
+            start -= 1 if found and text[start - 1] in "+＋" else 2
+        elif prefix := _PREFIX.match(text, start + (text[start] == "(")):
+            found = _international(text, start, end, prefix.end() - start)
+        if found is not None:
+            yield _span(text, start, found)
+        elif not plus:
+            yield from _home(text, start, end)
+
+
+def _home(text: str, start: int, end: int) -> Iterator[Span]:
+    """The national numbers of a run."""
+    if _DATE.search(text, start, end):
+        return
+    lead = words_before(text, start, 45)
+    near = lead[-4:]
+    spoken, other = context("phone").last(lead), context("other_number").last(near)
+    if other >= 0 and len(lead) - len(near) + other > spoken:
+        return
+    if _LEAD.search(text, max(0, start - 2), start):
+        return
+    done = start
+    for match in _NANP.finditer(text, start, min(end + 2, len(text))):
+        if _is_nanp(match[0]) and not text[match.start() - 1 : match.start()].isdigit():
+            done = match.end()
+            yield _span(text, match.start(), done)
+    if done == start and not _TAIL.match(text, end) and end - start <= _LONGEST_HOME:
+        stop = _home_end(text[start:end], spoken >= 0)
+        if stop is not None:
+            skip = text[start] == "(" and ")" not in text[start : start + stop]
+            yield _span(text, start + skip, start + stop)
 
 
 def vanity(text: str) -> Iterator[Span]:
@@ -142,65 +168,44 @@ def _span(text: str, start: int, end: int) -> Span:
     return Span(start, extension.end() if extension else end, "phone")
 
 
-def _international_end(match: re.Match[str], text: str) -> int | None:
-    """Where a possible number ends: the longest run of whole groups that a plan allows."""
-    value = match[0]
-    skip = 1 if value[0] in "+＋" else (3 if value.startswith("011") else 2)
-    if skip == 2 and _is_other(text, match.start(), value):
-        return None
-    groups = [(m.start(), m.end()) for m in _GROUPS.finditer(value, skip)]
+def _international(text: str, start: int, end: int, skip: int) -> int | None:
+    """Where a possible number ends: the longest row of whole groups that a plan allows."""
+    value = text[start : min(end, start + _LONGEST_RUN)]
+    groups = [group.span() for group in islice(_GROUPS.finditer(value, skip), _MOST_GROUPS)]
     for last in range(len(groups), 0, -1):
         digits = "".join(value[a:b] for a, b in groups[:last])
         if len(digits) < 7:
             break
-        if len(digits) <= 16 and (_assigned(digits) or _trunk_in_brackets(value, digits)):
-            return match.start() + groups[last - 1][1]
+        stop = start + groups[last - 1][1]
+        if len(digits) <= 16 and (_assigned(digits) or _trunk_in_brackets(value, skip, digits)):
+            return None if text[stop : stop + 1].isalnum() else stop
     digits = "".join(value[a:b] for a, b in groups)
-    spoken = context("phone").search(before(text, match.start(), 40)) is not None
     known = any(_regions(int(digits[:size])) for size in (1, 2, 3))
-    if spoken and known and 8 <= len(digits) <= 15 and digits[:1] != "1":
-        return match.start() + groups[-1][1]
+    if known and 8 <= len(digits) <= 15 and digits[0] != "1" and skip == 0:
+        if context("phone").last(words_before(text, start, 40)) >= 0:
+            return start + groups[-1][1]
     return None
 
 
-def _trunk_in_brackets(value: str, digits: str) -> bool:
+def _trunk_in_brackets(value: str, skip: int, digits: str) -> bool:
     """+44 (0)20 ...: the 0 is not dialled from abroad."""
     place = value.find("(0)")
     if place < 0:
         return False
-    ahead = sum(c.isdigit() for c in value[:place])
-    if value.startswith("00"):
-        ahead -= 2
+    ahead = sum(c.isdigit() for c in value[skip:place])
     return _assigned(digits[:ahead] + digits[ahead + 1 :])
 
 
-def _is_nanp(text: str, match: re.Match[str]) -> bool:
-    """Bracketed or dashed numbers stand for themselves; spaced ones need an area code in use."""
-    if any(c in match[0] for c in "(-\u2011–"):
+def _is_nanp(value: str) -> bool:
+    """Bracketed or dashed numbers stand for themselves; others need an area code in use."""
+    if any(c in value for c in "(-\u2011–"):
         return True
-    digits = re.sub(r"\D", "", match[0])
-    return _possible("US", digits[-10:])
+    return _possible("US", re.sub(r"[^0-9]", "", value)[-10:])
 
 
-def _is_other(text: str, start: int, value: str) -> bool:
-    """A date, or a number that the words before call an order, a ticket or the like."""
-    if _DATE.search(value):
-        return True
-    lead = before(text, start, 40)
-    other = context("other_number").search(lead)
-    if other is None:
-        return False
-    return not any(m.start() > other.start() for m in context("phone").finditer(lead))
-
-
-def _national_end(match: re.Match[str], text: str) -> int | None:
+def _home_end(value: str, spoken: bool) -> int | None:
     """Where a national number ends, or None where it is none."""
-    value = match[0]
-    if _is_other(text, match.start(), value):
-        return None
-    groups = [(m.start(), m.end()) for m in _GROUPS.finditer(value)]
-    lead = before(text, match.start(), 45)
-    spoken = context("phone").search(lead) is not None
+    groups = [group.span() for group in _GROUPS.finditer(value)]
     for last in range(len(groups), max(0, len(groups) - 2), -1):
         end = groups[last - 1][1]
         digits = "".join(value[a:b] for a, b in groups[:last])
@@ -210,7 +215,7 @@ def _national_end(match: re.Match[str], text: str) -> int | None:
             continue
         sizes = [b - a for a, b in groups[:last]]
         if _by_shape(value[:end], digits, sizes) or (spoken and _by_words(digits, sizes)):
-            return match.start() + end
+            return end
     return None
 
 

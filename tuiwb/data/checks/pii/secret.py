@@ -8,7 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 from tuiwb.data.checks.pii.span import Span
-from tuiwb.data.checks.pii.tables import table
+from tuiwb.data.checks.pii.tables import lowered, table
 
 _TRIMMED = ".,;:!?)]}"
 _CODE = re.compile(
@@ -17,6 +17,10 @@ _CODE = re.compile(
 )
 _CLASSES = ("a-z", "A-Z", "0-9", r"^A-Za-z0-9")
 _CLASS = tuple(re.compile(f"[{name}]") for name in _CLASSES)
+_END = re.compile(r"[\s,;)\]}&|\\]")
+_PASSWORDS = frozenset(
+    ("passw", "passphrase", "passcode", "pwd", "pass", "contras", "mot de passe")
+)
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*\Z")
 
 
@@ -53,8 +57,10 @@ def assigned_anchor() -> str:
 
 
 @cache
-def _assigned() -> re.Pattern[str]:
-    return re.compile(table("secrets")["assigned"]["pattern"])
+def _assigned() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """The telling word, what may lead up to it, and what follows it up to the value."""
+    entry = table("secrets")["assigned"]
+    return re.compile(entry["word"]), re.compile(entry["lead"]), re.compile(entry["tail"])
 
 
 def vendor_secrets(text: str, shape: SecretShape) -> Iterator[Span]:
@@ -81,24 +87,27 @@ def _touched(text: str, index: int) -> bool:
 
 def assigned_secrets(text: str) -> Iterator[Span]:
     """Random-looking values given to a name such as api_key or password."""
-    for match in _assigned().finditer(text):
+    word, lead, tail = _assigned()
+    low, done = lowered(text), 0
+    for found in word.finditer(low):
+        if found.end() < done:
+            continue
+        if found[0] == "key" and not lead.search(low, max(0, found.start() - 16), found.start()):
+            continue
+        match = tail.match(text, found.end())
+        if match is None:
+            continue
         value = match["key"]
         if match["quote"] is None:
-            value = re.split(r"[\s,;)\]}&|\\]", value)[0].rstrip(_TRIMMED)
-        said = match["sign"].strip().isalpha()
+            value = _END.split(value)[0].rstrip(_TRIMMED)
         if not 6 <= len(value) <= 300 or placeholder(value) or _CODE.match(value):
             continue
-        password = re.search("(?i)pass|pwd", match["name"]) is not None
-        if not (
-            random_looking(value) or (password and _password_like(value, said, match["quote"]))
-        ):
-            continue
-        start = match.start("key")
-        yield Span(start, start + len(value), "secret", _note(match["name"]))
-
-
-def _note(name: str) -> str:
-    return "password" if re.search("(?i)pass|pwd|contras|mot de", name) else "assigned secret"
+        password = found[0] in _PASSWORDS
+        said = match["sign"].strip().isalpha()
+        if random_looking(value) or (password and _password_like(value, said, match["quote"])):
+            start = match.start("key")
+            done = start + len(value)
+            yield Span(start, done, "secret", "password" if password else "assigned secret")
 
 
 def _password_like(value: str, said: bool, quote: str | None) -> bool:

@@ -22,17 +22,9 @@ def filled(pattern: str, parts: dict[str, str]) -> str:
     return pattern
 
 
-@cache
-def context(name: str) -> re.Pattern[str]:
-    """Words that must stand near a bare number, or must not."""
-    return re.compile(table("numbers")["context"][name], re.IGNORECASE)
-
-
-def before(text: str, start: int, size: int) -> str:
-    """The part of the line that leads up to `start`, at most `size` characters."""
-    return text[max(0, start - size) : start].rpartition("\n\n")[2]
-
-
-def after(text: str, end: int, size: int) -> str:
-    """What follows `end`, at most `size` characters."""
-    return text[end : end + size].partition("\n\n")[0]
+def lowered(text: str) -> str:
+    """Lower case of the same length, so that places in it are places in the text."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(c if len(c.lower()) != 1 else c.lower() for c in text)

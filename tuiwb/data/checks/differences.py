@@ -6,22 +6,17 @@ SHOWN = 6
 
 
 def differences(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """What became of the words only one text has, in reading order.
+    """What became of the words only one text has.
 
     "tent -> sack" where words stand in each other's place (after the same shared word), "+ blue"
-    for words only `after` has, "- red" for words only `before` has.
+    for words only `after` has, both in reading order; then "- red" for words only `before` has.
     """
-    gone = _runs(before, frozenset(after))
+    gone = dict(_runs(before, frozenset(after)))
     changes: list[str] = []
     for anchor, words in _runs(after, frozenset(before)):
-        match = next((i for i, (other, _) in enumerate(gone[:SHOWN]) if other == anchor), None)
-        if match is None:
-            changes.append(f"+ {words}")
-        else:
-            changes.extend(f"- {missing}" for _, missing in gone[:match])
-            changes.append(f"{gone[match][1]} -> {words}")
-            del gone[: match + 1]
-    changes.extend(f"- {words}" for _, words in gone)
+        replaced = gone.pop(anchor, None)
+        changes.append(f"+ {words}" if replaced is None else f"{replaced} -> {words}")
+    changes.extend(f"- {words}" for words in gone.values())
     return changes
 
 

@@ -1,5 +1,8 @@
 """The kernels of the duplicate and leakage checks in numpy: slower, with the same results."""
 
+from functools import lru_cache
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,23 +26,20 @@ from tuiwb.data.checks.hashes import (
 )
 from tuiwb.data.checks.words import LETTER, PAIRED, SIGN, SPACE, Texts
 
+_Codes: TypeAlias = NDArray[np.uint32] | NDArray[np.uint8]
+
 _INVERSE = pow(POLYNOMIAL, -1, 1 << 64)
 _PAIRS = 20_000
+_WINDOW = 1 << 18
 _32 = np.uint64(32)
 
 
 def tokenise(texts: Texts) -> Words:
     """The words that count in each row, and a digest of each row's whole text."""
-    codes, starts, ends = _code_points(texts)
+    codes, starts, _ = _code_points(texts)
     kinds = texts.kinds[codes]
-    power, value = _Powers(len(codes)), codes.astype(np.uint64) + np.uint64(1)
-    sums = _sums(value * power.inverse)
-
-    def polynomials(first: I64, last: I64) -> U64:
-        return (sums[last + 1] - sums[first]) * power.straight[last]
-
     first, last, is_run = _units(codes, kinds)
-    mixed = _mixed(polynomials(first, last))
+    mixed = _mixed(_polynomials(codes, first, last))
 
     owner = np.searchsorted(starts, first, side="right") - 1
     own_first = np.searchsorted(owner, owner)
@@ -59,7 +59,7 @@ def tokenise(texts: Texts) -> Words:
 
     paired = kinds[last] == PAIRED
     follows = np.append(False, paired[:-1] & (np.diff(last) == 1))[: len(paired)] & paired
-    mixed[follows] = _mixed(polynomials(first[follows] - 1, last[follows]))
+    mixed[follows] = _mixed(_polynomials(codes, first[follows] - 1, last[follows]))
     counts = (is_run | paired | (kinds[last] == SIGN)) & ((texts.tags[owner] & _u64(1)) == 1)
     words, last = (mixed[counts] >> _32).astype(np.uint32), last[counts]
     until = np.append(starts, len(codes) + 1)[texts.bounds]
@@ -149,18 +149,31 @@ class Known:
         return row[firsts].astype(np.int64), place[firsts].astype(np.int64)
 
 
-class _Powers:
+def _polynomials(codes: _Codes, first: I64, last: I64) -> U64:
+    """The polynomial of each unit, of a window of the text at a time: 64-bit numbers take room."""
+    values = np.empty(len(first), np.uint64)
+    done = 0
+    while done < len(first):
+        start = first[done]
+        end = max(done + 1, int(np.searchsorted(last, start + _WINDOW)))
+        straight, inverse = _powers(max(_WINDOW, int(last[end - 1] - start) + 1))
+        window = codes[start : last[end - 1] + 1].astype(np.uint64) + np.uint64(1)
+        sums = _sums(window * inverse[: len(window)])
+        until = last[done:end] - start
+        values[done:end] = (sums[until + 1] - sums[first[done:end] - start]) * straight[until]
+        done = end
+    return values
+
+
+@lru_cache(maxsize=1)
+def _powers(size: int) -> tuple[U64, U64]:
     """Powers of the polynomial's base and of its inverse modulo 2^64."""
-
-    def __init__(self, size: int) -> None:
-        self.straight = self._of(POLYNOMIAL, size)
-        self.inverse = self._of(_INVERSE, size)
-
-    @staticmethod
-    def _of(base: int, size: int) -> U64:
+    both = []
+    for base in (POLYNOMIAL, _INVERSE):
         powers = np.full(size, base, np.uint64)
         powers[:1] = 1
-        return np.cumprod(powers, dtype=np.uint64)
+        both.append(np.cumprod(powers, dtype=np.uint64))
+    return both[0], both[1]
 
 
 def _u64(number: int) -> np.uint64:
@@ -183,21 +196,22 @@ def _mixed(values: U64) -> U64:
     return values
 
 
-def _code_points(texts: Texts) -> tuple[U32, I64, I64]:
+def _code_points(texts: Texts) -> tuple[_Codes, I64, I64]:
     """The buffer's code points, ASCII lower-case, and where the texts lie among them."""
     data = np.frombuffer(texts.buffer, np.uint8)
+    codes: _Codes
     if texts.buffer.isascii():
-        codes, starts, ends = data.astype(np.uint32), texts.starts, texts.ends
+        codes, starts, ends = data.copy(), texts.starts, texts.ends
     else:
         text = texts.buffer.decode("utf-8", "surrogatepass")
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
         before = np.append(0, np.cumsum((data & 0xC0) != 0x80)).astype(np.int64)
         starts, ends = before[texts.starts], before[texts.ends]
-    codes[(codes >= 65) & (codes <= 90)] += np.uint32(32)
+    codes[(codes >= 65) & (codes <= 90)] += codes.dtype.type(32)
     return codes, starts, ends
 
 
-def _units(codes: U32, kinds: NDArray[np.uint8]) -> tuple[I64, I64, NDArray[np.bool_]]:
+def _units(codes: _Codes, kinds: NDArray[np.uint8]) -> tuple[I64, I64, NDArray[np.bool_]]:
     """First and last code point of each word or other visible character, and which are words.
 
     Signs and paired characters are among the others.

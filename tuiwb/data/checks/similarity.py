@@ -194,9 +194,9 @@ def _meetings(column: "U32", proven: "I64") -> "U64":
 
     packed = (column.astype(np.uint64) << np.uint64(32)) | np.arange(len(column), dtype=np.uint64)
     packed.sort()
-    same = np.diff(packed >> np.uint64(32)) == 0
-    joined = np.append(False, same)
-    packed = packed[joined | np.append(same, False)[: len(joined)]]
+    new = np.diff(packed >> np.uint64(32), prepend=1, append=1) != 0
+    new[:1], new[-1:] = True, True
+    packed = packed[~(new[:-1] & new[1:])]
     key, document = _unpacked(packed)
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
     sizes = np.diff(np.append(starts, len(key)))

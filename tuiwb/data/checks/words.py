@@ -10,7 +10,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tuiwb.data.rows import Row
 
@@ -35,7 +35,7 @@ _WORD = re.compile(
 
 SPOKEN = frozenset(("user", "assistant", ""))
 ASKED = frozenset(("user", ""))
-_CALLS, _TOOLS = "calls", "tools"
+_CALLS, _TOOLS = "\0calls", "\0tools"
 
 
 class Texts(NamedTuple):
@@ -72,14 +72,14 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
                 texts.append(message.content)
                 tags.append(_tag(message.role))
                 if message.tool_calls is not None:
-                    texts.append(repr(message.tool_calls))
+                    texts.append(_calls(message.tool_calls))
                     tags.append(_tag(_CALLS))
         elif row.shape != "broken":
             for part, message in row.conversation():
                 texts.append(message.content)
                 tags.append(_tag(part if part in ("chosen", "rejected") else message.role))
-                if message.tool_calls:
-                    texts.append(repr(message.tool_calls))
+                if message.tool_calls is not None:
+                    texts.append(_calls(message.tool_calls))
                     tags.append(_tag(_CALLS))
         if row.tools and row.shape != "broken":
             texts.append(repr(row.tools))
@@ -115,7 +115,7 @@ def spoken_words(row: Row) -> list[str]:
         if message.role in SPOKEN or message.role == "text":
             words.extend(words_of(message.content))
         if message.tool_calls:
-            words.extend(words_of(repr(message.tool_calls)))
+            words.extend(words_of(_calls(message.tool_calls)))
     return words
 
 
@@ -142,6 +142,18 @@ def kinds(ascii_only: bool) -> "NDArray[np.uint8]":
                 part = table[first:end]
                 part[part == LETTER] = kind
     return table
+
+
+def _calls(calls: list[dict[str, Any]]) -> str:
+    """What is called with what; the ids of the calls differ from row to row."""
+    told = []
+    for call in calls:
+        function = call.get("function", call) if isinstance(call, dict) else call
+        if isinstance(function, dict) and "name" in function:
+            told.append(f"{function['name']} {function.get('arguments', '')}")
+        else:
+            told.append(repr(function))
+    return "\n".join(told)
 
 
 @cache

@@ -3,16 +3,16 @@
 import hashlib
 import json
 import os
-import random
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.compare.builders import wait_until
+from tests.data.row_writer import chat, new_rows, words, write, writes
 from tests.llm.endpoint_server import (
     Answer,
     Asked,
@@ -49,45 +49,6 @@ from tuiwb.project import Project
 
 SECRET = "sk-ant-very-secret-0123456789"
 TASK = "Answer customers of a parcel service in one line of JSON."
-WORDS = [
-    f"{a}{b}"
-    for a in ("par", "van", "dor", "mel", "tis", "kor", "lum", "ged", "fos", "hin")
-    for b in ("cel", "ish", "ter", "wick", "ble", "ton", "gar", "nus", "pex", "dal")
-]
-
-
-def chat(question: str, answer: str, system: str | None = None) -> dict[str, Any]:
-    opening = [{"role": "system", "content": system}] if system else []
-    return {
-        "messages": [
-            *opening,
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": answer},
-        ]
-    }
-
-
-def words(key: object, n: int = 14) -> str:
-    """Words that no other key has in this order."""
-    return " ".join(random.Random(str(key)).sample(WORDS, n))
-
-
-def new_rows(asked: Asked, tag: object = "") -> list[dict[str, Any]]:
-    """As many fresh rows as a request wants; the same request gets the same rows."""
-    key = hashlib.sha256(asked.text.encode()).hexdigest()
-    return [
-        chat(words((key, tag, i)), words((key, tag, i, "a"))) for i in range(asked.data["rows"])
-    ]
-
-
-def writes(asked: Asked) -> Answer:
-    return message({"rows": new_rows(asked)}, tokens=(900, 300))
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def lines(path: Path) -> list[Any]:
@@ -822,12 +783,3 @@ def test_few_human_rows_are_a_warning_and_hardly_any_an_error(tmp_path, human, s
     assert [f.severity for f in findings] == ([severity] if severity else [])
     assert all(f.row == human and f.check == "synthetic_share" for f in findings)
     assert check.audit()["human_share"] == human / 100
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Poll until `condition()` is true and return its value; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return value

@@ -183,4 +183,5 @@ def _say_summary(name: str, dataset: str, summary: Any) -> None:
     say(summary.share_sentence)
     if summary.ended:
         say(f"ended early: {summary.ended}")
-    say(f"have a person look at a sample before you train on it: tuiwb data review {dataset}")
+    say("have a person look at a sample before you train on it:")
+    say(f"tuiwb data review {dataset} --only-synthetic")

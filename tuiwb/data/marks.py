@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     `undo` and `redo` name the `seq` of another step.
     """
 
-    v: int = FORMAT
+    v: int = 0
     t: float
     seq: int
     by: str = ""
@@ -315,7 +315,7 @@ class Marks:
             self.refresh()
             size = os.fstat(fd).st_size
             now, seq = time.time(), self._fold.last + 1
-            entries = [Entry(t=now, seq=seq, **fields) for fields in several]
+            entries = [Entry(v=FORMAT, t=now, seq=seq, **fields) for fields in several]
             data = b"".join(encode_line(msgspec.to_builtins(entry)) for entry in entries)
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 data = b"\n" + data

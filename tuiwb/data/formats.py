@@ -231,11 +231,21 @@ def _with_system(fields: dict[str, Any], turns: list[Message]) -> list[Message]:
 def _messages(value: Any, field: str) -> list[Message]:
     if isinstance(value, str):
         raise Unreadable(f"{field} is a string, not a list of messages")
+    if isinstance(value, dict):
+        value = _turned(value)
     if not isinstance(value, list):
         raise Unreadable(f"{field} is {_kind(value)}, not a list of messages")
     if not value:
         raise Unreadable(f"{field} is an empty list")
     return [_message(item, f"{field}[{i}]") for i, item in enumerate(value)]
+
+
+def _turned(columns: dict[str, Any]) -> Any:
+    """A list of dicts from a dict of lists, as older `datasets` kept lists of dicts."""
+    lists = list(columns.values())
+    if not lists or not all(isinstance(c, list) and len(c) == len(lists[0]) for c in lists):
+        return columns
+    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
 def _message(value: Any, field: str) -> Message:

@@ -95,7 +95,7 @@ class Parquet(Columns):
         with self._opened() as file:
             self._metadata = file.metadata
         # Where the batches of a large row group have come to, so that reading on costs nothing.
-        self._reading: tuple[int, Iterator[Any]] | None = None
+        self._reading: tuple[int, int, Iterator[Any]] | None = None
 
     def fill(self) -> Iterator[None]:
         """The file itself says where its rows are."""
@@ -112,13 +112,13 @@ class Parquet(Columns):
         if self._metadata.row_group(piece).total_byte_size <= KEPT:
             with self._opened(self._metadata) as file:
                 return start, file.read_row_group(piece)
-        if self._reading is not None and start <= self._reading[0] <= n:
-            start, batches = self._reading
+        if self._reading is not None and self._reading[0] == piece and self._reading[1] <= n:
+            _, start, batches = self._reading
         else:
             batches = self._opened(self._metadata).iter_batches(BATCH, row_groups=[piece])
         for batch in batches:
             if n < start + batch.num_rows:
-                self._reading = (start + batch.num_rows, batches)
+                self._reading = (piece, start + batch.num_rows, batches)
                 return start, batch
             start += batch.num_rows
         raise OSError("the row group ends early")

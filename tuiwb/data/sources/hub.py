@@ -3,8 +3,10 @@
 import fnmatch
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tuiwb.errors import BadInput, MissingHere
 
@@ -15,16 +17,32 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 def hub_files(given: str) -> list[Path]:
     """The files of one split of a hub dataset; train where none is named.
 
-    What the hub's cache holds in full is taken without the network. MissingHere without either.
+    What the hub's cache provably holds in full (every numbered shard) is taken without asking the
+    hub; without a network, what the cache holds is taken. MissingHere when there is neither.
     """
     name, _, split = given.partition(":")
+    here = _cached(name, split or None)
+    if here and all(_SHARD.search(file.name) for file in here):
+        return here
+    try:
+        return _fetch(name, split or None)
+    except MissingHere:
+        if here:
+            return here
+        raise
+
+
+def _cached(name: str, split: str | None) -> list[Path]:
+    """The files of a split in the hub's cache; none where a numbered shard is missing."""
     folder = _snapshot(name)
-    if folder is not None:
-        here = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        chosen = _of_split(name, here, split or None, _readme(folder))
-        if chosen and _whole(chosen):
-            return [folder / file for file in chosen]
-    return _fetch(name, split or None)
+    if folder is None:
+        return []
+    there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    try:
+        chosen = _of_split(name, there, split, _readme(folder))
+    except BadInput:
+        return []
+    return [folder / file for file in chosen] if _whole(chosen) else []
 
 
 def _snapshot(name: str) -> Path | None:
@@ -41,38 +59,58 @@ def _snapshot(name: str) -> Path | None:
 
 
 def _fetch(name: str, split: str | None) -> list[Path]:
+    away = f"{name} is neither a file nor whole in the hub's cache, and "
+    mend = "fetch it where there is a network, or give a file"
+    if (problem := _unreachable()) is not None:
+        raise MissingHere(f"{away}{problem}: {mend}")
     try:
         import huggingface_hub
+        from huggingface_hub import utils
         from huggingface_hub.errors import RepositoryNotFoundError
     except ImportError:
         raise MissingHere(
-            f"{name} is neither a file nor in the hub's cache, and fetching it needs the package "
-            "huggingface_hub: pip install huggingface_hub"
+            f"{away}fetching it needs the package huggingface_hub: pip install huggingface_hub"
         ) from None
+    utils.disable_progress_bars()
+    utils.logging.set_verbosity_error()
     try:
         there = sorted(huggingface_hub.list_repo_files(name, repo_type="dataset"))
-        readme = ""
-        if "README.md" in there:
-            card = huggingface_hub.hf_hub_download(name, "README.md", repo_type="dataset")
-            readme = Path(card).read_text("utf-8", "replace")
-        chosen = _of_split(name, there, split, readme)
+        readme = Path(_download(name, "README.md")) if "README.md" in there else None
+        text = readme.read_text("utf-8", "replace") if readme is not None else ""
+        chosen = _of_split(name, there, split, text)
         if not chosen:
             raise BadInput(f"{name} on the hub holds no files that tuiwb reads: give a file")
-        return [
-            Path(huggingface_hub.hf_hub_download(name, file, repo_type="dataset"))
-            for file in chosen
-        ]
+        return [Path(_download(name, file)) for file in chosen]
     except RepositoryNotFoundError:
         raise BadInput(
             f"{name} is neither a file nor a dataset of the hub that you may read: check its name"
         ) from None
     except BadInput:
         raise
-    except Exception as error:  # The client's many network errors share no base.
-        raise MissingHere(
-            f"{name} is neither a file nor whole in the hub's cache, and the hub can't be reached "
-            f"from here ({type(error).__name__}): fetch it where there is a network, or give a file"
-        ) from None
+    except Exception as error:  # The client's network errors share no base.
+        raise MissingHere(f"{away}fetching it failed ({type(error).__name__}): {mend}") from None
+
+
+def _download(name: str, file: str) -> str:
+    import huggingface_hub
+
+    path: str = huggingface_hub.hf_hub_download(name, file, repo_type="dataset")
+    return path
+
+
+def _unreachable() -> str | None:
+    """Why the hub can't be asked, found out in seconds: its client tries for half a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return "HF_HUB_OFFLINE is set"
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        return None
+    place = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    host, port = place.hostname or "", place.port or (80 if place.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        return f"{host} can't be reached from here ({error.strerror or error})"
+    return None
 
 
 def _readme(folder: Path) -> str:

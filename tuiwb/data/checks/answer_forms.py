@@ -117,7 +117,7 @@ def _of_lines(plain: str) -> str | None:
         return YAML if keys * 2 >= len(lines) and all(map(_YAML_LINE.match, lines)) else None
     for separator in ",;\t":
         cells = first.count(separator)
-        if cells and cells == second.count(separator) and ". " not in first:
+        if cells and cells == second.count(separator) and second[-1:] not in ".!?":
             lines = plain.split("\n")
             return CSV if all(line.count(separator) == cells for line in lines) else None
     return None

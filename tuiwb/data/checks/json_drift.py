@@ -26,7 +26,9 @@ RARE = 2
 SHORT = 60
 ALIKE = 0.85
 DEEPEST = 6
+# Objects with other keys each time are no form: beyond these nothing new is kept.
 KINDS = 5000
+PATHS = 1000
 
 Shape = tuple[tuple[str, str], ...]
 
@@ -83,6 +85,8 @@ class JsonDrift:
             pairs.add((path, "boolean" if isinstance(value, bool) else "number"))
 
     def _count(self, path: str, value: str, place: int) -> None:
+        if path not in self._values and len(self._values) + len(self._free) >= PATHS:
+            return
         values = self._values[path]
         if len(value) > SHORT or (value not in values and len(values) >= DISTINCT):
             self._free.add(path)
@@ -109,11 +113,12 @@ class JsonDrift:
         for number, count in self._counts.items():
             for path, what in self._shapes[number]:
                 (keys if what[0] == "\0" else types)[path][what] += count
+        most = {path: (*seen.most_common(1)[0], seen.total()) for path, seen in keys.items()}
         odd: dict[int, list[tuple[str, str]]] = defaultdict(list)
         for number in self._counts:
             for path, what in self._shapes[number]:
                 if what[0] == "\0":
-                    sentence = _keys_drift(path, what, keys[path])
+                    sentence = _keys_drift(path, what, most[path])
                     if sentence:
                         odd[number].append(("keys", sentence))
                 elif sentence := _type_drift(path, what, types[path]):
@@ -142,9 +147,8 @@ class JsonDrift:
                     yield place, "value", f"{path} is “{quote(value)}”: {words}"
 
 
-def _keys_drift(path: str, what: str, seen: "Counter[str]") -> str:
-    usual, count = seen.most_common(1)[0]
-    total = seen.total()
+def _keys_drift(path: str, what: str, most: tuple[str, int, int]) -> str:
+    usual, count, total = most
     if what == usual or total < ENOUGH or count < MOST * total:
         return ""
     have, want = what.split("\0")[1:], usual.split("\0")[1:]

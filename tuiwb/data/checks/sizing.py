@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.data.checks.empty import blank
-from tuiwb.data.checks.finding import Finding
+from tuiwb.data.checks.finding import Finding, quote
 from tuiwb.data.checks.places import Places
 from tuiwb.data.checks.texts import texts_of
 from tuiwb.data.rows import Row
@@ -66,18 +66,12 @@ class Sizing:
                 answers += 1
                 if message.tool_calls:
                     calls += 1
-                    self._called.update(
-                        str(call.get("function", call).get("name")) for call in message.tool_calls
-                    )
+                    self._called.update(map(_name, message.tool_calls))
         if row.messages is not None:
             self._turns[answers] += 1
         if row.tools:
             self._offering += 1
-            self._offered.update(
-                str(tool.get("function", tool).get("name"))
-                for tool in row.tools
-                if isinstance(tool.get("function", tool), dict)
-            )
+            self._offered.update(map(_name, row.tools))
         self._calling += calls > 0
 
     @property
@@ -172,3 +166,10 @@ class Sizing:
     def _only_preferences(self) -> bool:
         pairs = self._shapes["preference"] + self._shapes["kto"]
         return self.rows > 0 and pairs == self.rows
+
+
+def _name(tool: dict[str, Any]) -> str:
+    """The name of a tool, offered or called, as a report can hold it."""
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, dict) else None
+    return quote(str(name).encode("utf-8", "replace").decode("utf-8"))

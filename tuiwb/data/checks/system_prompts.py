@@ -98,11 +98,15 @@ class SystemPrompts:
             **({"rows_beyond_those_counted": self._counts[-1]} if -1 in self._counts else {}),
             "without_share": round(self._without / total, 4),
             "top": [
-                {"rows": count, "text": quote(texts[number])}
+                {"rows": count, "text": _shown(texts[number])}
                 for number, count in self._counts.most_common(SHOWN + 1)
                 if number >= 0
             ][:SHOWN],
         }
+
+
+def _shown(text: str) -> str:
+    return quote(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def alike(one: str, other: str) -> bool:

@@ -72,6 +72,10 @@ def clean(
             help="Leave rows out with findings of it (of --drop's checks, or any).",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Leave rows out that ask what this held-out set asks."),
+    ] = None,
     apply_marks: Annotated[
         bool, typer.Option("--apply-marks", help="Drop, keep and edit rows as they are marked.")
     ] = False,
@@ -92,13 +96,15 @@ def clean(
     """  # fmt: skip
     from tuiwb.data.clean import DEFAULT, Cleaning
     from tuiwb.data.clean import clean as clean_dataset
+    from tuiwb.data.row_findings import LEAKAGE
 
     cleaning = Cleaning(
         apply_marks=apply_marks,
         fix=_words(fix),
         redact=_words([kinds]) if redact or kinds else None,
-        drop_checks=_words(drop),
+        drop_checks=list(dict.fromkeys(_words(drop) + ([LEAKAGE] if against else []))),
         drop_severity=drop_severity,
+        against=None if against is None else str(against),
         drop_exact=drop_exact,
         drop_near=drop_near,
         repeat=dict(_repeat(word) for word in _words(repeat)),

@@ -5,13 +5,14 @@ and a list of every row left out. The operations always run in the order of `Cle
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from tuiwb.data.checks.finding import Finding
 from tuiwb.data.checks.similarity import JACCARD
 from tuiwb.data.fixes import FIXES, fixes_named
 from tuiwb.data.formats import to_row
@@ -21,7 +22,7 @@ from tuiwb.data.read import open_dataset
 from tuiwb.data.records import Rows, answer_length, batches
 from tuiwb.data.redact import kinds_named, redact
 from tuiwb.data.repeats import NEAR, Dropped, Repeats, Worth
-from tuiwb.data.row_findings import NAMES, findings_of
+from tuiwb.data.row_findings import LEAKAGE, NAMES, OF_A_ROW, OfAll, findings_of
 from tuiwb.data.rows import Row
 from tuiwb.data.scratch import Scratch
 from tuiwb.data.versions import Outcome, Progress, Source, VersionWriter, name_of, versions_root
@@ -36,7 +37,9 @@ class Cleaning(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     apply_marks: drop rows marked drop or reject, put edits in; rows marked keep are never dropped.
     fix: names from fixes.FIXES. redact: kinds of personal data, [] for all, None for none.
-    drop_checks: rows in which a check finds something; drop_severity: error, or warning for any.
+    drop_checks: rows in which a check finds something; drop_severity: only findings of it (error,
+    or warning for any); alone, those of every check of single rows. against: the held-out set
+    that the check "leakage" looks for.
     drop_exact, drop_near: copies, keeping the best (see repeats.Worth); near takes exact along.
     repeat: mark -> how many times its rows stand in the result.
     """
@@ -46,6 +49,7 @@ class Cleaning(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     redact: list[str] | None = None
     drop_checks: list[str] = []
     drop_severity: str | None = None
+    against: str | None = None
     drop_exact: bool = False
     drop_near: bool = False
     repeat: dict[str, int] = {}
@@ -90,6 +94,8 @@ def checked(cleaning: Cleaning) -> Cleaning:
     redacted = None if cleaning.redact is None else list(kinds_named(cleaning.redact))
     if cleaning.drop_severity not in (None, "error", "warning"):
         raise BadInput(f"{cleaning.drop_severity!r} is no severity: error or warning")
+    if (LEAKAGE in cleaning.drop_checks) != (cleaning.against is not None):
+        raise BadInput("dropping rows by leakage needs a held-out set, and it alone takes one")
     for name in cleaning.drop_checks:
         if name not in NAMES:
             raise BadInput(f"rows can't be dropped by {name!r} here: one of {', '.join(NAMES)}")
@@ -137,9 +143,10 @@ class _Work:
         self._marked = _Count("apply_marks")
         self._fixes = {name: _Count(f"fix_{name}") for name in cleaning.fix}
         self._redacted = _Count("redact", kinds=cleaning.redact)
-        self._checked = _Count(
-            "drop_findings", checks=cleaning.drop_checks, severity=cleaning.drop_severity
-        )
+        asked = {"checks": cleaning.drop_checks, "severity": cleaning.drop_severity}
+        asked |= {"against": cleaning.against} if cleaning.against else {}
+        self._checked = _Count("drop_findings", **asked)
+        self._held_out = None if cleaning.against is None else open_dataset(cleaning.against)
         op = "drop_near_duplicates" if cleaning.drop_near else "drop_exact_duplicates"
         self._compared = _Count(op, threshold=JACCARD) if cleaning.drop_near else _Count(op)
         self._repeated = _Count("repeat", times=cleaning.repeat)
@@ -152,20 +159,26 @@ class _Work:
         total = len(self._dataset)
         compare = do.drop_exact or do.drop_near
         repeats = Repeats(total, near=do.drop_near) if compare else None
+        of_all = OfAll(do.drop_checks, self._held_out or (), do.against or "")
         done = 0
         for rows in batches(self._dataset):
             self._tell("cleaning rows", done, total)
             mended = self._mended(rows)
-            if repeats is not None:
+            of_all.add(mended)
+            if repeats is not None and not of_all:
                 repeats.add(mended)
             for row in mended:
                 self._kept.add(row)
             done += len(rows)
+        gone = self._found_in_all(of_all)
         dropped = {}
         if repeats is not None:
             self._tell("comparing rows", total, total)
+            if of_all:
+                for rows in batches(row for row in self._kept if row.index not in gone):
+                    repeats.add(rows)
             dropped = repeats.to_drop(self._weigh, self._kept.open)
-        self._write(dropped)
+        self._write(dropped, gone)
         counts = [self._read]
         counts += [self._marked] if do.apply_marks else []
         counts += [*self._fixes.values()]
@@ -227,23 +240,37 @@ class _Work:
 
     def _without_findings(self, rows: list[Row]) -> list[Row]:
         do = self._do
-        if not do.drop_checks and do.drop_severity is None:
-            return rows
-        why: dict[int, str] = {}
-        reasons: dict[int, str] = {}
-        for finding in findings_of(rows):
-            by_check = not do.drop_checks or finding.check in do.drop_checks
-            if by_check and (do.drop_severity != "error" or finding.severity == "error"):
-                why.setdefault(finding.row, finding.sentence)
-                reasons.setdefault(finding.row, finding.check)
         self._checked.rows_in += len(rows)
-        left = []
+        if not do.drop_severity and not {*do.drop_checks} & {*OF_A_ROW}:
+            return rows
+        found = self._first_of(findings_of(rows))
         for row in rows:
-            if row.index in why and self._states.get(row.index, NOTHING).flag != "keep":
-                self._drop(self._checked, row, reasons[row.index], why[row.index])
-            else:
-                left.append(row)
-        return left
+            if row.index in found:
+                finding = found[row.index]
+                self._drop(self._checked, row, finding.check, finding.sentence)
+        return [row for row in rows if row.index not in found]
+
+    def _found_in_all(self, of_all: OfAll) -> set[int]:
+        """The rows that go by a check of all rows; they are listed as dropped."""
+        if not of_all:
+            return set()
+        found = self._first_of(of_all.end())
+        for index, finding in sorted(found.items()):
+            row = self._dataset.row(index)
+            self._drop(self._checked, row, finding.check, finding.sentence)
+        return set(found)
+
+    def _first_of(self, findings: Iterable[Finding]) -> dict[int, Finding]:
+        """The first finding of each row that is to go by it."""
+        do = self._do
+        found: dict[int, Finding] = {}
+        for finding in findings:
+            by_check = not do.drop_checks or finding.check in do.drop_checks
+            severe = do.drop_severity != "error" or finding.severity == "error"
+            kept = self._states.get(finding.row, NOTHING).flag == "keep"
+            if by_check and severe and not kept:
+                found.setdefault(finding.row, finding)
+        return found
 
     def _weigh(self, rows: Sequence[int]) -> dict[int, Worth]:
         worth = {}
@@ -255,12 +282,14 @@ class _Work:
                 worth[row.index] = Worth(keep, found, answer_length(row), row.label)
         return worth
 
-    def _write(self, dropped: dict[int, Dropped]) -> None:
+    def _write(self, dropped: dict[int, Dropped], gone: set[int]) -> None:
         total = len(self._kept)
-        self._compared.rows_in = total
+        self._compared.rows_in = total - len(gone)
         for n, (index, record) in enumerate(self._kept.lines()):
             if n % 5000 == 0:
                 self._tell("writing rows", n, total)
+            if index in gone:
+                continue
             if drop := dropped.get(index):
                 row = self._dataset.row(index)
                 why = f"says what row {drop.of} says"

@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from tuiwb.data.checks.pii import WORDS, spans
+from tuiwb.data.checks.pii import KINDS as KIND_WORDS
+from tuiwb.data.checks.pii import spans
 from tuiwb.data.rows import Message, Row, Turns
 from tuiwb.errors import BadInput
 
-KINDS = tuple(WORDS)
+KINDS = tuple(KIND_WORDS)
+
 # Columns that say where a row came from: hashes and file names, nobody's data.
 LEFT = frozenset(("provenance", "source"))
 _PLACEHOLDER = re.compile(r"\[([A-Z][A-Z_]*)_(\d{1,6})\]")

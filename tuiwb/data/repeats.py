@@ -76,29 +76,34 @@ class Repeats:
         asked = {*self._first, *self._first.values()}
         asked.update(row for edge in edges for row in edge[:2])
         worth = weigh(sorted(asked))
-        dropped = exact_to_drop(self._first, worth)
-        # Of copies the best stays, which need not be the one the edges name.
-        stays = {of: of for of in self._first.values()}
-        for row, drop in dropped.items():
-            stays[self._first.get(row, row)] = drop.of
-        while edges:
-            pairs = [(stays.get(a, a), stays.get(b, b), score) for a, b, score in edges]
-            new = near_to_drop([p for p in pairs if not {*p[:2]} & dropped.keys()], worth)
-            dropped |= new
-            # A crowd's pairs are not all proven at once: what is left is looked at again.
-            left = sorted({row for pair in pairs for row in pair[:2]} - dropped.keys())
-            edges = self._pairs_of(left, open_rows) if new else []
-            stays = {}
-        return dropped
+        copies = exact_to_drop(self._first, worth)
+        # Of copies the best stays, which need not be the one that the edges name.
+        stays = {self._first.get(row, row): drop.of for row, drop in copies.items()}
+        pairs: dict[tuple[int, int], float] = {}
+        for a, b, score in edges:
+            a, b = stays.get(a, a), stays.get(b, b)
+            if a != b and a not in copies and b not in copies:
+                pairs[min(a, b), max(a, b)] = score
+        near: dict[int, Dropped] = {}
+        more = pairs
+        while more:
+            near = near_to_drop([(a, b, score) for (a, b), score in pairs.items()], worth)
+            # A crowd's pairs are not all proven at once: those that stay are compared again.
+            left = sorted({row for pair in pairs for row in pair} - near.keys())
+            again = self._pairs_of(left, open_rows) if near else {}
+            more = {pair: score for pair, score in again.items() if pair not in pairs}
+            pairs |= more
+        # A copy of a row that is not kept either is near to the one that is.
+        return near | {row: near.get(drop.of, drop) for row, drop in copies.items()}
 
-    def _pairs_of(self, rows: Sequence[int], open_rows: Open) -> list[tuple[int, int, float]]:
+    def _pairs_of(self, rows: Sequence[int], open_rows: Open) -> dict[tuple[int, int], float]:
         duplicates = Duplicates(fast=self._fast)
         copies: set[tuple[int, int | None]] = set()
         for batch in batches(open_rows(rows)):
             copies.update((finding.row, finding.of) for finding in duplicates.add(batch))
         for _finding in duplicates.end():
             pass
-        return [edge for edge in duplicates.edges() if edge[:2] not in copies]
+        return {(b, a): score for a, b, score in duplicates.edges() if (a, b) not in copies}
 
 
 def exact_to_drop(first: dict[int, int], worth: dict[int, Worth]) -> dict[int, Dropped]:

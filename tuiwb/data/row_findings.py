@@ -1,20 +1,67 @@
-"""What the checks of single rows find in a few rows, without a check of the whole dataset.
+"""What checks find, for those who leave rows out by it: checks of single rows, and of all of them.
 
-In: rows. Out: their findings. Checks that compare rows (duplicates, leakage, format drift) or
-count tokens say nothing here.
+In: rows. Out: their findings. Copies are not looked for here (see tuiwb.data.repeats), nor is what
+takes a tokenizer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from tuiwb.data.checks.answer_format import Format
+from tuiwb.data.checks.check import Check, EachRow
+from tuiwb.data.checks.empty import empty
 from tuiwb.data.checks.finding import Finding
-from tuiwb.data.checks.run import ROW_CHECKS
+from tuiwb.data.checks.injection import Injection
+from tuiwb.data.checks.language import Language
+from tuiwb.data.checks.leakage import Leakage
+from tuiwb.data.checks.lengths import Lengths
+from tuiwb.data.checks.malformed import malformed
+from tuiwb.data.checks.pii import PersonalData
+from tuiwb.data.checks.preference import same_answers
+from tuiwb.data.checks.role_order import role_order
+from tuiwb.data.checks.template import ControlTokens
+from tuiwb.data.checks.tool_calls import tool_calls
 from tuiwb.data.rows import Row
 
-NAMES = ("malformed", "empty", "role_order", "tool_calls", "same_answers", "pii", "injection")
+OF_A_ROW = (
+    "malformed", "empty", "role_order", "tool_calls", "preference", "pii", "injection", "template"
+)  # fmt: skip
+OF_ALL: dict[str, Callable[[], Check]] = {
+    "format": Format,
+    "language": Language,
+    "length": Lengths,
+}
+LEAKAGE = "leakage"
+NAMES = (*OF_A_ROW, *OF_ALL, LEAKAGE)
 
 
 def findings_of(rows: Sequence[Row]) -> Iterator[Finding]:
-    """All that the row checks find in `rows`."""
-    for row in rows:
-        for check in ROW_CHECKS:
-            yield from check(row)
+    """All that the checks of single rows find in `rows`."""
+    each = EachRow((malformed, empty, role_order, tool_calls, same_answers))
+    for check in (each, PersonalData(), Injection(), ControlTokens()):
+        yield from check.add(rows)
+
+
+class OfAll:
+    """The checks that must see every row before they say anything, of those named.
+
+    `held_out` are the rows that leakage looks for, read from `file`.
+    """
+
+    def __init__(self, names: Iterable[str], held_out: Iterable[Row] = (), file: str = "") -> None:
+        self._checks: list[Check] = [make() for name, make in OF_ALL.items() if name in names]
+        self._checks += [Leakage(held_out, file)] if LEAKAGE in names else []
+        self._found: list[Finding] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._checks)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the next rows."""
+        for check in self._checks:
+            self._found.extend(check.add(rows))
+
+    def end(self) -> list[Finding]:
+        """What was found in all rows."""
+        for check in self._checks:
+            self._found.extend(check.end())
+        return self._found

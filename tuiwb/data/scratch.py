@@ -43,6 +43,12 @@ class Scratch:
         self._file.seek(0)
         return zip(self._rows, self._file, strict=True)
 
+    def __iter__(self) -> Iterator[Row]:
+        """The rows again, in order."""
+        self._file.seek(0)
+        for index, line, record in zip(self._rows, self._lines, self._file, strict=True):
+            yield to_row(decode(record, line).value, "", index, line)
+
     def open(self, indexes: Sequence[int]) -> Iterator[Row]:
         """The rows with those indexes again, which all were added."""
         for index in indexes:

@@ -76,8 +76,10 @@ def test_nothing_is_found_where_nothing_was_planted(
     raw_report: Report, truth: dict[str, Any]
 ) -> None:
     planted = {(flaw["row"], flaw["check"]) for flaw in truth["flaws"]}
-    # The over-long rows paste small talk in which people do say their names.
-    planted |= {(flaw["row"], "pii") for flaw in truth["flaws"] if flaw["check"] == "too_long"}
+    # The over-long rows are far longer than the others, and paste small talk in which people do
+    # say their names.
+    too_long = [flaw["row"] for flaw in truth["flaws"] if flaw["check"] == "too_long"]
+    planted |= {(row, check) for row in too_long for check in ("pii", "length")}
     assert [f for f in raw_report.findings if (f.row, f.check) not in planted] == []
 
 
@@ -86,7 +88,7 @@ def test_the_clean_set_has_no_findings(sample_data: Path) -> None:
     report = check_dataset(folder / "support.jsonl", folder / "heldout.jsonl")
     assert report.rows == 1200
     assert report.findings == []
-    assert report.audit["json_answers"] == 1200
+    assert report.audit["answers"]["forms"] == {"a JSON object": 1200}
 
 
 @pytest.mark.slow
@@ -252,8 +254,9 @@ def test_pairs_without_a_preference_and_torn_thumbs_are_found(tmp_path: Path) ->
     ],
 )
 def test_injection_cues_are_found_in_what_users_say(tmp_path: Path, text: str, found: bool) -> None:
-    assert bool(findings(tmp_path, chat(text))) is found
-    assert findings(tmp_path, chat("hi there", text)) == []
+    asked, said = findings(tmp_path, chat(text)), findings(tmp_path, chat("hi there", text))
+    assert ("injection" in {f.check for f in asked}) is found
+    assert "injection" not in {f.check for f in said}
 
 
 def test_a_broken_row_and_a_lone_surrogate_are_malformed(tmp_path: Path) -> None:
@@ -266,8 +269,10 @@ def test_a_broken_row_and_a_lone_surrogate_are_malformed(tmp_path: Path) -> None
 
 def test_real_alpaca_data_raises_few_alarms(real_data: Path) -> None:
     report = check_dataset(real_data / "alpaca_en_demo.json")
-    flagged = {f.row for f in report.findings if f.check != "exact_duplicate"}
-    assert len(flagged) <= 0.015 * report.rows
+    # Read by hand, every duplicate and every phrase of another model is one.
+    real = ("exact_duplicate", "refusal")
+    assert len({f.row for f in report.findings if f.check not in real}) <= 0.015 * report.rows
+    assert len([f for f in report.findings if f.check == "refusal"]) == 24
 
 
 def test_the_check_job_leaves_findings_and_a_report(tmp_path: Path, sample_data: Path) -> None:

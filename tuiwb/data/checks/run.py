@@ -9,17 +9,20 @@ from typing import Any
 from tuiwb.data.checks.answer_format import Format
 from tuiwb.data.checks.check import MAX_LENGTH, Audited, Check, EachRow
 from tuiwb.data.checks.duplicates import Duplicates
-from tuiwb.data.checks.empty import empty
+from tuiwb.data.checks.empty import Empty
+from tuiwb.data.checks.encoding import Encoding
 from tuiwb.data.checks.finding import Finding, Report
 from tuiwb.data.checks.injection import Injection
 from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
 from tuiwb.data.checks.lengths import Lengths
-from tuiwb.data.checks.malformed import malformed
+from tuiwb.data.checks.malformed import Malformed
 from tuiwb.data.checks.overview import Overview
 from tuiwb.data.checks.pii import PersonalData
 from tuiwb.data.checks.preference import BothLabels, Pairs, same_answers
 from tuiwb.data.checks.provenance import SyntheticShare
+from tuiwb.data.checks.refusal import Refusals
+from tuiwb.data.checks.repetition import Repetition
 from tuiwb.data.checks.role_order import RoleOrder
 from tuiwb.data.checks.similarity import FAST_FROM
 from tuiwb.data.checks.sizing import Sizing
@@ -33,7 +36,7 @@ from tuiwb.data.render import Sidecar, check_tokenizer
 from tuiwb.errors import BadInput
 
 BATCH = 2000
-ROW_CHECKS = (malformed, empty, tool_calls, same_answers)
+ROW_CHECKS = (tool_calls, same_answers)
 Progress = Callable[[str, int, int], None]
 
 
@@ -85,11 +88,16 @@ def _checks(dataset: Dataset, use: str | None, fast: bool) -> list[tuple[str, Ch
     """Each check with the name its audit stands under."""
     return [
         ("overview", Overview()),
+        ("", Malformed()),
+        ("", Empty()),
         ("", EachRow(ROW_CHECKS)),
         ("", PersonalData()),
         ("role_order", RoleOrder()),
         ("injection", Injection()),
         ("duplicates", Duplicates(dataset.row, fast=fast)),
+        ("", Encoding()),
+        ("refusals", Refusals()),
+        ("", Repetition()),
         ("answers", Format()),
         ("preference", Pairs()),
         ("", BothLabels()),

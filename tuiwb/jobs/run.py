@@ -22,6 +22,7 @@ from tuiwb.jobs.folder import EVENTS, load
 WORKERS = {
     "check": "tuiwb.data.check_worker",
     "generate": "tuiwb.data.generate.worker",
+    "version": "tuiwb.data.version_worker",
     "train": "tuiwb.train.worker",
     "compare": "tuiwb.compare.worker",
     "judge": "tuiwb.compare.judge_worker",

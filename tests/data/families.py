@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenizers import (
     AddedToken,
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -69,6 +70,22 @@ def composing(special: Sequence[str]) -> Tokenizer:
     """Byte-level after NFC, as Qwen has it: a character may come out with more bytes."""
     tokenizer = byte_level(special)
     tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def qwen_like(special: Sequence[str]) -> Tokenizer:
+    """Byte-level after a Split by a pattern and NFC, as GPT-4, Llama 3 and Qwen have it."""
+    tokenizer = composing(special)
+    pattern = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     return tokenizer
 
 

@@ -339,6 +339,38 @@ class TestWithTokenizer:
                 assert exact.trained
                 assert bound.counted or exact.stops
 
+    def test_words_added_up_are_the_text_encoded(self, sidecar: Sidecar, tmp_path: Path) -> None:
+        words = "the quick brown fox's lazy dog_s 42 1,000 <b> don't $5 日本語 e\u0301 \u0958 ✓ 👋"
+        parts = (
+            *words.split(),
+            *(" ", "  ", "\n", "\n\n ", "\t", "\u00a0", "\u2028", "\x1c", "\x00"),
+            *("<|im_end|>", "...", "'s"),
+        )
+        rng = random.Random(5)
+        rows = [
+            to_row(
+                {"text": "x " + " ".join(rng.choices(parts, k=rng.randrange(20, 60)))},
+                "x",
+                n,
+                n + 1,
+            )
+            for n in range(1, 300)
+        ]
+        for name in ("byte_level", "trimming", "composing", "qwen_like"):
+            tokenizer = getattr(families, name)(["<|im_end|>"])
+            folder = families.write(tmp_path / name, tokenizer, None, eos_token="<|im_end|>")
+            counted = sidecar.measure(folder, rows, 130)
+            added_up = sidecar.measure(folder, rows, 130, every=10**9)
+            fitting = [each.total <= 130 for each in counted]
+            assert 20 < sum(fitting) < 280
+            same = 0
+            for exact, found in zip(counted, added_up, strict=True):
+                assert found.counted == (exact.total > 130)
+                # The few that fit by their bytes have their bytes as bound.
+                assert exact.total <= found.total
+                same += exact.total == found.total
+            assert same > 200
+
     def test_a_row_that_the_tokenizer_refuses_does_not_cost_its_neighbours(
         self, sidecar: Sidecar, tmp_path: Path
     ) -> None:

@@ -393,6 +393,7 @@ def marks(view: Rendered, max_length: int) -> list[tuple[int, int]]:
         (families.byte_level, True),
         (families.trimming, True),
         (families.composing, True),
+        (families.qwen_like, True),
         (families.sentencepiece, False),
         (families.unigram, False),
     ],

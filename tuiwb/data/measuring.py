@@ -2,12 +2,10 @@
 
 Worker side, beside rendering: templates are rendered once a row as transformers'
 `apply_chat_template` does (transformers 5.16), texts are encoded in batches by the tokenizer's
-own threads, and a row whose bytes prove it short is not encoded at all.
+own threads, and a row whose bytes or words prove it short is not encoded at all.
 """
 
-import json
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -41,41 +39,6 @@ class _Text(NamedTuple):
     prompt: str | None
 
 
-class _Kind(NamedTuple):
-    """What a tokenizer's parts say of every text it encodes.
-
-    `at_most_bytes`: no more tokens than bytes of the text's NFC form; `trims`: a token's offsets
-    may leave out the blank it begins with.
-    """
-
-    at_most_bytes: bool
-    trims: bool
-
-
-@cache
-def kind(template: TrainedTemplate) -> _Kind:
-    """The kind of a template's tokenizer.
-
-    Every token of a byte-level BPE stands for one byte or more. A SentencePiece or WordPiece
-    tokenizer may replace characters by longer ones or fall back to the bytes of those, and one
-    that puts blanks before pieces of text makes more bytes than there were.
-    """
-    state = json.loads(template.tokenizer.backend_tokenizer.to_str())
-    model, before, after = state["model"], state.get("pre_tokenizer"), state.get("post_processor")
-    steps = (before or {}).get("pretokenizers") or [before or {}]
-    normalizer = (state.get("normalizer") or {}).get("type")
-    byte_level = (
-        model.get("type") == "BPE"
-        and not model.get("byte_fallback")
-        and any(step.get("type") == "ByteLevel" for step in steps)
-        and all(step.get("type") in ("ByteLevel", "Split", "Digits") for step in steps)
-        and not any(step.get("add_prefix_space") for step in steps)
-        and normalizer in (None, "NFC")
-    )
-    last = (after or {}).get("processors") or [after or {}]
-    return _Kind(byte_level, any(step.get("trim_offsets") for step in last))
-
-
 def facts(template: TrainedTemplate) -> ModelFacts:
     """What this tokenizer and template do to every row."""
     tokenizer = template.tokenizer
@@ -89,7 +52,7 @@ def facts(template: TrainedTemplate) -> ModelFacts:
         eos_token=tokenizer.eos_token,
         pad_token=tokenizer.pad_token,
         adds_bos=bos is not None and tokenizer("a")["input_ids"][:1] == [bos],
-        at_most_bytes=kind(template).at_most_bytes,
+        at_most_bytes=template.kind.at_most_bytes,
         control_tokens=sorted(t.content for t in tokenizer.added_tokens_decoder.values()),
         notes=template.notes,
     )
@@ -100,39 +63,49 @@ def measure(
 ) -> list[Measured]:
     """The counts of each row, in order; see `tuiwb.data.render.Sidecar.measure`."""
     counting = _Counting(template, limit)
-    measured: list[Measured | None] = []
-    waiting: list[tuple[int, list[_Text]]] = []
+    measured: dict[int, Measured] = {}
+    waiting: list[_Waiting] = []
     size = 0
     for place, row in enumerate(rows):
         try:
             texts = _texts(template, row, as_chat)
         except BadInput as error:
-            measured.append(Measured(0, problem=str(error)))
+            measured[place] = Measured(0, problem=str(error))
             continue
         except Exception as error:  # whatever a template does
-            measured.append(Measured(0, problem=refused(error)))
+            measured[place] = Measured(0, problem=refused(error))
             continue
-        proved = counting.proved(texts) if row.index % every else None
-        measured.append(proved)
-        if proved is None:
-            waiting.append((place, texts))
-            size += sum(len(text.whole) + len(text.prompt or "") for text in texts)
-        if size > TOGETHER or place == len(rows) - 1:
-            _count(counting, waiting, measured)
+        looked_at = row.index % every == 0 or not counting.sound(texts)
+        if not looked_at and (short := counting.short(texts)):
+            measured[place] = short
+            continue
+        waiting.append(_Waiting(place, texts, looked_at))
+        size += sum(len(text.whole) + len(text.prompt or "") for text in texts)
+        if size > TOGETHER:
+            measured |= _counted(counting, waiting)
             waiting, size = [], 0
-    _count(counting, waiting, measured)
-    return [counts for counts in measured if counts is not None]
+    measured |= _counted(counting, waiting)
+    return [measured[place] for place in range(len(rows))]
 
 
-def _count(
-    counting: "_Counting", waiting: list[tuple[int, list[_Text]]], measured: list[Measured | None]
-) -> None:
+class _Waiting(NamedTuple):
+    """A row of the request and its texts; `looked_at`: to be encoded, whatever its length."""
+
+    place: int
+    texts: list["_Text"]
+    looked_at: bool
+
+
+def _counted(counting: "_Counting", waiting: list[_Waiting]) -> dict[int, Measured]:
+    """Measures by place: by their words where they fit, encoded otherwise."""
     try:
-        counts = counting.count([texts for _, texts in waiting])
+        measured = counting.fitting([each for each in waiting if not each.looked_at])
+        left = [each for each in waiting if each.place not in measured]
+        counts = counting.count([each.texts for each in left])
     except Exception:  # one text that the tokenizer refuses ends the whole batch
-        counts = [counting.count_one(texts) for _, texts in waiting]
-    for (place, _), made in zip(waiting, counts, strict=True):
-        measured[place] = made
+        measured, left = {}, waiting
+        counts = [counting.count_one(each.texts) for each in left]
+    return measured | {each.place: made for each, made in zip(left, counts, strict=True)}
 
 
 def _texts(template: TrainedTemplate, row: Row, as_chat: bool) -> list[_Text]:
@@ -168,27 +141,43 @@ class _Counting:
         self._backend.encode_special_tokens = False
         self._bos: str | None = template.tokenizer.bos_token
         self._bos_id: int | None = template.tokenizer.bos_token_id
-        self._kind = kind(template)
+        self._kind = template.kind
         self._marks = {t.content for t in template.tokenizer.added_tokens_decoder.values()}
         self._mark_lengths = sorted({len(mark) for mark in self._marks if mark})
         self._put_around = self._backend.num_special_tokens_to_add(False)
 
-    def proved(self, texts: list[_Text]) -> Measured | None:
-        """The bytes of texts that surely fit and have no flaw; None: they must be encoded.
+    def sound(self, texts: list[_Text]) -> bool:
+        """Whether it is known without encoding that nothing is wrong with a row but its length.
 
         A byte-level token stands for one byte or more, so a text that goes on where its prompt
         ends has a token that the prompt has not.
         """
-        if self._limit is None or not self._kind.at_most_bytes:
-            return None
+        return (
+            self._limit is not None
+            and self._kind.at_most_bytes
+            and all(self._plain(text) for text in texts)
+        )
+
+    def short(self, texts: list[_Text]) -> Measured | None:
+        """The bytes of texts that surely fit; None: their tokens must be counted."""
         most = 0
         for text in texts:
             whole = text.whole
             size = len(whole if whole.isascii() else normalize("NFC", whole).encode())
             most = max(most, size + (0 if text.chat else self._put_around))
-            if most > self._limit or not self._plain(text):
-                return None
-        return Measured(most, counted=False)
+        return Measured(most, counted=False) if most <= (self._limit or 0) else None
+
+    def fitting(self, rows: list[_Waiting]) -> dict[int, Measured]:
+        """The rows, by place, whose words' tokens fit, where a text is the sum of its words."""
+        if not rows or self._limit is None or not self._kind.by_words:
+            return {}
+        sizes = iter(self._template.words.totals([t.whole for each in rows for t in each.texts]))
+        found = {}
+        for each in rows:
+            most = max(next(sizes) + (0 if t.chat else self._put_around) for t in each.texts)
+            if most <= self._limit:
+                found[each.place] = Measured(most, counted=False)
+        return found
 
     def _plain(self, text: _Text) -> bool:
         """Whether it surely trains a token, ends on a mark and does not begin with two BOS."""

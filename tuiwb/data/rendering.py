@@ -22,6 +22,7 @@ from tuiwb.data.examples import example_of, lone_surrogate
 from tuiwb.data.render import Rendered, Token
 from tuiwb.data.rows import Row
 from tuiwb.data.template_diff import dropped
+from tuiwb.data.tokenizer_kind import Words, kind_of
 from tuiwb.errors import BadInput
 
 METHODS = {"preference": "dpo", "kto": "kto"}
@@ -58,6 +59,8 @@ class TrainedTemplate:
         self._special = set(tokenizer.all_special_ids) | {i for i, t in added.items() if t.special}
         self.added = set(added)
         self._blank: dict[int, bool] = {}
+        self.kind = kind_of(tokenizer.backend_tokenizer)
+        self.words = Words(tokenizer.backend_tokenizer)
 
     @classmethod
     def load(cls, model: str, assistant_only_loss: bool = True) -> "TrainedTemplate":

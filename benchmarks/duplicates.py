@@ -106,11 +106,13 @@ def datasketch(documents: int) -> dict[str, Any]:
     for rows, truth in Chats().blocks(documents):
         truths.extend(truth)
         start = time.perf_counter()
+        shingles = []
         for row in rows:
             words = " ".join(m.content for m in row.messages or ()).lower().split()
-            shingles = {" ".join(words[i : i + 5]) for i in range(max(1, len(words) - 4))}
-            sketch = MinHash(num_perm=128)
-            sketch.update_batch([shingle.encode() for shingle in shingles])
+            runs = {" ".join(words[i : i + 5]) for i in range(max(1, len(words) - 4))}
+            shingles.append([run.encode() for run in runs])
+        # bulk is its fastest way: the permutations are drawn once.
+        for row, sketch in zip(rows, MinHash.bulk(shingles, num_perm=128), strict=True):
             for other in lsh.query(sketch):
                 flagged.append((row.index, int(other)))
             lsh.insert(row.index, sketch, check_duplication=False)

@@ -138,10 +138,10 @@ class Chats:
         return turns, Truth("own", index), False
 
     def _family(self) -> tuple[Ids, Ids, int]:
-        """A family's opening and closing, and how many words are each row's own (30-60%)."""
+        """A family's opening and closing, and how many words are each row's own (24-60%)."""
         random = self.random
         if len(self._families) < FAMILIES or random.random() < 1 / FAMILY_LIFE:
-            shared = int(random.uniform(0.4, 0.7) * 200)
+            shared = int(random.uniform(0.4, 0.76) * 200)
             ids = self.draw(shared, int(random.integers(TOPICS)))
             cut = int(random.integers(shared // 4, shared))
             family = (ids[:cut], ids[cut:], 200 - shared)

@@ -187,7 +187,7 @@ def test_candidates_miss_few_of_all_pairs_that_are_alike(
     kernels = load_kernels()
     words = kernels.tokenise(whole_texts(rows))
     near = NearPairs(kernels)
-    near.add(kernels.sketch(words, np.arange(len(rows))))
+    near.add(words, np.arange(len(rows)))
     got = near.pairs()
     sets = [set(words_of("\n".join(m.content for m in r.messages or []))) for r in rows]
     alike: dict[tuple[int, int], float] = {}

@@ -70,7 +70,7 @@ class Duplicates:
                 sentence = f"says exactly what row {of} says"
                 findings.append(found(row, "exact_duplicate", sentence, of=of, score=1.0))
         if fresh:
-            self._near.add(self._kernels.sketch(words, np.array(fresh, np.int64)))
+            self._near.add(words, np.array(fresh, np.int64))
             self._places.append(self._places_of([rows[i] for i in fresh]))
         return findings
 

@@ -6,6 +6,8 @@ and Ullman, "Mining of Massive Datasets", 3.4). Every candidate is verified on i
 """
 
 import importlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from tuiwb.data.checks.spill import Spill
@@ -27,6 +29,9 @@ FAST_FROM = 5_000
 # none once ENOUGH pairs of it are proven: work stays linear in families of boilerplate.
 CROWD, BEHIND, ENOUGH = 16, 4, 8
 PENDING = 2_000_000
+
+# Batches that may wait for their sketches.
+AHEAD = 2
 
 
 class Kernels(Protocol):
@@ -89,16 +94,27 @@ def load_kernels(fast: bool = True) -> Kernels:
 
 
 class NearPairs:
-    """Remembers the sketches of documents, numbered as they come, and pairs them in the end."""
+    """Remembers the sketches of documents, numbered as they come, and pairs them in the end.
+
+    Sketches are made in a thread beside the caller's, who meanwhile reads the next batch.
+    """
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
+        self._thread = ThreadPoolExecutor(1, "sketch")
+        self._waiting: deque[Future[None]] = deque()
         self._keys, self._sets = Spill(), Spill()
         self._batches: list[int] = []
         self._ends: list[I64] = []
 
-    def add(self, sketches: "Sketches") -> None:
-        """Remember a batch of documents."""
+    def add(self, words: "Words", rows: "I64") -> None:
+        """Remember those rows of a batch; each has a word."""
+        while len(self._waiting) >= AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._sketch, words, rows))
+
+    def _sketch(self, words: "Words", rows: "I64") -> None:
+        sketches = self._kernels.sketch(words, rows)
         self._keys.append(sketches.keys.ravel())
         self._ends.append(sketches.ends + len(self._sets))
         self._sets.append(sketches.sets)
@@ -113,6 +129,9 @@ class NearPairs:
 
         from tuiwb.data.checks.hashes import BANDS
 
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
         total = sum(self._batches)
         bounds = np.concatenate([np.zeros(1, np.int64), *self._ends])
         sets = self._sets.array()
@@ -192,11 +211,14 @@ def _meetings(column: "U32", proven: "I64") -> "U64":
     """Candidates of one band, later << 32 | earlier."""
     import numpy as np
 
-    packed = (column.astype(np.uint64) << np.uint64(32)) | np.arange(len(column), dtype=np.uint64)
+    packed = np.left_shift(column, np.uint64(32), dtype=np.uint64)
+    packed |= np.arange(len(column), dtype=np.uint64)
     packed.sort()
-    new = np.diff(packed >> np.uint64(32), prepend=1, append=1) != 0
-    new[:1], new[-1:] = True, True
-    packed = packed[~(new[:-1] & new[1:])]
+    # Two in a row with the same key differ below the 32nd bit only.
+    twins = np.flatnonzero((packed[1:] ^ packed[:-1]) < np.uint64(1 << 32))
+    met = np.zeros(len(packed), bool)
+    met[twins] = met[twins + 1] = True
+    packed = packed[met]
     key, document = _unpacked(packed)
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
     sizes = np.diff(np.append(starts, len(key)))

@@ -5,11 +5,14 @@ import json
 import os
 import re
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.compare.builders import wait_until
 from tests.data.row_writer import chat, new_rows, words, write, writes
@@ -208,32 +211,42 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "500": (error(500, "api_error"), "the endpoint answered 500"),
     "413": (error(413, "request_too_large"), "refused (413)"),
     "400": (error(400, "invalid_request_error", "no such words"), "refused (400)"),
+    "hostile": (
+        message('{"rows": [[' + "[" * 300 + "]" * 300 + "], 1e999, " + "9" * 4000 + "]}"),
+        "wrong schema",
+    ),
     "deep": (message('{"rows": ' + "[" * 60_000), "truncated"),
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_request_that_brings_nothing_is_counted_with_its_reason_and_others_make_up_for_it(
-    generated, server, name
-):
-    bad, reason = FAULTS[name]
-    spoiled: list[str] = []
+def spoiled(faults: dict[str, tuple[Any, str]], good: Callable[[Asked], Answer]) -> Any:
+    """The first request is answered well, each of the next ones with a fault, the rest well."""
+    given: dict[str, Any] = {}
+    left = list(faults.values())
 
     def answer(asked: Asked) -> Answer:
-        # The second request, and any repetition of it.
-        if asked.n == 1:
-            spoiled.append(asked.text)
-        return bad if asked.text in spoiled else writes(asked)
+        if asked.text not in given:
+            given[asked.text] = left.pop(0)[0] if given and left else good(asked)
+        return given[asked.text]
 
-    server.answer = answer
-    folder, state = generated(concurrency=1)
+    return answer
+
+
+def test_requests_that_bring_nothing_are_counted_with_their_reason_and_made_up_for(
+    generated, server
+):
+    server.answer = spoiled(FAULTS, writes)
+    folder, state = generated(rows=40, concurrency=1)
     assert state.state == "finished", state.message
     summary = read_generate_summary(folder)
-    assert summary.kept == 20
-    counted = [n for why, n in summary.problems.items() if why.startswith(reason)]
-    assert counted == [1], summary.problems
-    if name == "schema":
-        assert summary.rejected["schema"] == 1
+    assert summary.kept == 40
+    assert summary.rejected == {"schema": 4}
+    problems = list(RequestLog(folder / REQUESTS).failures.values())
+    assert sum(summary.problems.values()) == len(FAULTS)
+    for name, (_, reason) in FAULTS.items():
+        counted = sum(n for why, n in summary.problems.items() if why.startswith(reason))
+        assert counted == sum(other == reason for _, other in FAULTS.values()), name
+    assert len(problems) == 4
 
 
 def test_whole_rows_of_an_answer_that_was_cut_are_kept(generated, server):
@@ -264,16 +277,6 @@ def test_overload_slows_down_and_a_long_retry_after_is_cut(generated, server, mo
     summary = read_generate_summary(folder)
     assert (summary.kept, summary.calls, summary.problems) == (20, 4, {})
     assert len(server.asked) == 7
-
-
-def test_an_answer_that_drips_past_its_deadline_is_given_up_and_its_cost_assumed(generated, server):
-    server.answer = lambda asked: slow(1.0, writes)(asked) if asked.n == 0 else writes(asked)
-    folder, state = generated(deadline=0.5, concurrency=1)
-    assert state.state == "finished", state.message
-    summary = read_generate_summary(folder)
-    assert summary.kept == 20
-    assert summary.unanswered > 0
-    assert summary.input_tokens > 900 * summary.answers
 
 
 def test_an_endpoint_that_stays_overloaded_ends_the_job_and_loses_nothing(generated, server):
@@ -314,10 +317,14 @@ def test_a_hopeless_error_ends_the_job_with_one_sentence(
     generated, server, status, said, exit_code
 ):
     server.answer = lambda asked: error(status, said=f"key {SECRET} is wrong")
-    folder, state = generated()
-    assert state.state == "failed"
-    assert said in state.message
+    for _ in range(3):
+        folder, state = generated(max_requests=5)
+        assert state.state == "failed"
+        assert said in state.message
     assert f'"exit_code":{exit_code}' in (folder / "events.jsonl").read_text()
+    server.answer = writes
+    assert generated(max_requests=5)[1].state == "finished"
+    assert read_generate_summary(folder).complete
 
 
 def test_an_endpoint_that_writes_nothing_usable_fails_with_the_reasons(generated, server):
@@ -664,22 +671,30 @@ OPENAI_FAULTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPENAI_FAULTS)
-def test_faults_of_an_openai_endpoint_are_counted_with_their_reason(generated, server, name):
-    bad, reason = OPENAI_FAULTS[name]
-    spoiled: list[str] = []
-
-    def answer(asked: Asked) -> Answer:
-        if asked.n == 1:
-            spoiled.append(asked.text)
-        return bad if asked.text in spoiled else completion({"rows": new_rows(asked)})
-
-    server.answer = answer
-    folder, state = generated(endpoint=server.url, model="local", concurrency=1)
+def test_faults_of_an_openai_endpoint_are_counted_with_their_reason(generated, server):
+    server.answer = spoiled(OPENAI_FAULTS, lambda a: completion({"rows": new_rows(a)}))
+    folder, state = generated(rows=40, endpoint=server.url, model="local", concurrency=1)
     assert state.state == "finished", state.message
     summary = read_generate_summary(folder)
-    assert summary.kept == 20
-    assert [n for why, n in summary.problems.items() if why.startswith(reason)] == [1]
+    assert summary.kept == 40
+    counted = {why.partition(" (")[0]: n for why, n in summary.problems.items()}
+    assert counted == Counter(reason for _, reason in OPENAI_FAULTS.values())
+
+
+@pytest.mark.parametrize("api", ["anthropic", "openai"])
+def test_an_answer_that_comes_drop_by_drop_is_given_up_at_its_deadline(generated, server, api):
+    def answer(asked: Asked) -> Answer:
+        server.drip = 2 if asked.n < 3 else None
+        rows = {"rows": new_rows(asked)}
+        return message(rows) if api == "anthropic" else completion(rows)
+
+    server.answer = answer
+    more = {"endpoint": server.url, "model": "local"} if api == "openai" else {}
+    folder, state = generated(deadline=0.3, concurrency=1, rows=10, **more)
+    assert state.state == "finished", state.message
+    summary = read_generate_summary(folder)
+    assert (summary.kept, summary.problems) == (10, {"no answer within 0.3 s": 1})
+    assert summary.unanswered > 0
 
 
 def test_an_openai_endpoint_without_schemas_is_asked_in_plain_words(generated, server):
@@ -732,6 +747,27 @@ def test_parsing_forgives_what_surrounds_rows_and_nothing_else():
     assert extra.candidates[0].reason == "schema"
     with pytest.raises(ValueError, match="names no"):
         parse_axes('{"persona": "one"}', "")
+
+
+@given(
+    st.text() | st.text(alphabet='{}[]",:\\ rowstexmg\ud800\0'), st.sampled_from(["", "max_tokens"])
+)
+def test_no_text_of_an_answer_breaks_the_parser(text, stop):
+    for form in (Form(shape="text"), Form(shape="chat", system="s"), Form(shape="kto")):
+        parsed = parse_rows(text, stop, form)
+        assert parsed.candidates or parsed.problem
+        assert all((c.row is None) == bool(c.reason) for c in parsed.candidates)
+
+
+@given(st.lists(st.text(min_size=1).filter(str.isalnum), min_size=1, max_size=5), st.data())
+def test_an_answer_cut_anywhere_keeps_the_rows_before_the_cut_and_no_half_one(texts, data):
+    rows = [{"text": text} for text in texts]
+    whole = json.dumps({"rows": rows})
+    cut = data.draw(st.integers(0, len(whole) - 2))
+    parsed = parse_rows(whole[:cut], "", Form(shape="text"))
+    assert parsed.problem
+    ends = [len(json.dumps({"rows": rows[: i + 1]})) - 2 for i in range(len(rows))]
+    assert [c.record for c in parsed.candidates] == rows[: sum(end <= cut for end in ends)]
 
 
 def test_braces_in_a_task_or_a_system_prompt_stay_what_they_are():

@@ -64,6 +64,8 @@ class EndpointServer:
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
         self.answer = answer
+        # Bytes written at a time, one piece every 20 ms; None for all at once.
+        self.drip: int | None = None
         self.asked: list[Asked] = []
         self.most_at_once = self._now = 0
         lock = threading.Lock()
@@ -99,7 +101,11 @@ class EndpointServer:
                     self.send_header(name, value)
                 self.end_headers()
                 try:
-                    self.wfile.write(data)
+                    # Headers first, then nothing the client's timeout between bytes would see.
+                    for i in range(0, len(data), server.drip or len(data)):
+                        self.wfile.write(data[i : i + (server.drip or len(data))])
+                        if server.drip:
+                            time.sleep(0.02)
                 except OSError:
                     # A client that was killed, or did not wait.
                     self.close_connection = True

@@ -22,6 +22,8 @@ from tuiwb.data.rows import Row
 _OPENING = re.compile(r'"rows"\s*:\s*\[')
 _DECODER = json.JSONDecoder()
 MOST_ROWS = 1000
+# Characters kept of what is no row.
+MOST_SHOWN = 4000
 
 
 class Candidate(msgspec.Struct, kw_only=True):
@@ -116,7 +118,7 @@ def _candidate(value: Any, form: Form) -> Candidate:
     try:
         record = record_of_answer(value, form)
     except ValueError as error:
-        return Candidate(record=value, reason="schema", why=str(error))
+        return Candidate(record=_piece(value), reason="schema", why=str(error))
     row = to_row(record, "generated", 0, 1)
     if row.shape != form.shape:
         return Candidate(record=record, reason="schema", why=row.problem or f"reads as {row.shape}")
@@ -127,6 +129,14 @@ def _candidate(value: Any, form: Form) -> Candidate:
     for finding in (*empty(row), *role_order(row)):
         return Candidate(record=record, reason=finding.check, why=finding.sentence)
     return Candidate(record=record, row=row)
+
+
+def _piece(value: Any) -> str:
+    """The beginning of what is no row, as JSON text: it may be deep, endless, or no JSON at all."""
+    try:
+        return json.dumps(value)[:MOST_SHOWN]
+    except (ValueError, RecursionError):
+        return repr(type(value))
 
 
 def _unfenced(text: str) -> str:

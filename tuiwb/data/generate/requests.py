@@ -40,12 +40,16 @@ class Answered(msgspec.Struct, kw_only=True, tag_field="type", tag="answered"):
 
 
 class Failed(msgspec.Struct, kw_only=True, tag_field="type", tag="failed"):
-    """A request without an answer, after retries: asked again when the job is started again."""
+    """A request without an answer, after retries: asked again when the job is started again.
+
+    `calls` is 0 where the error ended the job and says nothing of the request.
+    """
 
     key: str
     n: int
     reason: str
     t: float
+    calls: int = 1
 
 
 class Lost(msgspec.Struct, kw_only=True, tag_field="type", tag="lost"):
@@ -98,10 +102,10 @@ class RequestLog:
             Answered(key=key, n=n, text=text, stop=stop, mode=mode, usage=usage, t=time.time())
         )
 
-    def failed(self, key: str, n: int, reason: str) -> None:
+    def failed(self, key: str, n: int, reason: str, *, calls: int = 1) -> None:
         """Keep why a request has no answer."""
         reason = reason.encode("utf-8", "replace").decode("utf-8")
-        self._keep(Failed(key=key, n=n, reason=reason, t=time.time()))
+        self._keep(Failed(key=key, n=n, reason=reason, t=time.time(), calls=calls))
 
     def unanswered(self, key: str, n: int, calls: int) -> None:
         """Note calls that were sent and ended without an answer."""
@@ -138,7 +142,7 @@ class RequestLog:
                 self._order.append(entry.key)
                 self.failures.pop(entry.key, None)
             case Failed():
-                self.calls += 1
+                self.calls += entry.calls
                 self._open.pop(entry.key, None)
                 self.failures[entry.key] = entry
             case Lost():

@@ -8,12 +8,13 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from tuiwb.data.generate.parse import parse_axes
+from tuiwb.data.generate.parse import Parsed, parse_axes
 from tuiwb.data.generate.prompts import AXES_SCHEMA, Request
 from tuiwb.data.generate.requests import REQUESTS, RequestLog
 from tuiwb.data.generate.results import (
@@ -42,8 +43,6 @@ from tuiwb.llm.prices import Usage
 
 PHASE = "generating"
 FIRST_ROUND, LONGEST_ROUND = 16, 1024
-# Below this share of rows kept a round is planned no larger: most of it would be waste.
-LEAST_YIELD = 0.1
 MOST_RAW = 1 << 20
 # So many requests in a row without one new row: going on would only cost.
 FRUITLESS = 8
@@ -81,7 +80,7 @@ class Generation:
         self.ended = ""
         self.begun = time.monotonic()
         self._human = human_share(row for _file, rows in self.known for row in rows)
-        self._sifted = -1
+        self._sifted = (-1, 0)
         self._sha256 = ""
 
     def exceeded(self, asked: Request) -> str:
@@ -110,21 +109,18 @@ class Generation:
         most, dearest = self.questions.most(asked), self.log.dearest
         return dearest if dearest.tokens > most.tokens else most
 
-    def round(self, longest: int) -> list[Request]:
-        """The next requests without an answer: as many as the rows that are missing need."""
-        missing = self.spec.rows - len(self.results.kept)
-        wanted = self.results.answers * self.spec.per_request
-        share = len(self.results.kept) / wanted if wanted else 1.0
-        needed = -(-missing // max(1, round(self.spec.per_request * max(LEAST_YIELD, share))))
-        asked: list[Request] = []
-        n = 0
-        while len(asked) < min(needed, longest):
+    @property
+    def missing(self) -> int:
+        """Rows that are still wanted, as of the last sifting."""
+        return max(0, self.spec.rows - len(self.results.kept))
+
+    def unanswered(self) -> Iterator[Request]:
+        """The requests without an answer, by number; endless."""
+        for n in count():
             if n not in self.given_up:
                 request = self.results.request_of(n)
                 if request.key not in self.log.answers:
-                    asked.append(request)
-            n += 1
-        return asked
+                    yield request
 
     async def ask(self, client: Client, asked: Request, read: Callable[[str], T]) -> T | None:
         """Ask once and keep what comes; the value read, or None."""
@@ -140,7 +136,7 @@ class Generation:
                 most_raw=MOST_RAW, keep=keep, insist=asked.n < 0,
             )  # fmt: skip
         except TuiwbError as error:
-            self.log.failed(asked.key, asked.n, str(error))
+            self.log.failed(asked.key, asked.n, str(error), calls=0)
             raise
         finally:
             del self.in_flight[asked.key]
@@ -157,10 +153,10 @@ class Generation:
 
     def sift(self) -> None:
         """Work out what is kept so far and leave the files."""
-        if self._sifted != self.log.calls:
+        if self._sifted != (self.log.calls, len(self.log.failures)):
             self.results.sift(self.known, self.held_out)
             self._sha256 = hashlib.sha256(self.results.write(self.folder)).hexdigest()
-            self._sifted = self.log.calls
+            self._sifted = (self.log.calls, len(self.log.failures))
         self.context.progress(PHASE, len(self.results.kept), self.spec.rows, "rows")
         self._write_summary()
 
@@ -246,10 +242,11 @@ async def _rounds(generation: Generation) -> None:
     longest, fruitless = FIRST_ROUND, 0
     try:
         while not generation.summary.complete and not generation.ended:
-            before, asked = len(generation.results.kept), generation.round(longest)
-            await _round(generation, client, iter(asked), read)
+            before, calls = len(generation.results.kept), generation.log.calls
+            await _round(generation, client, islice(generation.unanswered(), longest), read)
             generation.sift()
-            fruitless = 0 if len(generation.results.kept) > before else fruitless + len(asked)
+            new = len(generation.results.kept) > before
+            fruitless = 0 if new else fruitless + generation.log.calls - calls
             if fruitless >= FRUITLESS and not generation.ended:
                 generation.ended = "no_new_rows"
             longest = min(LONGEST_ROUND, 2 * longest)
@@ -258,15 +255,23 @@ async def _rounds(generation: Generation) -> None:
 
 
 async def _round(
-    generation: Generation, client: Client, left: Iterator[Request], read: Callable[[str], object]
+    generation: Generation, client: Client, left: Iterator[Request], read: Callable[[str], Parsed]
 ) -> None:
-    """Ask these requests, a few at a time; the first error that is no use to go on with ends it."""
+    """Ask these requests, a few at a time, until enough rows are on their way to look at them.
+
+    The first error that is no use to go on with ends it.
+    """
+    came = 0
 
     async def work() -> None:
+        nonlocal came
         for asked in left:
-            if not await generation.afford(asked):
+            coming = came + len(generation.in_flight) * generation.spec.per_request
+            if coming >= generation.missing or not await generation.afford(asked):
                 return
-            await generation.ask(client, asked, read)
+            parsed = await generation.ask(client, asked, read)
+            if parsed is not None:
+                came += sum(candidate.row is not None for candidate in parsed.candidates)
 
     tasks = [asyncio.create_task(work()) for _ in range(generation.spec.concurrency)]
     try:

@@ -1,0 +1,320 @@
+"""`tuiwb data clean, split, mix, mark, marks, edit, review, versions`: one dataset's way."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuiwb import jobs
+from tuiwb.cli import run
+from tuiwb.data.manifest import verify
+from tuiwb.data.read import open_dataset
+
+SAMPLE = Path(__file__).parents[2] / "sample_data" / "data"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the sample's raw and general data; the current folder."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "tuiwb.yaml").write_text("name: test\n")
+    for name in ("support_raw.jsonl", "support.jsonl", "general.jsonl"):
+        (tmp_path / "data" / name).write_bytes((SAMPLE / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = run(["data", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    code, text, err = out(capsys, *arguments, "--json")
+    assert (code, err) == (0, "")
+    return json.loads(text)
+
+
+def piped(*arguments: object, answers: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tuiwb", "data", *map(str, arguments)]
+    return subprocess.run(
+        command, input=answers, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_clean_says_what_it_does_first_and_then_what_came_of_it(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    code, text, _ = out(capsys, "clean", "data/support_raw.jsonl")
+    assert code == 0
+    lines = text.splitlines()
+    assert lines[0] == (
+        "operations: apply marks, fix invisible, fix line_ends, fix trailing_space, "
+        "fix empty_system, drop exact and near duplicates"
+    )
+    assert lines[1] == "read: 1,282 in, 1,276 out, 6 broken dropped"
+    folder = project / "data" / "versions" / "support_raw-v1"
+    assert lines[-1].startswith(f"{folder}: ")
+    assert verify(folder) == []
+
+
+def test_each_option_of_clean_is_an_operation(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    outcome = as_json(
+        capsys, "clean", "data/support_raw.jsonl", "--redact", "--kinds", "email,phone",
+        "--fix", "merge_turns,line_ends", "--fix", "surrogates", "--drop", "role_order",
+        "--drop-severity", "error", "--drop-exact", "--repeat", "hard:2", "--out", "mine",
+        "--against", "data/general.jsonl",
+    )  # fmt: skip
+    assert [o["op"] for o in outcome["operations"]] == [
+        "read", "fix_line_ends", "fix_surrogates", "fix_merge_turns", "redact", "drop_findings",
+        "drop_exact_duplicates", "repeat",
+    ]  # fmt: skip
+    assert Path(outcome["folder"]).name == "mine-v1"
+    assert outcome["operations"][4]["parameters"] == {"kinds": ["email", "phone"]}
+    parameters = outcome["operations"][5]["parameters"]
+    assert parameters["checks"] == ["role_order", "leakage"]
+
+
+def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    for arguments in (
+        ["clean", "data/support_raw.jsonl"],
+        ["split", "data/support.jsonl"],
+        ["mix", "data/support.jsonl", "--with", "data/general.jsonl"],
+    ):
+        code, text, _ = out(capsys, *arguments, "--dry-run")
+        assert code == 0
+        assert text.endswith("dry run: nothing was written\n")
+        assert as_json(capsys, *arguments, "--dry-run")["folder"] is None
+    assert not (project / "data" / "versions").exists()
+
+
+def test_split_then_check_finds_no_leak(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    code, text, _ = out(capsys, "split", "data/support.jsonl", "--heldout", "0.1", "--seed", 3)
+    assert code == 0
+    assert "1,080 train, 120 heldout, share 10.0%" in text
+    folder = project / "data" / "versions" / "support-v1"
+    code, checked, _ = out(
+        capsys, "check", folder / "train.jsonl", "--against", folder / "heldout.jsonl", "--json"
+    )
+    assert [f for f in json.loads(checked)["findings"] if f["check"] == "leakage"] == []
+
+
+def test_mix_takes_general_rows(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    outcome = as_json(
+        capsys, "mix", "data/support.jsonl", "--with", "data/general.jsonl", "--share", "0.1"
+    )
+    assert outcome["operations"][1]["counts"]["general"] == 133
+    rows = open_dataset(f"{outcome['folder']}/data.jsonl")
+    assert sum(row.tags.get("source") == "general.jsonl" for row in rows) == 133
+
+
+def test_marks_are_set_listed_undone_and_applied(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    file = "data/support.jsonl"
+    code, text, _ = out(capsys, "mark", file, "3,7-9", "hard", "--note", "slang")
+    assert (code, text) == (0, "4 rows marked hard; now 4 hard\n")
+    as_json(capsys, "mark", file, 5, "drop")
+    listed = as_json(capsys, "marks", file)
+    assert [(m["row"], m["mark"]) for m in listed["marks"]] == [
+        (3, "hard"), (5, "drop"), (7, "hard"), (8, "hard"), (9, "hard")
+    ]  # fmt: skip
+    assert listed["marks"][0]["note"] == "slang"
+    assert as_json(capsys, "marks", file, "--undo")["counts"] == {"hard": 4, "edited": 0}
+    assert as_json(capsys, "marks", file, "--redo")["counts"]["drop"] == 1
+    outcome = as_json(capsys, "clean", file, "--apply-marks", "--repeat", "hard:2")
+    assert outcome["operations"][-1]["counts"]["out"] == 1200 - 1 + 4
+    assert out(capsys, "marks", file, "--redo")[0] == 2
+
+
+def test_marks_whose_row_is_gone_are_said_to_be_stale(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    file = project / "data" / "support.jsonl"
+    as_json(capsys, "mark", file, 0, "drop")
+    file.write_bytes(file.read_bytes().split(b"\n", 1)[1])
+    listed = as_json(capsys, "marks", file)
+    assert (listed["marks"], listed["stale"][0]["row"]) == ([], 0)
+    outcome = as_json(capsys, "clean", file, "--apply-marks")
+    assert outcome["notes"] == ["1 marks match no row any more, made for rows 0"]
+
+
+def test_edit_takes_a_record_from_stdin_or_a_file_and_gives_it_back(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    done = piped("edit", "data/support.jsonl", 2, "--from", "-", answers='{"text": "new"}')
+    assert done.returncode == 0
+    assert '+  "text": "new"' in done.stdout
+    bad = piped("edit", "data/support.jsonl", 2, "--from", "-", answers='{"text": 1}')
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "text is a number, not text" in bad.stderr
+    assert as_json(capsys, "marks", "data/support.jsonl")["counts"] == {"edited": 1}
+    assert as_json(capsys, "edit", "data/support.jsonl", 2, "--revert")["changed"] is True
+    assert as_json(capsys, "marks", "data/support.jsonl")["marks"] == []
+
+
+def test_review_takes_answers_from_a_pipe_and_goes_on_where_it_was_left(project: Path) -> None:
+    file = "data/support.jsonl"
+    first = piped("review", file, "--sample", 4, answers="a\nr\nperhaps\nu\ns\n")
+    assert first.returncode == 0
+    assert "'p' is no answer" in first.stdout
+    assert "── 1 of 4: " in first.stdout
+    assert "1 of 1,200 rows reviewed (0.1%)" in first.stdout
+    second = piped("review", file, "--sample", 4, "--json", answers="a\na\nr\na\n")
+    assert "── 1 of 3: " in second.stderr
+    report = json.loads(second.stdout)
+    assert (report["reviewed"], report["accepted"], report["rejected"]) == (4, 3, 1)
+    only = piped("review", file, "--report", answers="")
+    assert "3 accepted (0 after an edit), 1 rejected: 75.0% acceptance" in only.stdout
+    none = piped("review", file, "--only-synthetic", answers="")
+    assert (none.returncode, "no row whose provenance" in none.stderr) == (2, True)
+
+
+def test_an_edit_in_review_that_is_no_row_asks_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDITOR", "sed -i s/messages/mess/")
+    monkeypatch.delenv("VISUAL", raising=False)
+    done = piped("review", "data/support.jsonl", "--sample", 1, answers="e\nq\n")
+    assert "error: the edited row has mess, but no fields" in done.stdout
+    assert "0 of 1,200 rows reviewed" in done.stdout
+    monkeypatch.setenv("EDITOR", "sed -i s/support/SUPPORT/")
+    done = piped("review", "data/support.jsonl", "--sample", 1, answers="e\n")
+    assert "1 accepted (1 after an edit)" in done.stdout
+
+
+def test_review_in_a_terminal_takes_single_keys(project: Path) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tuiwb", "data", "review", "data/support.jsonl", "--sample", "3"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    seen = bytearray()
+
+    def read() -> None:
+        try:
+            while chunk := os.read(master, 4096):
+                seen.extend(chunk)
+        except OSError:
+            return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    def until(words: bytes) -> None:
+        deadline = time.monotonic() + 30
+        while words not in seen and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+        assert words in seen
+
+    for place, key in ((b"1 of 3", b"a"), (b"2 of 3", b"R"), (b"3 of 3", b"q")):
+        until(place)
+        os.write(master, key)
+    until(b"2 of 1,200 rows reviewed")
+    assert process.wait(30) == 0
+    os.close(master)
+    reader.join(5)
+
+
+def test_versions_are_listed_and_verified(
+    capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert out(capsys, "versions")[1].startswith("no versions in ")
+    as_json(capsys, "split", "data/support.jsonl")
+    as_json(capsys, "clean", "data/support.jsonl", "--drop-exact")
+    listed = as_json(capsys, "versions")
+    assert [v["name"] for v in listed] == ["support-v1", "support-v2"]
+    assert listed[0]["rows"] == {"train.jsonl": 1140, "heldout.jsonl": 60}
+    assert [v["problems"] for v in as_json(capsys, "versions", "verify")] == [[], []]
+    with (project / "data" / "versions" / "support-v2" / "data.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    code, text, _ = out(capsys, "versions", "verify")
+    assert code == 1
+    assert "support-v2: changed\n  ! " in text
+    assert out(capsys, "versions", "verify", "data/versions/support-v1")[0] == 0
+    assert out(capsys, "versions", "verify", "data")[0] == 1
+    assert out(capsys, "versions", "burn")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["clean", "data/none.jsonl"], "there is no file"),
+        (["clean", "data/support.jsonl", "--repeat", "hard"], "not a mark and a number"),
+        (["clean", "data/support.jsonl", "--fix", "all"], "'all' is no fix"),
+        (["clean", "data/support.jsonl", "--out", "../x"], "can't be a version's name"),
+        (["split", "data/support.jsonl", "--by", "colour"], "has no column 'colour'"),
+        (["mix", "data/support.jsonl", "--with", "data/none.jsonl"], "there is no file"),
+        (["mark", "data/support.jsonl", "x", "drop"], "names no rows"),
+        (["mark", "data/support.jsonl", "1200", "drop"], "no row 1200"),
+        (["mark", "data/support.jsonl", "1", "maybe"], "is no mark"),
+        (["edit", "data/support.jsonl", "1", "--from", "none.json"], "there is no file none.json"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    capsys: pytest.CaptureFixture[str], project: Path, arguments: list[str], sentence: str
+) -> None:
+    code, _, err = out(capsys, *arguments)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_hostile_text_is_shown_inert(project: Path) -> None:
+    path = project / "data" / "hostile.jsonl"
+    path.write_text(json.dumps({"text": "a\x1b[31m\ud800\u202e"}) + "\n")
+    done = piped("review", path, "--sample", 1, answers="a\n")
+    assert done.returncode == 0
+    assert "a␛[31m\\ud800\\u202e" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spec", "files"),
+    [
+        ({"operation": "clean", "parameters": {"cleaning": {"drop_near": True}}},
+         ["data.jsonl", "dropped.jsonl", "manifest.json"]),
+        ({"operation": "split", "parameters": {"share": 0.1, "seed": 2}},
+         ["dropped.jsonl", "heldout.jsonl", "manifest.json", "train.jsonl"]),
+        ({"operation": "mix", "parameters": {"general": "data/general.jsonl"}},
+         ["data.jsonl", "dropped.jsonl", "manifest.json"]),
+    ],
+)  # fmt: skip
+def test_a_job_makes_the_same_version(
+    project: Path, spec: dict[str, Any], files: list[str]
+) -> None:
+    if "general" in spec["parameters"]:
+        spec["parameters"]["general"] = str(project / "data" / "general.jsonl")
+    folder = project / "runs" / "work"
+    jobs.create(folder, "version", {**spec, "path": str(project / "data" / "support_raw.jsonl")})
+    from tuiwb.jobs.run import main
+
+    assert main(folder) == 0
+    assert jobs.status(folder).state == "finished"
+    result = json.loads((folder / "version.json").read_text())
+    made = Path(result["folder"])
+    assert made == project / "data" / "versions" / "support_raw-v1"
+    assert sorted(p.name for p in made.iterdir()) == files
+    assert verify(made) == []
+
+
+def test_a_job_with_a_wrong_spec_fails_with_one_sentence(project: Path) -> None:
+    folder = project / "runs" / "work"
+    spec = {"path": str(project / "data" / "support.jsonl"), "operation": "split",
+            "parameters": {"portion": 1}}  # fmt: skip
+    jobs.create(folder, "version", spec)
+    from tuiwb.jobs.run import main
+
+    assert main(folder) == 2
+    assert "not those of split" in jobs.status(folder).message

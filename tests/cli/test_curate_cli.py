@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,24 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
     return json.loads(text)
 
 
-def piped(*arguments: object, answers: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tuiwb", "data", *map(str, arguments)]
-    return subprocess.run(
-        command, input=answers, capture_output=True, text=True, check=False, timeout=60
-    )
+@pytest.fixture
+def piped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command whose stdin is a pipe that holds `answers`."""
+
+    def call(*arguments: object, answers: str) -> tuple[int, str, str]:
+        end, start = os.pipe()
+        os.write(start, answers.encode())
+        os.close(start)
+        with open(end, encoding="utf-8") as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            return out(capsys, *arguments)
+
+    return call
+
+
+Piped = Callable[..., tuple[int, str, str]]
 
 
 def test_clean_says_what_it_does_first_and_then_what_came_of_it(
@@ -150,47 +164,50 @@ def test_marks_whose_row_is_gone_are_said_to_be_stale(
 
 
 def test_edit_takes_a_record_from_stdin_or_a_file_and_gives_it_back(
-    capsys: pytest.CaptureFixture[str], project: Path
+    capsys: pytest.CaptureFixture[str], project: Path, piped: Piped
 ) -> None:
-    done = piped("edit", "data/support.jsonl", 2, "--from", "-", answers='{"text": "new"}')
-    assert done.returncode == 0
-    assert '+  "text": "new"' in done.stdout
-    bad = piped("edit", "data/support.jsonl", 2, "--from", "-", answers='{"text": 1}')
-    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
-    assert "text is a number, not text" in bad.stderr
-    assert as_json(capsys, "marks", "data/support.jsonl")["counts"] == {"edited": 1}
-    assert as_json(capsys, "edit", "data/support.jsonl", 2, "--revert")["changed"] is True
-    assert as_json(capsys, "marks", "data/support.jsonl")["marks"] == []
-
-
-def test_review_takes_answers_from_a_pipe_and_goes_on_where_it_was_left(project: Path) -> None:
     file = "data/support.jsonl"
-    first = piped("review", file, "--sample", 4, answers="a\nr\nperhaps\nu\ns\n")
-    assert first.returncode == 0
-    assert "'p' is no answer" in first.stdout
-    assert "── 1 of 4: " in first.stdout
-    assert "1 of 1,200 rows reviewed (0.1%)" in first.stdout
-    second = piped("review", file, "--sample", 4, "--json", answers="a\na\nr\na\n")
-    assert "── 1 of 3: " in second.stderr
-    report = json.loads(second.stdout)
+    code, text, _ = piped("edit", file, 2, "--from", "-", answers='{"text": "new"}')
+    assert code == 0
+    assert '+  "text": "new"' in text
+    code, _, err = piped("edit", file, 2, "--from", "-", answers='{"text": 1}')
+    assert (code, err.count("\n")) == (2, 1)
+    assert "text is a number, not text" in err
+    assert as_json(capsys, "marks", file)["counts"] == {"edited": 1}
+    assert as_json(capsys, "edit", file, 2, "--revert")["changed"] is True
+    assert as_json(capsys, "marks", file)["marks"] == []
+
+
+def test_review_takes_answers_from_a_pipe_and_goes_on_where_it_was_left(
+    project: Path, piped: Piped
+) -> None:
+    file = "data/support.jsonl"
+    code, text, _ = piped("review", file, "--sample", 4, answers="a\nr\nperhaps\nu\ns\n")
+    assert code == 0
+    assert "'p' is no answer" in text
+    assert "── 1 of 4: " in text
+    assert "1 of 1,200 rows reviewed (0.1%)" in text
+    _, text, err = piped("review", file, "--sample", 4, "--json", answers="a\na\nr\na\n")
+    assert "── 1 of 3: " in err
+    report = json.loads(text)
     assert (report["reviewed"], report["accepted"], report["rejected"]) == (4, 3, 1)
-    only = piped("review", file, "--report", answers="")
-    assert "3 accepted (0 after an edit), 1 rejected: 75.0% acceptance" in only.stdout
-    none = piped("review", file, "--only-synthetic", answers="")
-    assert (none.returncode, "no row whose provenance" in none.stderr) == (2, True)
+    _, text, _ = piped("review", file, "--report", answers="")
+    assert "3 accepted (0 after an edit), 1 rejected: 75.0% acceptance" in text
+    code, _, err = piped("review", file, "--only-synthetic", answers="")
+    assert (code, "no row whose provenance" in err) == (2, True)
 
 
 def test_an_edit_in_review_that_is_no_row_asks_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, piped: Piped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDITOR", "sed -i s/messages/mess/")
     monkeypatch.delenv("VISUAL", raising=False)
-    done = piped("review", "data/support.jsonl", "--sample", 1, answers="e\nq\n")
-    assert "error: the edited row has mess, but no fields" in done.stdout
-    assert "0 of 1,200 rows reviewed" in done.stdout
+    _, text, _ = piped("review", "data/support.jsonl", "--sample", 1, answers="e\nq\n")
+    assert "error: the edited row has mess, but no fields" in text
+    assert "0 of 1,200 rows reviewed" in text
     monkeypatch.setenv("EDITOR", "sed -i s/support/SUPPORT/")
-    done = piped("review", "data/support.jsonl", "--sample", 1, answers="e\n")
-    assert "1 accepted (1 after an edit)" in done.stdout
+    _, text, _ = piped("review", "data/support.jsonl", "--sample", 1, answers="e\n")
+    assert "1 accepted (1 after an edit)" in text
 
 
 def test_review_in_a_terminal_takes_single_keys(project: Path) -> None:
@@ -271,13 +288,13 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert err.count("\n") == 1
 
 
-def test_hostile_text_is_shown_inert(project: Path) -> None:
+def test_hostile_text_is_shown_inert(project: Path, piped: Piped) -> None:
     path = project / "data" / "hostile.jsonl"
     path.write_text(json.dumps({"text": "a\x1b[31m\ud800\u202e"}) + "\n")
-    done = piped("review", path, "--sample", 1, answers="a\n")
-    assert done.returncode == 0
-    assert "a␛[31m\\ud800\\u202e" in done.stdout
-    assert "\x1b" not in done.stdout
+    code, text, _ = piped("review", path, "--sample", 1, answers="a\n")
+    assert code == 0
+    assert "a␛[31m\\ud800\\u202e" in text
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_real_alpaca_data_raises_few_alarms(real_data: Path) -> None:
     # Read by hand, every duplicate and every phrase of another model is one.
     real = ("exact_duplicate", "refusal")
     assert len({f.row for f in report.findings if f.check not in real}) <= 0.015 * report.rows
-    assert len([f for f in report.findings if f.check == "refusal"]) == 24
+    assert len([f for f in report.findings if f.check == "refusal"]) == 29
 
 
 def test_the_check_job_leaves_findings_and_a_report(tmp_path: Path, sample_data: Path) -> None:

@@ -241,8 +241,8 @@ async def test_two_templates_stand_side_by_side(
         await answer(pilot, str(other))
         await until(lambda: "≠ tokens" in read(screen), 60)
         one, two = (str(screen.query_one(f"#{n}", Static).render()) for n in ("one", "other"))
-        assert "to user" in two
-        assert "to user" not in one
+        assert "‹to ›user" in two
+        assert "to ›user" not in one
         await pilot.press("t")
         await until(lambda: "≠ tokens" not in read(screen))
         assert not screen.query_one("#beside").display

@@ -218,7 +218,7 @@ def test_the_same_text_in_other_tokens_is_alike_and_another_mask_is_not() -> Non
 
 def test_what_a_template_leaves_out_is_told_by_role() -> None:
     row = chat("hello", 'say "x"\nand more', system="be brief")
-    assert dropped(row, 'hello {"text": "say \\"x\\""}') == ["the text of 1 system turns"]
+    assert dropped(row, 'hello {"text": "say \\"x\\""}') == ["the text of 1 system turn"]
     assert dropped(row, "be brief hello and more") == []
 
 

@@ -211,6 +211,24 @@ def test_a_vision_template_that_takes_no_text_rows_says_what_it_does_to_them(
     assert "the chat template drops the text of 2 assistant turns" in view.notes
 
 
+def test_where_padding_uses_the_stop_token_trl_trains_it_all_the_same(
+    real: SimpleNamespace, sidecar: Sidecar, tmp_path: Path
+) -> None:
+    template = next(p for p in template_files() if p.stem == "qwen2_5").read_text("utf-8")
+    names = {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
+    tokenizer = families.byte_level(["<|im_start|>", "<|im_end|>"])
+    folder = families.write(tmp_path, tokenizer, template, **names)
+    rows = rows_of(CHATS[:2])
+    trainer = real.sft(folder, [example_of(row, "sft") for row in rows], WHOLE)
+    batch = trainer.data_collator(list(trainer.train_dataset))
+    width = batch["labels"].shape[1]
+    for row, labels in zip(rows, batch["labels"].tolist(), strict=True):
+        view = sidecar.render(folder, row)
+        expected = shown(view, WHOLE)[1]
+        assert labels == expected + [-100] * (width - view.total)
+        assert view.stop_token_trained
+
+
 def test_with_assistant_only_loss_off_every_token_is_trained(
     real: SimpleNamespace, sidecar: Sidecar, tiny_tokenizer: Path
 ) -> None:

@@ -134,6 +134,24 @@ def test_prompt_and_answer_rows_train_on_the_answer_alone(
     assert trained_text(thumb) == "jumps ✓<|im_end|>\n"
 
 
+def test_a_pair_is_not_told_to_lack_its_other_answer(
+    sidecar: Sidecar, tiny_tokenizer: Path
+) -> None:
+    ask = [{"role": "user", "content": "hello"}]
+    pair = sidecar.render(
+        tiny_tokenizer,
+        row_of(
+            {
+                "prompt": ask,
+                "chosen": [{"role": "assistant", "content": "the fox"}],
+                "rejected": [{"role": "assistant", "content": "a dog"}],
+            }
+        ),
+    )
+    assert pair.other is not None
+    assert (pair.notes, pair.other.notes) == ([], [])
+
+
 def test_measuring_counts_as_rendering_does(sidecar: Sidecar, tiny_tokenizer: Path) -> None:
     rows = [row_of(CHAT), row_of(TOOLS), row_of({"text": "hello"})]
     for row, measured in zip(rows, sidecar.measure(tiny_tokenizer, rows, 40), strict=True):
@@ -144,11 +162,15 @@ def test_measuring_counts_as_rendering_does(sidecar: Sidecar, tiny_tokenizer: Pa
 def test_what_cannot_be_rendered_is_one_sentence(
     sidecar: Sidecar, tiny_tokenizer: Path, tmp_path: Path, tokenizer_with: MakeTokenizer
 ) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
     with pytest.raises(BadInput, match="has no tokenizer"):
         sidecar.render(tmp_path, row_of(CHAT))
     with pytest.raises(BadInput, match="there is no model folder"):
         sidecar.render(tmp_path / "gone", row_of(CHAT))
+    (tmp_path / "tokenizer.model").write_text("a SentencePiece model")
+    with pytest.raises(BadInput, match="pip install sentencepiece tiktoken"):
+        sidecar.render(tmp_path, row_of(CHAT))
     (tmp_path / "tokenizer.json").write_text("half {")
     with pytest.raises(BadInput, match="no tokenizer can be loaded"):
         sidecar.render(tmp_path, row_of(CHAT))

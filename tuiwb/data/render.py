@@ -32,7 +32,8 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONSAFEPATH": "1",
 }
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json")
+_TOKENIZER_SUFFIXES = (".model", ".spm", ".tiktoken")
 
 
 class Token(msgspec.Struct, array_like=True):
@@ -163,7 +164,10 @@ def check_tokenizer(model: str | Path) -> None:
     if lone_surrogate(str(model)) is not None:
         raise BadInput(f"the model's path is not UTF-8: {str(model)!a}")
     if path.is_dir():
-        if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        names = {file.name for file in path.iterdir()}
+        if not names & {*_TOKENIZER_FILES} and not any(
+            name.endswith(_TOKENIZER_SUFFIXES) for name in names
+        ):
             raise BadInput(
                 f"{path} has no tokenizer (no tokenizer.json): give a model folder that holds one"
             )

@@ -6,6 +6,7 @@ text), and the `_prepare_dataset` of DPOTrainer and KTOTrainer.
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -71,7 +72,9 @@ class TrainedTemplate:
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             words = " ".join(str(error).split())[:200]
-            raise BadInput(f"no tokenizer can be loaded from {model}: {words}") from None
+            raise BadInput(
+                f"no tokenizer can be loaded from {model}: {words.rstrip('.')}{_way_out(model)}"
+            ) from None
         if not getattr(tokenizer, "is_fast", False):
             raise BadInput(
                 f"{model} has only a slow tokenizer ({type(tokenizer).__name__}), which can't say "
@@ -230,7 +233,7 @@ class TrainedTemplate:
         ]
         stop = self._stops(tokens)
         notes = [] if row.shape in ("preference", "kto", "text") else list(self.notes)
-        notes += self._remarks(row, seq, tokens, cut)
+        notes += self._remarks(row, part, seq, tokens, cut)
         return Rendered(
             tokens=tokens,
             total=len(tokens),
@@ -261,7 +264,9 @@ class TrainedTemplate:
                 return token_id in self.added
         return False
 
-    def _remarks(self, row: Row, seq: _Sequence, tokens: list[Token], cut: int | None) -> list[str]:
+    def _remarks(
+        self, row: Row, part: str, seq: _Sequence, tokens: list[Token], cut: int | None
+    ) -> list[str]:
         said = []
         if seq.unmasked:
             said.append(
@@ -287,7 +292,7 @@ class TrainedTemplate:
         if bos is not None and seq.ids[:2] == [bos, bos]:
             said.append("begins with two BOS tokens: the template and the tokenizer add one each")
         text = "".join(token.text for token in tokens)
-        said += (f"the chat template drops {what}" for what in dropped(row, text))
+        said += (f"the chat template drops {what}" for what in dropped(row, text, part))
         return said
 
     def _texts(self, seq: _Sequence) -> list[str]:
@@ -310,6 +315,17 @@ class TrainedTemplate:
 
     def _name(self, token_id: int) -> str:
         return str(self.tokenizer.convert_ids_to_tokens(token_id))
+
+
+def _way_out(model: str) -> str:
+    """What helps where a folder has no tokenizer.json, as the end of a sentence."""
+    folder = Path(model)
+    if (folder / "tokenizer.json").is_file() or not (folder / "tokenizer.model").is_file():
+        return ""
+    return (
+        ". It has a tokenizer.model and no tokenizer.json: pip install sentencepiece tiktoken, and "
+        'once AutoTokenizer.from_pretrained("FOLDER").save_pretrained("FOLDER")'
+    )
 
 
 def masked(spans: list[tuple[int, int]], token_at: Callable[[int], int | None]) -> int:

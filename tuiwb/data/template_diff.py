@@ -60,17 +60,21 @@ class Comparison(msgspec.Struct, kw_only=True):
         return all(stretch.kind == "same" for stretch in self.stretches)
 
 
-def dropped(row: Row, rendered: str) -> list[str]:
+def dropped(row: Row, rendered: str, part: str = "") -> list[str]:
     """What of the row is not in its rendered text, as ends of sentences.
 
-    A turn is missing when none of its lines is there, as it is or as JSON writes it.
+    A turn is missing when none of its lines is there, as it is or as JSON writes it. `part` is
+    the answer of a pair that was rendered.
     """
     missing: dict[str, int] = {}
-    turns = [message for _, message in row.conversation() if row.shape != "text"]
+    turns = _turns(row, part)
     for message in turns:
         if message.content.strip() and not _kept(message.content, rendered):
             missing[message.role] = missing.get(message.role, 0) + 1
-    said = [f"the text of {count} {role} turns" for role, count in missing.items()]
+    said = [
+        f"the text of {count} {role} turn{'s' if count > 1 else ''}"
+        for role, count in missing.items()
+    ]
     called = [str(c.get("function", c).get("name")) for m in turns for c in m.tool_calls or []]
     offered = [str(tool.get("function", tool).get("name")) for tool in row.tools or []]
     for what, names in (("the tool calls", called), ("the offered tools", offered)):
@@ -156,8 +160,9 @@ def _kept(content: str, rendered: str) -> bool:
 
 def _side(row: Row, rendered: Rendered) -> Side:
     text = rendered.text
-    missing = " ".join(dropped(row, text))
-    systems = [m for _, m in row.conversation() if m.role in ("system", "developer")]
+    turns = _turns(row, rendered.part)
+    missing = " ".join(dropped(row, text, rendered.part))
+    systems = [m for m in turns if m.role in ("system", "developer")]
     written = [m for m in systems if m.content.strip()]
     return Side(
         tokens=rendered.total,
@@ -166,13 +171,17 @@ def _side(row: Row, rendered: Rendered) -> Side:
         stop_token_trained=rendered.stop_token_trained,
         system_prompt_kept=all(_kept(m.content, text) for m in written) if written else None,
         tools_kept="offered tools" not in missing if row.tools else None,
-        tool_calls_kept="tool calls" not in missing if _calls(row) else None,
+        tool_calls_kept="tool calls" not in missing if any(m.tool_calls for m in turns) else None,
         notes=rendered.notes,
     )
 
 
-def _calls(row: Row) -> list[Message]:
-    return [message for _, message in row.conversation() if message.tool_calls]
+def _turns(row: Row, part: str) -> list[Message]:
+    """The turns a rendering should hold: not those of a pair's other answer, nor plain text."""
+    if row.shape == "text":
+        return []
+    other = {"chosen": "rejected", "rejected": "chosen"}.get(part)
+    return [message for name, message in row.conversation() if name != other]
 
 
 def _aligned(a: Sequence[Token], b: Sequence[Token]) -> Iterator[tuple[Kind, int, int, int, int]]:

@@ -45,6 +45,8 @@ def sift(
 
     Of rows that repeat each other the first stays. `known` are files and their rows.
     """
+    if not generated:
+        return []
     starts, total = [], 0
     for _file, rows in known:
         starts.append(total)

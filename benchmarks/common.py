@@ -30,12 +30,27 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
-def finish(name: str, results: dict[str, Any], targets: dict[str, tuple[float, float]]) -> int:
-    """Print the closing JSON; targets are (value, at most). Returns the exit code."""
+def finish(
+    name: str,
+    results: dict[str, Any],
+    targets: dict[str, tuple[float, float]],
+    at_least: dict[str, tuple[float, float]] | None = None,
+) -> int:
+    """Print the closing JSON; targets are (value, at most). Returns the exit code.
+
+    `at_least` holds targets a value must reach: (value, at least).
+    """
     checked = {
         key: {"value": round(value, 4), "target": most, "ok": value <= most}
         for key, (value, most) in targets.items()
     }
+    for key, (value, least) in (at_least or {}).items():
+        checked[key] = {
+            "value": round(value, 4),
+            "target": least,
+            "at_least": True,
+            "ok": value >= least,
+        }
     print(json.dumps({"name": name, "machine": machine(), "results": results, "targets": checked}))
     return 0 if all(entry["ok"] for entry in checked.values()) else 1
 

@@ -17,7 +17,7 @@ from typing import Any
 from tuiwb.data.index import SETTLED_NS, Cache, Stamp
 from tuiwb.errors import BadInput
 
-CHUNK = 1 << 20
+CHUNK = 2 << 20
 _ENDS = 4096
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PACKED = {".gz": GZIP, ".zst": ZSTD}

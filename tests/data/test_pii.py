@@ -21,7 +21,7 @@ FOUND = [
     ("ip", "from 85.214.132.117 at noon", "85.214.132.117"),
     ("ip", "host 2a02:8108:8a80:1f::1a", "2a02:8108:8a80:1f::1a"),
     ("national_id", "SSN 536-90-4399", "536-90-4399"),
-    ("address", "at 742 Evergreen Terrace, Springfield", "742 Evergreen Terrace"),
+    ("address", "at 742 Evergreen Terrace, Springfield.", "742 Evergreen Terrace, Springfield"),
     ("name", "hello, my name is Zoë van der Berg and", "Zoë van der Berg"),
     ("name", "Kind regards,\nJ. K. O'Brian\nSales", "J. K. O'Brian"),
     ("secret", "AWS AKIAQ3EGRZTYUIOPLKJH", "AKIAQ3EGRZTYUIOPLKJH"),

@@ -1,7 +1,7 @@
 """Texts to spans: the engine says what may be in a text, each class confirms its own."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 
 from tuiwb.data.checks.pii import bank, card, ids, mail, network, people, phone, places, secret
@@ -33,8 +33,11 @@ class Finder:
         finds.append((ids.ANCHOR, ids.ids))
         finds.append((phone.ANCHOR, phone.phones))
         finds.append((phone.VANITY_ANCHOR, phone.vanity))
+        start = len(finds)
         for place in places.places():
             finds.append((place.anchor, partial(places.addresses, place=place)))
+        # Of addresses found by two patterns the longer one stays.
+        self._places = (start, len(finds))
         for number, anchor in enumerate(people.anchors()):
             finds.append((anchor, partial(people.names, number=number)))
         self._finds = [find for _anchor, find in finds]
@@ -46,16 +49,29 @@ class Finder:
         if not fired:
             return []
         taken: list[Span] = []
-        finds = self._finds
+        finds, first, last = self._finds, *self._places
+        streets: list[Span] = []
         for number in fired:
-            for span in finds[number](text):
-                place = bisect_left(taken, span)
-                if place and taken[place - 1].end > span.start:
-                    continue
-                if place < len(taken) and taken[place].start < span.end:
-                    continue
-                taken.insert(place, span)
+            if first <= number < last:
+                streets.extend(finds[number](text))
+                continue
+            if streets and number >= last:
+                _take(taken, sorted(streets, key=lambda s: s.start - s.end))
+                streets = []
+            _take(taken, finds[number](text))
+        _take(taken, sorted(streets, key=lambda s: s.start - s.end))
         return taken
+
+
+def _take(taken: list[Span], some: Iterable[Span]) -> None:
+    """Put in those that overlap none of the sorted spans that are taken."""
+    for span in some:
+        place = bisect_left(taken, span)
+        if place and taken[place - 1].end > span.start:
+            continue
+        if place < len(taken) and taken[place].start < span.end:
+            continue
+        taken.insert(place, span)
 
 
 @cache

@@ -18,8 +18,11 @@ _V6 = re.compile(
     r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:])"
 )
 _EUI64 = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
-# Four parts below this are more often a version or a section than a host.
-_LOW = 32
+# Where no word speaks of a network, a first part below this is a version's or a section's, but
+# for RFC 1918's 10.
+_LOW, _PRIVATE = 32, 10
+# A slice of Python or a ratio has fewer digits than an IPv6 address.
+_LEAST_HEX = 5
 
 
 @cache
@@ -34,13 +37,14 @@ def ips(text: str) -> Iterator[Span]:
         start = match.start()
         if _V4_LEAD.search(text, max(0, start - 3), start) or not _is_host(match[0]):
             continue
-        lead, tail = words_before(text, start, 45), words_after(text, match.end(), 30)
+        lead, tail = words_before(text, start, 60), words_after(text, match.end(), 30)
         address = context("ip").last(lead)
         if context("version").last(lead) > address:
             continue
         if address < 0 and context("ip").last(tail) < 0:
-            parts = match[0].partition("/")[0].split(".")
-            if context("version").last(tail) >= 0 or all(int(part) < _LOW for part in parts):
+            parts = [int(part) for part in match[0].partition("/")[0].split(".")]
+            private = parts[0] == _PRIVATE and max(parts) >= _LOW
+            if context("version").last(tail) >= 0 or (parts[0] < _LOW and not private):
                 continue
         yield Span(start, match.end(), "ip")
 
@@ -49,10 +53,13 @@ def ips6(text: str) -> Iterator[Span]:
     """IPv6 addresses of hosts and networks."""
     for match in _V6.finditer(text):
         before = text[match.start() - 1 : match.start()]
-        if before.isalnum() or before in (":", ".", "_") and before:
+        if before.isalnum() or (before and before in ":._"):
             continue
-        if _EUI64.fullmatch(match[0]) is None and _is_host(match[0]):
-            yield Span(match.start(), match.end(), "ip")
+        value = match[0].rstrip(":")
+        if match[0].endswith("::"):
+            value = match[0]
+        if _EUI64.fullmatch(value) is None and _is_host(value):
+            yield Span(match.start(), match.start() + len(value), "ip")
 
 
 def _is_host(value: str) -> bool:
@@ -65,7 +72,7 @@ def _is_host(value: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if sum(bool(part) for part in plain.split(":")) < 2:
             return False
-        if not any(c.isdigit() for c in plain):
+        if not any(c.isdigit() for c in plain) or sum(c.isalnum() for c in plain) < _LEAST_HEX:
             return False
         if address.ipv4_mapped is not None:
             return _is_host(str(address.ipv4_mapped))

@@ -1,16 +1,38 @@
-"""Names of persons where words introduce them; without a model, names in running text are missed."""
+"""Names of persons where words introduce them; names in running text need a model and are missed.
+
+What an introduction says for certain ("my name is") is a name if it is capitalised. Elsewhere the
+first word must be a common given name, an initial, or follow a title.
+"""
 
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
+_SUFFIX = re.compile(r",? (?:Jr|Sr|II|III|IV)\b\.?")
+_CLEAN_END = re.compile(r"[ \t]*(?:$|[\n\r,;|.()<>\[\]/:!?\"*]|[-–—] )")
+_FIELDS = range(1, 3)
+_SIGNATURE = 3
+# Introductions after which one word is enough: a relation, a greeting.
+_SINGLE = (5, 6)
+
+
+class _Tables(NamedTuple):
+    """names.toml, ready for look-ups."""
+
+    name: re.Pattern[str]
+    links: frozenset[str]
+    given: frozenset[str]
+    not_names: frozenset[str]
+    never: frozenset[str]
+
 
 @cache
 def introductions() -> tuple[tuple[re.Pattern[str], bool], ...]:
-    """What stands before a name, and whether it needs a first and a last name."""
+    """What stands before a name, and whether what follows must be sure to be one."""
     names = table("names")
     return tuple(
         (re.compile(pattern), strict)
@@ -26,44 +48,71 @@ def anchors() -> tuple[str, ...]:
 
 
 @cache
-def _name() -> re.Pattern[str]:
+def _tables() -> _Tables:
     names = table("names")
     word, link, title = names["word"], names["link"], names["title"]
-    return re.compile(rf"(?:{title})(?P<name>{word}(?:[ \t]+(?:{link}[ \t]+)*{word}){{0,3}})")
-
-
-@cache
-def _not_names() -> frozenset[str]:
-    return frozenset(table("names")["not_names"])
+    shape = (
+        rf"(?P<title>{title})(?P<name>{word}(?:,(?=[ ][^\W\d_]))?"
+        rf"(?:[ \t]+(?:{link}[ \t]+)*{word}){{0,3}})"
+    )
+    return _Tables(
+        re.compile(shape),
+        frozenset(link.strip("(?:)").split("|")),
+        frozenset(names["given"].split()),
+        frozenset(names["not_names"]),
+        frozenset(names["never"]),
+    )
 
 
 def names(text: str, number: int) -> Iterator[Span]:
     """Names after introduction `number`."""
     introduction, strict = introductions()[number]
     for lead in introduction.finditer(text):
-        match = _name().match(text, lead.end())
-        if match is not None and (end := _end(match, strict)) is not None:
-            yield Span(match.start("name"), end, "name")
+        match = _tables().name.match(text, lead.end())
+        if match is None:
+            continue
+        words, end = _words(match)
+        if words and _is_name(text, match, words, end, strict, number):
+            suffix = _SUFFIX.match(text, end)
+            yield Span(match.start("name"), suffix.end() if suffix else end, "name")
 
 
-def _end(match: re.Match[str], strict: bool) -> int | None:
-    """Where the words cease to look like a name."""
-    links = table("names")["link"].strip("(?:)").split("|")
-    end, words = match.start("name"), 0
+def _words(match: re.Match[str]) -> tuple[list[str], int]:
+    """The leading words that are capitalised, and where they end."""
+    known = _tables()
+    found: list[str] = []
+    end, comma = match.start("name"), False
     for word in re.finditer(r"\S+", match["name"]):
-        plain = word[0].rstrip(".")
-        if plain in links and words:
+        plain = word[0].rstrip(".,")
+        if plain in known.links and found:
             continue
         bare = re.split("['’]s$", plain)[0]
-        if not plain[:1].isupper() or bare in _not_names() or any(c.isdigit() for c in plain):
+        if comma and bare not in known.given:
             break
-        if len(plain) > 4 and plain.isupper() and strict:
+        comma = word[0].endswith(",")
+        if not plain[:1].isupper() or bare in known.not_names or any(c.isdigit() for c in plain):
             break
-        words += 1
-        keep = len(bare) if len(plain) > 1 else len(word[0])
-        end = match.start("name") + word.start() + keep
-        if word[0].endswith(".") and len(plain) > 2:
+        found.append(bare)
+        initial = len(plain) == 1 and word[0].endswith(".")
+        end = match.start("name") + word.start() + (2 if initial else len(bare))
+        if bare != plain or (word[0].endswith(".") and len(plain) > 2):
             break
-        if bare != plain:
-            break
-    return end if words >= (2 if strict else 1) else None
+    return found, end
+
+
+def _is_name(
+    text: str, match: re.Match[str], words: list[str], end: int, strict: bool, number: int
+) -> bool:
+    known = _tables()
+    if any(word.rstrip(".") in known.never for word in words):
+        return False
+    given = any(part.capitalize() in known.given for word in words for part in word.split("-"))
+    sure = given or bool(match["title"]) or (len(words[0]) == 1 and len(words) > 1)
+    if strict:
+        return sure and (len(words) > 1 or bool(match["title"]) or number in _SINGLE)
+    clean = _CLEAN_END.match(text, end) is not None
+    if number == _SIGNATURE:
+        return clean and sure
+    if number in _FIELDS:
+        return sure or (clean and len(words) in (2, 3))
+    return True

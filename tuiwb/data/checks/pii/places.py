@@ -1,20 +1,47 @@
-"""Postal addresses: street lines of some twenty countries, post office boxes, and the town."""
+"""Postal addresses: street lines of some thirty countries, boxes, and what goes on to the postcode.
+
+A street line is found by its country's pattern. From there the walk takes in the parts that follow,
+up to the one with the postcode, and a flat or a house's name that stands before. A street line
+alone counts where words such as "deliver" lead up to it.
+"""
 
 import re
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from tuiwb.data.checks.pii.context import context, words_before
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import filled, table
 
+_MOST_PARTS = 6
+_LEAD = 60
+_NEAR = 50
+
+
+_COMMA = re.compile(r",[ ]?\n?|\n")
+_CLOSED = re.compile(r"\s*(?:$|[.,;:!?)\n]|(?:and|but|or|for|by|if|when|so|is|was)\b)")
+
 
 class Place(NamedTuple):
-    """A country's (or a language's) way to write an address."""
+    """A country's (or a language's) way to write a street line."""
 
     name: str
     anchor: str
     pattern: re.Pattern[str]
+    sure: bool
+
+
+class _Walk(NamedTuple):
+    """How an address goes on."""
+
+    gap: re.Pattern[str]
+    postcode: re.Pattern[str]
+    middle: re.Pattern[str]
+    town: re.Pattern[str]
+    unit: re.Pattern[str]
+    region: re.Pattern[str]
+    lead: re.Pattern[str]
 
 
 @cache
@@ -22,13 +49,80 @@ def places() -> tuple[Place, ...]:
     """places.toml."""
     parts = table("places")["part"]
     return tuple(
-        Place(name, entry["anchor"], re.compile(filled(entry["pattern"], parts)))
+        Place(
+            name,
+            filled(entry["anchor"], parts),
+            re.compile(filled(entry["pattern"], parts)),
+            entry.get("sure", False),
+        )
         for name, entry in table("places")["place"].items()
     )
 
 
+@cache
+def _walk() -> _Walk:
+    tables = table("places")
+    return _Walk(**{
+        name: re.compile(filled(pattern, tables["part"]))
+        for name, pattern in tables["walk"].items()
+    })  # fmt: skip
+
+
 def addresses(text: str, place: Place) -> Iterator[Span]:
-    """Addresses written that way."""
+    """Addresses whose street line is written that way."""
+    done = 0
     for match in place.pattern.finditer(text):
-        end = match.start() + len(match[0].rstrip(" ,.\n"))
-        yield Span(match.start(), end, "address")
+        if match.start() < done:
+            continue
+        street = match.start() + len(match[0].rstrip(" ,.\n"))
+        start, done = _start(text, match.start()), _end(text, street)
+        if done == street:
+            done = _town(text, street)
+        sure = done > street or start < match.start() or place.sure
+        if sure or context("address").last(words_before(text, start, _NEAR)) >= 0:
+            yield Span(start, done, "address")
+
+
+def _start(text: str, start: int) -> int:
+    """Where a flat or a house's name before the street line begins."""
+    lead = _walk().lead.search(text, max(0, start - _LEAD), start)
+    return lead.start() if lead else start
+
+
+def _town(text: str, end: int) -> int:
+    """Where a town and a country that follow without a postcode end."""
+    walk = _walk()
+    gap = _COMMA.match(text, end)
+    town = walk.town.match(text, gap.end()) if gap else None
+    if town is None or not _CLOSED.match(text, town.end()):
+        return end
+    gap_end = gap.end() if gap else end
+    gap = _COMMA.match(text, town.end())
+    region = walk.region.match(text, gap.end()) if gap else None
+    return region.end() if region else gap_end + len(town[0].rstrip("."))
+
+
+def _end(text: str, end: int) -> int:
+    """Where the address ends whose street line ends at `end`."""
+    walk = _walk()
+    here, best = end, end
+    for _ in range(_MOST_PARTS):
+        gap = walk.gap.match(text, here)
+        if gap is None:
+            break
+        part = gap.end()
+        if unit := walk.unit.match(text, part):
+            best = max(best, unit.end()) if best == here else best
+            here = unit.end()
+            continue
+        if code := walk.postcode.match(text, part):
+            best = code.end()
+            if (gap := walk.gap.match(text, best)) and "\n\n" not in gap[0]:
+                if region := walk.region.match(text, gap.end()):
+                    best = region.end()
+            break
+        middle = walk.middle.match(text, part)
+        if middle is None:
+            break
+        here = middle.end()
+    return best

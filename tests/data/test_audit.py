@@ -314,7 +314,11 @@ class TestWithTokenizer:
         assert audit["double_bos"] == {"count": 3, "first": [0, 1, 3]}
         found, _ = self.check(sidecar, folder, [texts[n] for n in (0, 1, 3)], 100)
         assert [(f.row, f.sentence) for f in found] == [
-            (0, "it and all other 2 rows begin with two BOS tokens")
+            (
+                0,
+                "begins with two BOS tokens: the text holds one and the tokenizer adds one. "
+                "So do all 3 rows",
+            )
         ]
 
     def test_the_proof_by_bytes_holds_for_hostile_characters(

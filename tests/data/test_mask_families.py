@@ -264,6 +264,16 @@ def test_an_answer_that_begins_with_a_blank_is_missed_where_offsets_are_trimmed(
     assert_measured(sidecar, tiny_tokenizer, [half], [view])
 
 
+def test_plain_text_without_an_eos_token_is_told_to_stop_the_trainer(
+    real: SimpleNamespace, sidecar: Sidecar, tmp_path: Path
+) -> None:
+    folder = families.write(tmp_path, families.byte_level(["<pad>"]), None, pad_token="<pad>")
+    row = to_row({"text": "the fox"}, "x.jsonl", 0, 1)
+    assert "TRL stops with an error" in sidecar.render(folder, row).notes[0]
+    with pytest.raises(TypeError):
+        real.sft(folder, [example_of(row, "sft")], WHOLE, False)
+
+
 PLAIN: tuple[dict[str, Any], ...] = (
     {"prompt": "the fox ", "completion": "jumps"},
     {"prompt": "hello", "completion": "world 👋 over the lazy dog " * 5},

@@ -197,6 +197,24 @@ def test_a_killed_sidecar_is_started_again_by_the_next_request(tiny_tokenizer: P
     assert sidecar.pid is None
 
 
+def test_a_sidecar_killed_amid_a_batch_does_it_again(tiny_tokenizer: Path) -> None:
+    sidecar = Sidecar()
+    rows = [row_of(CHAT)] * 300
+    counts: list[Any] = []
+    try:
+        asking = threading.Thread(
+            target=lambda: counts.extend(sidecar.measure(tiny_tokenizer, rows, 100))
+        )
+        asking.start()
+        wait_until(lambda: sidecar.pid is not None)
+        os.kill(sidecar.pid or 0, signal.SIGKILL)
+        asking.join(timeout=60)
+        assert len(counts) == 300
+        assert counts[0].total == sidecar.render(tiny_tokenizer, rows[0]).total
+    finally:
+        sidecar.close()
+
+
 def test_a_module_in_the_current_folder_is_not_run_by_the_sidecar(
     tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

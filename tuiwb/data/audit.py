@@ -58,9 +58,9 @@ class Cut(msgspec.Struct, kw_only=True):
 class TokenAudit(msgspec.Struct, kw_only=True):
     """The report's `tokens`.
 
-    Every row is rendered. `counted` were tokenized: all of the `sample` (every `every`-th row) and
-    all that are not proved to fit into max_length; `proved_short` are the others; `unread` are too
-    big to tokenize here, and surely beyond any max_length; `refused` can't be rendered.
+    Every row that opens is rendered. `counted` were tokenized: all of the `sample` (every
+    `every`-th row) and all that are not proved to fit into max_length; `proved_short` are the
+    others; `unread` are too big to tokenize here; `refused` can't be rendered.
 
     median, p95, p99, longest: tokens of a row, over the sample (longest: over all counted).
     `trained_share`: trained tokens of all the trainer keeps at max_length, over the sample.
@@ -264,7 +264,7 @@ def notes(facts: ModelFacts) -> list[str]:
     if not facts.chat_template:
         said.append("the tokenizer has no chat template: chats can't be trained on with it")
     if facts.eos_token is None:
-        said.append("the tokenizer names no EOS token: plain text and answers get no end")
+        said.append("the tokenizer names no EOS token: TRL stops with an error on plain text")
     elif pad_is_eos(facts):
         said.append(
             f"padding uses the EOS token {facts.eos_token}: TRL's own collators keep it in the "

@@ -268,6 +268,11 @@ class TrainedTemplate:
         self, row: Row, part: str, seq: _Sequence, tokens: list[Token], cut: int | None
     ) -> list[str]:
         said = []
+        if not self.tokenizer.eos_token and not isinstance(seq.source, list):
+            said.append(
+                "the tokenizer names no EOS token: TRL stops with an error where it would end "
+                "plain text with it"
+            )
         if seq.unmasked:
             said.append(
                 f"the loss misses {seq.unmasked} of the answers: the first of them begins with a "

@@ -16,6 +16,7 @@ SAMPLED = 2000  # rows tokenized at least, spread over the file
 TOGETHER = 512  # rows of a request
 CHARACTERS = 2_000_000  # of a request
 TOO_BIG = 8_000_000  # characters of a row that is not tokenized: it needs gigabytes
+DOUBLE_BOS = "begins with two BOS tokens: the text holds one and the tokenizer adds one"
 WAITING = 2  # requests under way: the sidecar works while the next rows are read
 
 
@@ -44,9 +45,10 @@ class TooLong:
         self._thread = ThreadPoolExecutor(1, "tokens")
         self._asked: deque[tuple[list[Row], Future[list[Measured]]]] = deque()
         self._facts: ModelFacts | None = None
+        self._seen: Row | None = None
         self._first_chat: Row | None = None
-        self._double_bos: list[Finding] = []
-        self._measured = 0
+        # Rows that begin with two BOS, while every row does: file, index and line.
+        self._all_double: list[tuple[str, int, int]] | None = []
 
     @property
     def facts(self) -> ModelFacts:
@@ -93,6 +95,7 @@ class TooLong:
         for row in rows:
             if row.shape == "broken" or (characters := _characters(row)) > TOO_BIG:
                 continue
+            self._seen = self._seen or row
             if self._first_chat is None and row.shape == "chat":
                 self._first_chat = row
             batch.append(row)
@@ -107,8 +110,8 @@ class TooLong:
         rows, asked = self._asked.popleft()
         for row, counts in zip(rows, asked.result(), strict=True):
             self._tally.add(row.index, counts)
-            self._measured += 1
             yield from self._of_row(row, counts)
+            yield from self._double_bos(row, counts)
 
     def _of_row(self, row: Row, counts: Measured) -> Iterator[Finding]:
         if counts.problem is not None:
@@ -142,9 +145,20 @@ class TooLong:
         if counts.stops is False and not (row.shape == "chat" and self._template_never_stops):
             sentence = "its last trained token is not one that ends a turn: it teaches no stop"
             yield found(row, "stop_token", sentence)
-        if counts.double_bos:
-            sentence = "begins with two BOS tokens: the text holds one and the tokenizer adds one"
-            self._double_bos.append(found(row, "double_bos", sentence))
+
+    def _double_bos(self, row: Row, counts: Measured) -> Iterator[Finding]:
+        """Held back while every row has it: then it is the template's fault, and told once."""
+        if counts.problem is not None:
+            return
+        held = self._all_double
+        if counts.double_bos and held is not None:
+            held.append((row.file, row.index, row.line))
+        elif counts.double_bos:
+            yield found(row, "double_bos", DOUBLE_BOS)
+        elif held is not None:
+            self._all_double = None
+            for place in held:
+                yield found(_at(row, *place), "double_bos", DOUBLE_BOS)
 
     @property
     def _template_never_stops(self) -> bool:
@@ -152,13 +166,11 @@ class TooLong:
 
     def _of_template(self) -> Iterator[Finding]:
         """What is the template's fault is said once, at the first chat."""
-        first, count = self._first_chat, len(self._double_bos)
-        if count > 1 and count == self._measured:
-            finding = self._double_bos[0]
-            finding.sentence = f"it and all other {count - 1:,} rows begin with two BOS tokens"
-            yield finding
-        else:
-            yield from self._double_bos
+        first, held = self._first_chat, self._all_double
+        if held and self._seen is not None:
+            others = f" So do all {len(held):,} rows" if len(held) > 1 else ""
+            sentence = f"{DOUBLE_BOS}.{others}" if others else DOUBLE_BOS
+            yield found(_at(self._seen, *held[0]), "double_bos", sentence)
         if first is None or not self.facts.chat_template:
             return
         if self._template_never_stops:
@@ -183,6 +195,10 @@ class TooLong:
                     f"max_length {self._max_length:,}",
                     kind="unread",
                 )
+
+
+def _at(row: Row, file: str, index: int, line: int) -> Row:
+    return msgspec.structs.replace(row, file=file, index=index, line=line)
 
 
 def _characters(row: Row) -> int:

@@ -6,6 +6,7 @@ memory than ten thousand.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -126,11 +127,11 @@ class Chats:
             cut = own // 2
             turns = [np.concatenate((opening, body[:cut])), np.concatenate((body[cut:], closing))]
             return turns, Truth("family", index), False
-        size = int(np.clip(random.normal(200, 55), 40, 500))
+        size = min(500, max(40, int(random.normal(200, 55))))
         ids = self.draw(size, topic)
         count = 2 if random.random() < 0.7 else 4
-        cuts = np.sort(random.integers(8, size - 8, count - 1))
-        turns = [turn for turn in np.split(ids, cuts) if len(turn)]
+        cuts = [0, *sorted(random.integers(8, size - 8, count - 1).tolist()), size]
+        turns = [ids[a:b] for a, b in pairwise(cuts) if a < b]
         if len(self._pool) < POOL:
             self._pool.append((turns, index))
         else:

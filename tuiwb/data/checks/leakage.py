@@ -1,13 +1,15 @@
 """Held-out prompts that stand in the training data."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from tuiwb.data.checks.finding import Finding, found
-from tuiwb.data.checks.similarity import load_kernels
+from tuiwb.data.checks.similarity import AHEAD, load_kernels
 from tuiwb.data.checks.spill import Spill
-from tuiwb.data.checks.words import asked_texts, asks
+from tuiwb.data.checks.words import Texts, asked_texts, asks
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
@@ -60,13 +62,24 @@ class Leakage:
         self._known = self._kernels.Known(flat[new_run])
         self._rows: list[I64] = []
         self._shared, self._sizes = Spill(), Spill()
+        # Rows are looked at in a thread beside the caller's, who meanwhile reads the next ones.
+        self._thread = ThreadPoolExecutor(1, "leakage")
+        self._waiting: deque[Future[list[Finding]]] = deque()
         self._files: dict[str, int] = {}
 
     def add(self, rows: Sequence[Row]) -> list[Finding]:
-        """Remember which held-out runs the training rows hold; findings for exact leaks."""
+        """Look at the next training rows; findings of exact leaks as they become known."""
+        self._waiting.append(self._thread.submit(self._look, list(rows), asked_texts(rows)))
+        findings: list[Finding] = []
+        while self._waiting and (len(self._waiting) > AHEAD or self._waiting[0].done()):
+            findings.extend(self._waiting.popleft().result())
+        return findings
+
+    def _look(self, rows: list[Row], texts: Texts) -> list[Finding]:
+        """Remember which held-out runs the rows hold; findings of exact leaks."""
         import numpy as np
 
-        words = self._kernels.tokenise(asked_texts(rows))
+        words = self._kernels.tokenise(texts)
         findings: list[Finding] = []
         near = np.ones(len(rows), bool)
         for i, digest in enumerate(words.digests.tolist()):
@@ -89,9 +102,12 @@ class Leakage:
         return findings
 
     def end(self) -> Iterator[Finding]:
-        """Each further leaking training row, with the held-out row it holds most of."""
+        """The other findings: each leaking row with the held-out row it holds most of."""
         import numpy as np
 
+        while self._waiting:
+            yield from self._waiting.popleft().result()
+        self._thread.shutdown()
         rows = np.concatenate([np.empty((0, 4), np.int64), *self._rows])
         places = self._shared.array()
         owner = np.repeat(np.arange(len(rows)), self._sizes.array())

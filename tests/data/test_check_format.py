@@ -41,6 +41,10 @@ from tuiwb.data.checks.json_drift import JsonDrift
         ("", forms.PROSE),
         ("[", forms.BROKEN),
         ("[" * 100_000, forms.BROKEN),
+        ("|a|\n--" + " " * 300_000 + "x\n", forms.PROSE),
+        ("<a>" + "</a>" * 100_000 + "x", forms.PROSE),
+        ("- " + " " * 300_000 + "\nx", forms.PROSE),
+        ("```\n" * 100_000 + "x", forms.PROSE),
     ],
 )
 def test_the_form_of_an_answer_is_told_by_the_whole_of_it(text: str, name: str) -> None:

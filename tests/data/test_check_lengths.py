@@ -42,6 +42,11 @@ def test_answers_cut_at_the_same_number_of_characters_are_found() -> None:
     assert places(found) == [(100 + n, "cut_off") for n in range(20)]
 
 
+def test_copies_of_one_answer_are_no_sign_of_a_limit() -> None:
+    copies = [chat(said(70), said(900)[:599] + "x") for _ in range(20)]
+    assert findings(Lengths(), usual() + copies) == []
+
+
 def test_the_longest_answers_all_cut_are_found_though_their_lengths_differ() -> None:
     torn = [chat(said(70), said(1500, n)[: 1000 + 7 * n] + "x") for n in range(20)]
     found = findings(Lengths(), usual(200) + torn)

@@ -62,3 +62,12 @@ def test_a_long_text_without_a_loop_is_passed_quickly_and_one_with_it_is_found()
     long = " ".join(f"word{n}" for n in range(200_000))
     assert findings(Repetition(), [chat("hi", long)]) == []
     assert len(findings(Repetition(), [chat("hi", long + " and so on" * 50)])) == 1
+
+
+def test_a_loop_of_megabytes_is_measured_to_its_end() -> None:
+    text = PROSE + "no more of it. " * 300_000 + "Then it ended."
+    (found,) = findings(Repetition(), [chat("hi", text)])
+    assert found.score is not None
+    assert abs(found.score - 300_000) <= 1
+    assert found.end is not None
+    assert len(text) - 20 <= found.end < len(text)

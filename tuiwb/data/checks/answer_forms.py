@@ -31,6 +31,7 @@ _YAML_LINE = re.compile(r"\s*(?:-\s+.*|[\w\"'][\w \"'./-]{0,40}:(?:\s.*)?|#.*|--
 _BULLET = re.compile(r"\s*[-*•+]\s+\S")
 _NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*\S")
 _RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*\Z")
+WIDEST = 2000
 # Longer texts are not parsed for forms that no answer of that size is wanted in.
 LONGEST = 1_000_000
 
@@ -110,7 +111,7 @@ def _of_lines(plain: str) -> str | None:
     end = plain.find("\n", size + 1)
     second = plain[size + 1 : end if end > 0 else None]
     if "|" in first:
-        return TABLE if _RULE.match(second) else None
+        return TABLE if len(second) <= WIDEST and _RULE.match(second) else None
     if first == "---" or (":" in first and _KEY.match(first)):
         lines = plain.split("\n")
         keys = sum(_KEY.match(line.lstrip()) is not None for line in lines)

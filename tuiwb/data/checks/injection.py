@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SENTENCE_ENDS = ".!?。！？\n"
 LONGEST = 400
+# Findings in one text; beyond them the last one says how many more there are.
+MOST = 50
 
 
 class Cue(NamedTuple):
@@ -101,10 +103,12 @@ def orders(entry: Entry) -> Iterator[Finding]:
             continue
         for match in cue.pattern.finditer(plain):
             spans.setdefault(_sentence(plain, *match.span()), cue.kind)
-    for (start, end), kind in sorted(spans.items()):
+    first = sorted(spans.items())[:MOST]
+    for n, ((start, end), kind) in enumerate(first, 1):
         said = text[start:end]
+        more = f", and {len(spans) - MOST} more after it" if n == MOST < len(spans) else ""
         yield found(
-            row, "injection", f"{field} reads like prompt injection: “{quote(said)}”",
+            row, "injection", f"{field} reads like prompt injection: “{quote(said)}”{more}",
             field=field, start=start, end=end, kind=kind, text=said,
         )  # fmt: skip
 
@@ -139,9 +143,11 @@ def _payload(entry: Entry) -> Iterator[Finding]:
 
 def _hidden(entry: Entry) -> Iterator[Finding]:
     row, field, _role, text = entry
-    for start, end, what, says in hidden(text):
+    runs = list(hidden(text))
+    for n, (start, end, what, says) in enumerate(runs[:MOST], 1):
         saying = f" that says “{quote(says)}”" if says else ""
+        more = f", and {len(runs) - MOST} more runs after it" if n == MOST < len(runs) else ""
         yield found(
-            row, "injection", f"{field} holds {what}{saying}",
+            row, "injection", f"{field} holds {what}{saying}{more}",
             field=field, start=start, end=end, kind="hidden", text=says or text[start:end],
         )  # fmt: skip

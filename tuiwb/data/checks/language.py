@@ -33,7 +33,9 @@ ENOUGH = 20
 # other language is more than neighbours share.
 FUNCTION_WORDS = 0.25
 CLEARLY = 3
-_NOT_PROSE = re.compile(r"```.*?(?:```|$)|`[^`]*`|https?://\S+|\S*[{}<>=_\\|@/]\S*|\d+", re.DOTALL)
+_FENCED = re.compile(r"```.*?(?:```|$)|`[^`]*`", re.DOTALL)
+# Words with these are code, links, mail addresses or numbers.
+_ODD = frozenset("{}<>=_\\|@/0123456789")
 
 
 class Language:
@@ -112,10 +114,13 @@ class Language:
 
 def language(text: str) -> str | None:
     """The ISO 639 code of a text's language; None where it is too short or unsure."""
-    prose = _NOT_PROSE.sub(" ", text[:READ])
-    words = prose.lower().split()
+    start = text[:READ]
+    prose = _FENCED.sub(" ", start) if "`" in start else start
+    words = [word for word in prose.split() if _ODD.isdisjoint(word)]
+    prose = " ".join(words)
     if sum(map(len, words)) < _least(prose):
         return None
+    words = prose.lower().split()
     if (plain := by_function_words(words)) is not None:
         return plain
     name, probability = _classifier()(prose)

@@ -42,8 +42,9 @@ class Lengths:
 
     def __init__(self) -> None:
         self._places = {"prompt": Places(), "answer": Places()}
-        self._sizes = {"prompt": array("q"), "answer": array("q")}
-        self._unfinished = array("b")
+        self._sizes = {"prompt": array("I"), "answer": array("I")}
+        # Nought for a finished answer, the hash of its text for an unfinished one.
+        self._unfinished = array("q")
 
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """Measure the rows of a batch; a blank text is another check's."""
@@ -53,7 +54,12 @@ class Lengths:
         for what, batch in (("prompt", asked), ("answer", said)):
             self._places[what].extend([row for row, _ in batch], [one[0] for _, one in batch])
             self._sizes[what].extend([len(text) for _, (_, text) in batch])
-        self._unfinished.extend([len(text) >= LONG and unfinished(text) for _, (_, text) in said])
+        self._unfinished.extend(
+            [
+                (hash(text) or 1) if len(text) >= LONG and unfinished(text) else 0
+                for _, (_, text) in said
+            ]
+        )
         return iter(())
 
     def end(self) -> Iterator[Finding]:
@@ -89,12 +95,15 @@ class Lengths:
     def _cut_off(self, sizes: "NDArray[np.int64]") -> Iterator[Finding]:
         import numpy as np
 
-        torn = np.array(self._unfinished, bool)
+        hashes = np.array(self._unfinished, np.int64)
+        torn = hashes != 0
         if torn.sum() < SAME:
             return
         long_ones = np.flatnonzero(sizes >= LONG)
         flagged = np.zeros(len(sizes), bool)
-        lengths, counts = np.unique(sizes[torn], return_counts=True)
+        # Copies of one answer have one length anyway.
+        _, firsts = np.unique(hashes[torn], return_index=True)
+        lengths, counts = np.unique(sizes[torn][firsts], return_counts=True)
         # By chance as many have one length as have the lengths near it.
         for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
             near = torn & (np.abs(sizes - length) <= NEAR) & (sizes != length)
@@ -104,7 +113,9 @@ class Lengths:
         if len(long_ones) >= 4 * top:
             longest = np.argsort(sizes, kind="stable")[-top:]
             rest = np.setdiff1d(long_ones, longest)
-            if torn[longest].mean() >= MOST and torn[rest].mean() <= 1 - MOST:
+            distinct = len(np.unique(hashes[longest][torn[longest]]))
+            cut = torn[longest].mean() >= MOST and distinct >= SAME
+            if cut and torn[rest].mean() <= 1 - MOST:
                 flagged[longest] |= torn[longest]
         for i in np.flatnonzero(flagged).tolist():
             yield self._places["answer"].found(
@@ -125,7 +136,8 @@ class Lengths:
                 p5, median, p95 = np.quantile(_numbers(sizes), (0.05, 0.5, 0.95)).astype(int)
                 audit[what] = {"p5": int(p5), "median": int(median), "p95": int(p95)}
         if self._unfinished:
-            audit["unfinished_share"] = round(sum(self._unfinished) / len(self._unfinished), 4)
+            torn = sum(mark != 0 for mark in self._unfinished)
+            audit["unfinished_share"] = round(torn / len(self._unfinished), 4)
         return audit
 
 

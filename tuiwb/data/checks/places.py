@@ -12,7 +12,7 @@ class Places:
     """Numbers places (a row and one of its fields) from 0 in the order they are added."""
 
     def __init__(self) -> None:
-        self._rows, self._lines = array("q"), array("q")
+        self._rows, self._lines = array("I"), array("I")
         self._files, self._fields = array("I"), array("I")
         self._ids: dict[str, int] = {}
         self._names: list[str] = []

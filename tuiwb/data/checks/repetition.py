@@ -6,7 +6,7 @@ point on the same words again and again, mostly to the end.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tuiwb.data.checks.finding import Finding, found, quote
 from tuiwb.data.checks.texts import texts_of
@@ -89,10 +89,21 @@ def repeated(text: str) -> tuple[int, int, str, int] | None:
 
 def _reach(text: str, at: int, period: int) -> tuple[int, int]:
     """The widest run around `at` in which every character equals the one `period` later."""
-    start = at
-    while start > 0 and text[start - 1] == text[start - 1 + period]:
-        start -= 1
-    end = at + period
-    while end < len(text) and text[end] == text[end - period]:
-        end += 1
-    return start, end
+    before = _agreeing(lambda n: text[at - n : at] == text[at - n + period : at + period], at)
+    most = len(text) - at - period
+    after = _agreeing(lambda n: text[at : at + n] == text[at + period : at + period + n], most)
+    return at - before, at + period + after
+
+
+def _agreeing(agree: Callable[[int], bool], most: int) -> int:
+    """The largest n up to `most` for which `agree` holds, as it does for every smaller one."""
+    low, high = 0, min(1, most)
+    while high < most and agree(high):
+        low, high = high, min(2 * high, most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if agree(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from tuiwb.data.render import Measured, ModelFacts
+from tuiwb.data.rendered import Measured, ModelFacts
 
 SUGGESTED = (512, 1024, 2048, 4096, 8192)  # the max_lengths people choose
 NAMED = 10  # first rows that are named by number

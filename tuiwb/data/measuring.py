@@ -12,7 +12,7 @@ from unicodedata import normalize
 from trl.data_utils import common_prefix_length
 
 from tuiwb.data.examples import lone_surrogate
-from tuiwb.data.render import Measured, ModelFacts
+from tuiwb.data.rendered import Measured, ModelFacts
 from tuiwb.data.rendering import TrainedTemplate, masked, refused
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput

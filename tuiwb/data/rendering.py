@@ -20,7 +20,7 @@ from trl.chat_template_utils import (
 from trl.data_utils import _tokenize, common_prefix_length, extract_prompt, is_conversational
 
 from tuiwb.data.examples import example_of, lone_surrogate
-from tuiwb.data.render import Rendered, Token
+from tuiwb.data.rendered import Rendered, Token
 from tuiwb.data.rows import Row
 from tuiwb.data.template_diff import dropped
 from tuiwb.data.tokenizer_kind import Words, kind_of

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from tuiwb.data.render import Rendered, Token
+from tuiwb.data.rendered import Rendered, Token
 from tuiwb.data.rows import Message, Row
 
 NEAR = 24  # characters of what is alike that are shown at either side of a difference

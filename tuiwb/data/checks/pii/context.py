@@ -32,10 +32,15 @@ class Phrases(Generic[T]):
                 self._exact.setdefault(phrase, []).append(meaning)
             if " " in phrase:
                 self._firsts.add(phrase.partition(" ")[0])
+        self._single = frozenset((*self._exact, *self._firsts))
+        self._heads = frozenset(self._stems)
 
     def found(self, tokens: list[str]) -> Iterator[tuple[int, T]]:
         """(place of its first word, meaning) of each phrase among the tokens."""
         exact, stems, firsts = self._exact, self._stems, self._firsts
+        heads = [token[:_HEAD] for token in tokens]
+        if self._single.isdisjoint(tokens) and self._heads.isdisjoint(heads):
+            return
         for place, token in enumerate(tokens):
             if token in exact:
                 for meaning in exact[token]:

@@ -45,7 +45,12 @@ class Finder:
 
     def spans(self, text: str) -> list[Span]:
         """What is in one text, in order, none overlapping."""
-        fired = self._scan(text.encode("utf-8", "surrogatepass"))
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:  # a lone surrogate: one "?" takes its place
+            data = text.encode("utf-8", "replace")
+            text = data.decode()
+        fired = self._scan(data)
         if not fired:
             return []
         taken: list[Span] = []

@@ -65,7 +65,7 @@ def ids(text: str) -> Iterator[Span]:
     shapes = _shapes()
     for core in _CORE.finditer(text):
         begin, end = max(0, core.start() - _AROUND), core.end() + _AROUND
-        fired = _shape_scan()(text[begin:end].encode("utf-8", "surrogatepass"))
+        fired = _shape_scan()(text[begin:end].encode())
         if not fired:
             continue
         lead = words_before(text, core.start(), _NEAR)

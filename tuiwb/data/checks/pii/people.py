@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from tuiwb.data.checks.pii.engine import keys
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
@@ -17,7 +18,7 @@ _CLEAN_END = re.compile(r"[ \t]*(?:$|[\n\r,;|.()<>\[\]/:!?\"*]|[-–—] )")
 _FIELDS = range(1, 3)
 _SIGNATURE = 3
 # Introductions after which one word is enough: a relation, a greeting.
-_SINGLE = (5, 6)
+_RELATION, _GREETING = 5, 6
 
 
 class _Tables(NamedTuple):
@@ -31,11 +32,11 @@ class _Tables(NamedTuple):
 
 
 @cache
-def introductions() -> tuple[tuple[re.Pattern[str], bool], ...]:
+def introductions() -> tuple[tuple[str, bool], ...]:
     """What stands before a name, and whether what follows must be sure to be one."""
     names = table("names")
     return tuple(
-        (re.compile(pattern), strict)
+        (pattern, strict)
         for group, strict in (("intro", False), ("strict", True))
         for pattern in names[group]
     )
@@ -67,7 +68,7 @@ def _tables() -> _Tables:
 def names(text: str, number: int) -> Iterator[Span]:
     """Names after introduction `number`."""
     introduction, strict = introductions()[number]
-    for lead in introduction.finditer(text):
+    for lead in keys(introduction).finditer(text):
         match = _tables().name.match(text, lead.end())
         if match is None:
             continue
@@ -108,9 +109,10 @@ def _is_name(
         return False
     given = any(part.capitalize() in known.given for word in words for part in word.split("-"))
     sure = given or bool(match["title"]) or (len(words[0]) == 1 and len(words) > 1)
-    if strict:
-        return sure and (len(words) > 1 or bool(match["title"]) or number in _SINGLE)
     clean = _CLEAN_END.match(text, end) is not None
+    if strict:
+        alone = number == _RELATION or (number == _GREETING and clean)
+        return sure and (len(words) > 1 or bool(match["title"]) or alone)
     if number == _SIGNATURE:
         return clean and sure
     if number in _FIELDS:

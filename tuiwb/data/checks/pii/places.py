@@ -11,12 +11,14 @@ from functools import cache
 from typing import NamedTuple
 
 from tuiwb.data.checks.pii.context import context, words_before
+from tuiwb.data.checks.pii.engine import keys
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import filled, table
 
 _MOST_PARTS = 6
 _LEAD = 60
 _NEAR = 50
+_AHEAD = 100
 
 
 _COMMA = re.compile(r",[ ]?\n?|\n")
@@ -27,7 +29,9 @@ class Place(NamedTuple):
     """A country's (or a language's) way to write a street line."""
 
     name: str
+    key: str
     anchor: str
+    back: int
     pattern: re.Pattern[str]
     sure: bool
 
@@ -51,7 +55,9 @@ def places() -> tuple[Place, ...]:
     return tuple(
         Place(
             name,
-            filled(entry["anchor"], parts),
+            filled(entry["key"], parts),
+            filled(entry["key"] + entry.get("then", ""), parts),
+            entry["back"],
             re.compile(filled(entry["pattern"], parts)),
             entry.get("sure", False),
         )
@@ -71,8 +77,12 @@ def _walk() -> _Walk:
 def addresses(text: str, place: Place) -> Iterator[Span]:
     """Addresses whose street line is written that way."""
     done = 0
-    for match in place.pattern.finditer(text):
-        if match.start() < done:
+    for key in keys(place.key).finditer(text):
+        if key.end() <= done:
+            continue
+        begin = max(done, key.start() - place.back)
+        match = place.pattern.search(text, begin, min(len(text), key.end() + _AHEAD))
+        if match is None:
             continue
         street = match.start() + len(match[0].rstrip(" ,.\n"))
         start, done = _start(text, match.start()), _end(text, street)

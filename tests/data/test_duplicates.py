@@ -409,6 +409,12 @@ def test_boilerplate_that_many_training_rows_or_prompts_share_is_no_leak() -> No
     assert leaked([*many], [chat(0, f"{opening} what else there is now")]) == []
 
 
+def test_one_shared_run_of_a_short_prompt_is_no_leak() -> None:
+    held = [chat(0, "what is the capital of france")]
+    train = [chat(0, "what is the capital of peru"), chat(1, "so what is the capital of france")]
+    assert [f.row for f in leaked(held, train)] == [1]
+
+
 def test_leaks_planted_in_a_corpus_are_found_the_same_in_any_batches() -> None:
     corpus = leaks(6_000, 210)
     found = leaked(corpus.held_out, corpus.train)

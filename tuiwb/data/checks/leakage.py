@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 N = 5
 CONTAINED = 0.3
 COMMON = 10
+FEWEST = 3
 BATCH = 2_000
 
 
@@ -25,9 +26,9 @@ class Leakage:
     """Compares training rows with held-out prompts by the five-word runs they share.
 
     A training row leaks a prompt exactly when it asks the same, case and white space aside. It
-    leaks it nearly when it holds at least CONTAINED of the prompt's runs; runs that stand in more
-    than COMMON training rows or prompts are boilerplate and count for nothing. A prompt of fewer
-    words is one run. No text is kept. Without `fast` the compiled kernels are not loaded; what is
+    leaks it nearly when it holds at least CONTAINED of the prompt's runs, FEWEST or all of them;
+    runs that stand in more than COMMON training rows or prompts are boilerplate and count for
+    nothing. A prompt of fewer words is one run. No text is kept. Without `fast` the compiled kernels are not loaded; what is
     found is the same.
     """
 
@@ -124,10 +125,12 @@ class Leakage:
         pairs, hits = np.unique(keys, return_counts=True)
         owner, prompt = np.divmod(pairs, max(1, len(self._held)))
         score = hits / sizes[prompt]
+        enough = (score >= CONTAINED) & (hits >= np.minimum(sizes[prompt], FEWEST))
+        owner, prompt, score = owner[enough], prompt[enough], score[enough]
         order = np.lexsort((prompt, -score, owner))
         best = order[np.append(True, np.diff(owner[order]) != 0)[: len(order)]]
         names = list(self._files)
-        for i in best[score[best] >= CONTAINED].tolist():
+        for i in best.tolist():
             index, line, file, _ = rows[owner[i]].tolist()
             row = Row(file=names[file], index=index, line=line, format="", shape="broken")
             yield self._finding(row, int(prompt[i]), "near", float(score[i]))

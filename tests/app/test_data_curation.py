@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, SelectionList, Static, TextArea
+from textual.widgets import Input, OptionList, Static, TextArea
 
 from tests.app.conftest import until
 from tuiwb import jobs
@@ -14,6 +14,7 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data import DataScreen
 from tuiwb.app.screens.edit_dialog import EditRecord
 from tuiwb.app.screens.review import ReviewScreen
+from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.app.widgets.facet_menu import FacetMenu
 from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.app.widgets.virtual_table import VirtualTable
@@ -94,7 +95,10 @@ async def test_facets_count_what_there_is_and_filter_by_it(project: Project, row
         screen = await checked(pilot)
         menu, table = screen.query_one(FacetMenu), screen.query_one(VirtualTable)
         await until(lambda: menu.option_count > 6)
-        lines = [str(menu.get_option_at_index(i).prompt).split() for i in range(menu.option_count)]
+        lines = [
+            str(menu.get_option_at_index(i).prompt).strip("└• ").split()
+            for i in range(menu.option_count)
+        ]
         assert ["pii", "2"] in lines
         assert ["email", "2"] in lines
         assert ["billing", "10"] in lines
@@ -204,9 +208,8 @@ async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, r
         await pilot.press("d", "w")
         await until(lambda: pilot.app.screen.query("Pick OptionList"))
         await pilot.press("enter")
-        await until(lambda: pilot.app.screen.query(SelectionList))
-        pilot.app.screen.query_one(SelectionList).select("redact")
-        await pilot.press("s")
+        await until(lambda: pilot.app.screen.query(Checklist))
+        await pilot.press("down", "down", "down", "down", "space", "s")
         await until(lambda: len(screen._files.paths) == 2, 90)
     folder = project.root / "data" / "versions" / "chats-v1"
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Version)

@@ -2,15 +2,14 @@
 
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import Static
 
+from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.data.clean import DEFAULT, Cleaning
 from tuiwb.text import inert
 
@@ -41,22 +40,15 @@ class CleanDialog(ModalScreen[Cleaning | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(f"Clean {inert(self._dataset, one_line=True)}")
             dialog.border_subtitle = "space chooses, s starts, esc cancels"
-            yield SelectionList[str](
-                *(Selection(Content(words), key, chosen) for key, words, chosen in OPERATIONS),
-                compact=True,
-            )
+            yield Checklist(OPERATIONS)
             yield Static("The file stays as it is: the result is a new version.", classes="muted")
 
     def on_mount(self) -> None:
-        self.query_one(SelectionList).focus()
-
-    @on(SelectionList.SelectedChanged)
-    def _changed(self, event: SelectionList.SelectedChanged[str]) -> None:
-        event.stop()
+        self.query_one(Checklist).focus()
 
     def action_start(self) -> None:
         """Close with the operations that are chosen."""
-        chosen = set(self.query_one(SelectionList).selected)
+        chosen = self.query_one(Checklist).chosen
         cleaning = Cleaning(
             apply_marks="marks" in chosen,
             fix=list(DEFAULT.fix) if "fix" in chosen else [],

@@ -65,12 +65,11 @@ class FacetMenu(Menu):
 def _line(facet: Facet, width: int, active: bool) -> Content:
     count = short_count(facet.rows) if facet.rows >= 100_000 else f"{facet.rows:,}"
     check, slash, kind = facet.value.partition("/")
-    # Leading blanks would be stripped from an option: no-break spaces are kept.
-    name = f"\u00a0\u00a0{kind}" if slash and facet.group == "found" else check + slash + kind
-    mark = "•" if active else "\u00a0"
-    room = max(1, width - len(count) - 3)
+    name = f"└ {kind}" if slash and facet.group == "found" else check + slash + kind
+    name = f"• {name}" if active else name
+    room = max(1, width - len(count) - 2)
     name = inert(name, one_line=True)
     if cell_len(name) > room:
         name = set_cell_size(name, room - 1) + "…"
-    text = f"{mark}{set_cell_size(name, room)} "
+    text = f"{set_cell_size(name, room)} "
     return Content.assemble((text, "bold" if active else ""), (count, "$foreground 60%"))

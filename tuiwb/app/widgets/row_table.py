@@ -60,4 +60,4 @@ def row_cells(row: Row, findings: Sequence[Finding], mark: str = "") -> tuple[st
 def _name(finding: Finding) -> str:
     name = finding.kind or finding.check
     of = f" {finding.of}" if finding.of is not None and finding.kind == "" else ""
-    return SHORT_NAMES.get(name, name) + of
+    return SHORT_NAMES.get(name, name.replace("_", " ")) + of

@@ -21,13 +21,13 @@ def compared_contents(
     """The summary above, and the two columns below it."""
     told = compare_rendered(row, a, b)
     short = [PurePath(name).name[:24] for name in names]
-    parts: list[Part] = [f"  {'':20}{inert(short[0]):>24}  {inert(short[1]):>24}\n"]
+    parts: list[Part] = [f"{'template':22}{inert(short[0]):>24}  {inert(short[1]):>24}\n"]
     for label, left, right in summary_rows(told):
         differs = left != right
-        line = f"{'≠' if differs else ' '} {label:20}{left:>24}  {right:>24}\n"
+        line = f"{'≠' if differs else '='} {label:20}{left:>24}  {right:>24}\n"
         parts.append((line, "$text-warning" if differs else "$foreground 70%"))
     if told.alike:
-        parts.append("  the rendered text and what is trained of it are the same\n")
+        parts.append("the rendered text and what is trained of it are the same\n")
     for name, side in zip(short, (told.a, told.b), strict=True):
         for note in side.notes:
             parts += [("! ", "bold $text-warning"), f"{inert(name)}: {inert(note)}\n"]

@@ -305,6 +305,17 @@ def test_calls_and_tools_count() -> None:
     assert pairs(found) == [(2, "exact_duplicate", 0), (3, "near_duplicate", 0)]
 
 
+def test_calls_nested_too_deep_to_print_stop_nothing() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    call = {"function": {"name": "f", "arguments": deep}}
+    rows = [row(i, shape="chat", messages=[Message("user", f"do it {i}"),
+            Message("assistant", "", tool_calls=[call, "odd"])], tools=[deep])
+            for i in range(2)]  # fmt: skip
+    assert [f.check for f in run(rows)[0]] == []
+
+
 def test_preference_pairs_are_compared_whole() -> None:
     rows = [
         row(0, shape="preference", prompt="q", chosen="good", rejected="bad"),

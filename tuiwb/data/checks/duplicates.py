@@ -60,7 +60,7 @@ class Duplicates:
             if of == index and speaks[i]:
                 fresh.append(i)
             if row.label is not None:
-                same = first.setdefault(digest ^ _LABELS[row.label], index)
+                same = first.setdefault(digest ^ _LABELS[bool(row.label)], index)
                 if same == index != of:
                     # The same answer marked good and bad is the preference check's finding.
                     self._torn.append((index, of))

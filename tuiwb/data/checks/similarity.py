@@ -88,7 +88,8 @@ def load_kernels(fast: bool = True) -> Kernels:
     if fast:
         try:
             return cast(Kernels, importlib.import_module("tuiwb.data.checks.kernels"))
-        except ImportError:
+        except (ImportError, RuntimeError):
+            # Not installed, or numba finds no folder to keep what it compiled in.
             pass
     return cast(Kernels, importlib.import_module("tuiwb.data.checks.kernels_numpy"))
 

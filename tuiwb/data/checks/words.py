@@ -82,7 +82,7 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
                     texts.append(_calls(message.tool_calls))
                     tags.append(_tag(_CALLS))
         if row.tools and row.shape != "broken":
-            texts.append(repr(row.tools))
+            texts.append(_plain(row.tools))
             tags.append(_tag(_TOOLS))
         bounds.append(len(texts))
     return _packed(texts, tags, bounds)
@@ -150,10 +150,18 @@ def _calls(calls: list[dict[str, Any]]) -> str:
     for call in calls:
         function = call.get("function", call) if isinstance(call, dict) else call
         if isinstance(function, dict) and "name" in function:
-            told.append(f"{function['name']} {function.get('arguments', '')}")
+            told.append(f"{_plain(function['name'])} {_plain(function.get('arguments'))}")
         else:
-            told.append(repr(function))
+            told.append(_plain(function))
     return "\n".join(told)
+
+
+def _plain(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except RecursionError:
+        # Brackets in brackets beyond what Python prints.
+        return "..."
 
 
 @cache

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from tuiwb.data.checks.pii.engine import keys
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
-_SEPARATOR = r"(?:[ ._/\u00a0\u202f\u2009\u2011–-]{0,2})"
+_SEPARATOR = "(?:[ ._/\u00a0\u202f\u2009\u2011–-]{0,2})"
 _GAP = r"(?:[ ._/-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}"
-_DIGITS = re.compile(rf"[0-9]{_SEPARATOR}[0-9]")
-_COUNTRY = re.compile(rf"([A-Za-z])[ .-]?([A-Za-z]){_SEPARATOR}\Z")
 _CHARACTERS = re.compile(rf"[A-Za-z0-9](?:{_SEPARATOR}[A-Za-z0-9]){{10,33}}")
 _KIND = {"n": "[0-9]", "a": "[A-Z]", "c": "[A-Z0-9]"}
 _TESTED = 6
@@ -33,27 +32,29 @@ def _kinds(bban: str) -> list[str]:
 
 def anchor() -> str:
     """Country, check digits and the first places of its own part, as the engine takes it."""
+    return _anchor(_GAP)
+
+
+@cache
+def _anchor(gap: str) -> str:
     beginnings: dict[str, list[str]] = {}
     for country, bban in table("numbers")["iban"].items():
-        beginning = _GAP.join(_kinds(bban)[:_TESTED])
+        beginning = gap.join(_kinds(bban)[:_TESTED])
         beginnings.setdefault(beginning, []).append(f"{country[0]}[ .-]?{country[1]}")
-    return "(?i)(?:^|[^0-9A-Z])(?:" + "|".join(
-        f"(?:{'|'.join(countries)}){_GAP}[0-9]{_GAP}[0-9]{_GAP}{beginning}"
+    whole = "|".join(
+        f"(?:{'|'.join(countries)}){gap}[0-9]{gap}[0-9]{gap}{beginning}"
         for beginning, countries in beginnings.items()
-    ) + ")"  # fmt: skip
+    )
+    return f"(?i)(?:^|[^0-9A-Z])(?:{whole})"
 
 
 def ibans(text: str) -> Iterator[Span]:
     """Valid IBANs in any grouping, upper or lower case."""
     end = 0
-    for digits in _DIGITS.finditer(text):
-        country = _COUNTRY.search(text, max(0, digits.start() - 5), digits.start())
-        if country is None or country.start() < end:
-            continue
-        start = country.start()
-        before = text[start - 1 : start]
-        known = _structures().get((country[1] + country[2]).upper())
-        if known is None or (before.isalnum() and before.isascii()):
+    for begun in keys(_anchor(_SEPARATOR)).finditer(text):
+        start = begun.start() + (not text[begun.start()].isalpha() or begun.start() > 0)
+        known = _structures().get("".join(filter(str.isalpha, text[start : start + 3]))[:2].upper())
+        if start < end or known is None:
             continue
         if (stop := _end(text, start, *known)) is not None:
             end = stop

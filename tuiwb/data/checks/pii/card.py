@@ -23,8 +23,14 @@ _MOST_GROUPS = 10
 
 
 @cache
-def _ranges() -> list[tuple[str, str, frozenset[int]]]:
-    return [(r["first"], r["last"], frozenset(r["lengths"])) for r in table("numbers")["card"]]
+def _lengths() -> dict[str, frozenset[int]]:
+    """How long a card may be, by its first four digits."""
+    made: dict[str, frozenset[int]] = {}
+    for entry in table("numbers")["card"]:
+        first, last = entry["first"].ljust(4, "0"), entry["last"].ljust(4, "9")
+        for prefix in range(int(first), int(last) + 1):
+            made[str(prefix)] = made.get(str(prefix), frozenset()) | frozenset(entry["lengths"])
+    return made
 
 
 @cache
@@ -47,7 +53,7 @@ def cards(text: str) -> Iterator[Span]:
             continue
         groups = [group.span() for group in _GROUP.finditer(text, start, end)]
         first = 0
-        while first < len(groups):
+        while first < len(groups) and groups[first][0] + 12 <= end:
             last = _card_at(text, groups, first)
             if last is not None:
                 yield Span(groups[first][0], groups[last][1], "card")
@@ -85,11 +91,7 @@ def _meant(text: str, start: int, sizes: list[int], whole: bool) -> bool:
 
 def is_card(digits: str) -> bool:
     """In a network's range, of its length, with a right Luhn digit, and no published test card."""
-    size = len(digits)
-    for first, last, lengths in _ranges():
-        if size in lengths and first <= digits[: len(first)] <= last:
-            break
-    else:
+    if len(digits) not in _lengths().get(digits[:4], ()):
         return False
     if len(set(digits)) < 3 or digits in _test_cards():
         return False

@@ -38,24 +38,22 @@ class Phrases(Generic[T]):
     def found(self, tokens: list[str]) -> Iterator[tuple[int, T]]:
         """(place of its first word, meaning) of each phrase among the tokens."""
         exact, stems, firsts = self._exact, self._stems, self._firsts
-        heads = [token[:_HEAD] for token in tokens]
-        if self._single.isdisjoint(tokens) and self._heads.isdisjoint(heads):
-            return
+        single, heads = self._single, self._heads
         for place, token in enumerate(tokens):
-            if token in exact:
-                for meaning in exact[token]:
+            if token not in single and token[:_HEAD] not in heads:
+                continue
+            for meaning in exact.get(token, ()):
+                yield place, meaning
+            for stem, meaning in stems.get(token[:_HEAD], ()):
+                if token.startswith(stem):
                     yield place, meaning
-            if (some := stems.get(token[:_HEAD])) is not None:
-                for stem, meaning in some:
-                    if token.startswith(stem):
-                        yield place, meaning
             if token in firsts:
                 for size in range(2, _LONGEST + 1):
                     phrase = " ".join(tokens[place : place + size])
                     for meaning in exact.get(phrase, ()):
                         yield place, meaning
                     for stem, meaning in stems.get(phrase[:_HEAD], ()):
-                        if " " in stem and phrase.startswith(stem) and size == stem.count(" ") + 1:
+                        if stem.count(" ") == size - 1 and phrase.startswith(stem):
                             yield place, meaning
 
     def last(self, tokens: list[str]) -> int:

@@ -54,19 +54,18 @@ def _words() -> Phrases[int]:
 
 @cache
 def _shape_scan() -> Scan:
-    """Which shapes may be in a stretch of text."""
-    return lazy_scanner(
-        [e.get("anchor") or _LOOK_AROUND.sub("", e["shape"]) for e in table("ids")["id"]]
-    )
+    """Which shapes stand in a stretch of text, touched by no letter or digit."""
+    shapes = [e.get("anchor") or _LOOK_AROUND.sub("", e["shape"]) for e in table("ids")["id"]]
+    return lazy_scanner([rf"(?:^|\W)(?:{shape})(?:\W|$)" for shape in shapes])
 
 
 def ids(text: str) -> Iterator[Span]:
     """National ids; where two shapes fit, the one that the words name, else the earlier."""
     shapes = _shapes()
     for core in _CORE.finditer(text):
-        begin, end = max(0, core.start() - _AROUND), core.end() + _AROUND
+        begin, end = max(0, core.start() - _AROUND), min(len(text), core.end() + _AROUND)
         fired = _shape_scan()(text[begin:end].encode())
-        if not fired:
+        if not fired or text[core.start() - 1 : core.start()] == "+":
             continue
         lead = words_before(text, core.start(), _NEAR)
         said = {n for _, n in _words().found(lead)}
@@ -78,11 +77,11 @@ def ids(text: str) -> Iterator[Span]:
             named = number in said or (shape.checked and -1 in said)
             if not named and (other or not shape.alone):
                 continue
-            for match in shape.shape.finditer(text, begin, min(end, len(text))):
+            for match in shape.shape.finditer(text, begin, end):
                 value = match[0]
-                if len(set(value)) >= 4 and (named or _alone(shape.alone, value)):
-                    if shape.valid(value):
-                        yield Span(match.start(), match.end(), "national_id", shape.name)
+                wanted = named or _alone(shape.alone, value)
+                if wanted and len(set(value)) >= 4 and shape.valid(value):
+                    yield Span(match.start(), match.end(), "national_id", shape.name)
 
 
 def _alone(alone: str, value: str) -> bool:

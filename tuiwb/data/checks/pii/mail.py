@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from tuiwb.data.checks.pii.engine import keys
 from tuiwb.data.checks.pii.span import Span
 
 ANCHOR = r"[^\x00-\x20@]@[\[0-9A-Za-z\x80-\xff]"
@@ -26,7 +27,8 @@ _DOT = (
     r"(?:\s?[\[({<]\s?(?:dot|\.|punto|punkt|point|d o t)\s?[\])}>]\s?|[ _-](?:dot|punto)[ _-]|\.)"
 )
 _HOST = rf"[\w-]{{2,63}}(?:{_DOT}[\w-]{{2,63}}){{0,4}}{_DOT}[a-z]{{2,24}}"
-_WORD = rf"[\w+-]{{1,64}}(?:{_DOT}[\w+-]{{1,64}}|[ _-](?:plus|underscore|dash|hyphen)[ _-]\w{{1,32}}){{0,4}}"
+_SIGN = r"[ _-](?:plus|underscore|dash|hyphen)[ _-]"
+_WORD = rf"[\w+-]{{1,64}}(?:{_DOT}[\w+-]{{1,64}}|{_SIGN}\w{{1,32}}){{0,4}}"
 _SPELLED = (
     re.compile(rf"(?<![\w@.])(?:{_WORD}){_BRACKETED}{_HOST}(?!\w)", re.IGNORECASE),
     re.compile(
@@ -34,17 +36,81 @@ _SPELLED = (
     ),
     re.compile(rf"(?<![\w@.])[\w.+-]{{2,64}} ?@ ?{_HOST}(?![\w@])", re.IGNORECASE),
 )
+_AT_SPELLED = rf"(?i)(?:{_BRACKETED}|[ _-]at[ _-]| arroba | ?@ )"
+_BACK, _AHEAD = 80, 140
 _MAILED = re.compile(
     r"(?:e-?mail|mail|write|reach|contact|address|send|forward|inbox|correo|courriel|schreib)",
     re.IGNORECASE,
 )
 _NO_LOCAL = frozenset(
-    "looking look looked available based works working worked meet me us him her them is are was "
-    "find found it that this one located arrived sold bought listed and or start the a".split()
+    (
+        "looking",
+        "look",
+        "looked",
+        "available",
+        "based",
+        "works",
+        "working",
+        "worked",
+        "meet",
+        "me",
+        "us",
+        "him",
+        "her",
+        "them",
+        "is",
+        "are",
+        "was",
+        "find",
+        "found",
+        "it",
+        "that",
+        "this",
+        "one",
+        "located",
+        "arrived",
+        "sold",
+        "bought",
+        "listed",
+        "and",
+        "or",
+        "start",
+        "the",
+        "a",
+    )
 )
 _FILES = frozenset(
-    "png jpg jpeg gif svg webp css js ts tsx jsx py json html txt md xml yml yaml toml java cpp "
-    "class prototype length push call apply map".split()
+    (
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "css",
+        "js",
+        "ts",
+        "tsx",
+        "jsx",
+        "py",
+        "json",
+        "html",
+        "txt",
+        "md",
+        "xml",
+        "yml",
+        "yaml",
+        "toml",
+        "java",
+        "cpp",
+        "class",
+        "prototype",
+        "length",
+        "push",
+        "call",
+        "apply",
+        "map",
+    )
 )
 _RESERVED = ("example.com", "example.org", "example.net")
 _LONGEST_LOCAL = 64
@@ -70,7 +136,7 @@ def emails(text: str) -> Iterator[Span]:
 
 def _scp(text: str, end: int, name: str) -> bool:
     """Whether host and path follow, as in git@host:path or in a URL's user part."""
-    return text[end : end + 1] == ":" and not text[end + 1 : end + 2].isspace() or name == "git"
+    return name == "git" or (text[end : end + 1] == ":" and not text[end + 1 : end + 2].isspace())
 
 
 def _is_address(local: str, domain: str) -> bool:
@@ -93,10 +159,17 @@ def _is_address(local: str, domain: str) -> bool:
 
 def spelled_emails(text: str) -> Iterator[Span]:
     """Addresses written so that no machine should read them."""
-    for number, shape in enumerate(_SPELLED):
-        for match in shape.finditer(text):
+    done = 0
+    for key in keys(_AT_SPELLED).finditer(text):
+        begin, end = max(done, key.start() - _BACK), min(len(text), key.end() + _AHEAD)
+        for number, shape in enumerate(_SPELLED):
+            match = shape.search(text, begin, end)
+            if match is None:
+                continue
             if number == 0 or _meant(match[0], text[max(0, match.start() - 50) : match.start()]):
-                yield Span(match.start(), match.end(), "email")
+                done = match.end()
+                yield Span(match.start(), done, "email")
+                break
 
 
 def _meant(found: str, lead: str) -> bool:

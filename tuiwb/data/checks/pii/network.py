@@ -26,9 +26,13 @@ _LEAST_HEX = 5
 
 
 @cache
-def _no_hosts() -> dict[int, list[ipaddress.IPv4Network | ipaddress.IPv6Network]]:
-    networks = [ipaddress.ip_network(network) for network in table("numbers")["networks"]]
-    return {version: [n for n in networks if n.version == version] for version in (4, 6)}
+def _no_hosts() -> dict[int, list[tuple[int, int]]]:
+    """First and last address of each network without hosts, by IP version."""
+    made: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+    for written in table("numbers")["networks"]:
+        network = ipaddress.ip_network(written)
+        made[network.version].append((int(network[0]), int(network[-1])))
+    return made
 
 
 def ips(text: str) -> Iterator[Span]:
@@ -76,4 +80,5 @@ def _is_host(value: str) -> bool:
             return False
         if address.ipv4_mapped is not None:
             return _is_host(str(address.ipv4_mapped))
-    return not any(address in network for network in _no_hosts()[address.version])
+    number = int(address)
+    return not any(first <= number <= last for first, last in _no_hosts()[address.version])

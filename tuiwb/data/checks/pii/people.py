@@ -1,4 +1,4 @@
-"""Names of persons where words introduce them; names in running text need a model and are missed.
+"""Names of persons where words introduce them; a name in running text needs a model.
 
 What an introduction says for certain ("my name is") is a name if it is capitalised. Elsewhere the
 first word must be a common given name, an initial, or follow a title.

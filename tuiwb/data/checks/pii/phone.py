@@ -22,6 +22,7 @@ _NANP = re.compile(
     r"(?:1[ .-])?(?:\([2-9][0-9]{2}\)[ .-]?|[2-9][0-9]{2}[.\u2011 –-])"
     r"[2-9][0-9]{2}[ .\u2011–-][0-9]{4}(?![\w-]|[.,][0-9])"
 )
+_QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 # What may not touch a national number.
 _LEAD = re.compile(r"[\w+=#$€£¥&*^]\Z|\w[.,/:-]\Z")
 _TAIL = re.compile(r"[\w%°€£]|[.,:][0-9]|[-/]\w")
@@ -136,25 +137,42 @@ def phones(text: str) -> Iterator[Span]:
 
 def _home(text: str, start: int, end: int) -> Iterator[Span]:
     """The national numbers of a run."""
-    if _DATE.search(text, start, end):
+    if _LEAD.search(text, max(0, start - 2), start) or _DATE.search(text, start, end):
         return
-    lead = words_before(text, start, 45)
-    near = lead[-4:]
-    spoken, other = context("phone").last(lead), context("other_number").last(near)
-    if other >= 0 and len(lead) - len(near) + other > spoken:
-        return
-    if _LEAD.search(text, max(0, start - 2), start):
-        return
-    done = start
+    found: list[tuple[int, int]] = []
     for match in _NANP.finditer(text, start, min(end + 2, len(text))):
         if _is_nanp(match[0]) and not text[match.start() - 1 : match.start()].isdigit():
-            done = match.end()
-            yield _span(text, match.start(), done)
-    if done == start and not _TAIL.match(text, end) and end - start <= _LONGEST_HOME:
-        stop = _home_end(text[start:end], spoken >= 0)
+            found.append(match.span())
+    lead: list[str] | None = None
+    spoken = -1
+    if not found and end - start <= _LONGEST_HOME and not _TAIL.match(text, end):
+        value = text[start:end]
+        stop = _home_end(value, False)
+        if stop is None:
+            lead = words_before(text, start, 45)
+            spoken = _spoken(lead)
+            stop = _home_end(value, True) if spoken >= 0 and not _QUAD.fullmatch(value) else None
         if stop is not None:
             skip = text[start] == "(" and ")" not in text[start : start + stop]
-            yield _span(text, start + skip, start + stop)
+            found.append((start + skip, start + stop))
+    if not found:
+        return
+    if lead is None:
+        lead = words_before(text, start, 45)
+        spoken = context("phone").last(lead)
+    near = lead[-4:]
+    other = context("other_number").last(near)
+    if other < 0 or len(lead) - len(near) + other <= spoken:
+        for begin, stop in found:
+            yield _span(text, begin, stop)
+
+
+def _spoken(lead: list[str]) -> int:
+    """The place of the last word for a phone, unless another number came after it."""
+    place = context("phone").last(lead)
+    if any(len(word) > 3 and word.isdigit() for word in lead[place + 1 :]):
+        return -1
+    return place
 
 
 def vanity(text: str) -> Iterator[Span]:
@@ -181,9 +199,9 @@ def _international(text: str, start: int, end: int, skip: int) -> int | None:
             return None if text[stop : stop + 1].isalnum() else stop
     digits = "".join(value[a:b] for a, b in groups)
     known = any(_regions(int(digits[:size])) for size in (1, 2, 3))
-    if known and 8 <= len(digits) <= 15 and digits[0] != "1" and skip == 0:
-        if context("phone").last(words_before(text, start, 40)) >= 0:
-            return start + groups[-1][1]
+    likely = known and 8 <= len(digits) <= 15 and digits[0] != "1" and skip == 0
+    if likely and context("phone").last(words_before(text, start, 40)) >= 0:
+        return start + groups[-1][1]
     return None
 
 

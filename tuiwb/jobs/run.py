@@ -21,7 +21,6 @@ from tuiwb.jobs.folder import EVENTS, load
 
 WORKERS = {
     "check": "tuiwb.data.check_worker",
-    "version": "tuiwb.data.version_worker",
     "generate": "tuiwb.data.generate.worker",
     "version": "tuiwb.data.version_worker",
     "train": "tuiwb.train.worker",

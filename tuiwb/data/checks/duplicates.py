@@ -1,6 +1,7 @@
 """Rows that repeat another: exactly, or in nearly the same words."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from tuiwb.data.checks.differences import as_line, differences
@@ -99,15 +100,9 @@ class Duplicates:
 
         An exact copy has one edge, to the first of its kind.
         """
-        assert self._pairs is not None
-        indexes = self._all_places()[:, 0]
-        near = zip(
-            indexes[self._pairs.later].tolist(),
-            indexes[self._pairs.earlier].tolist(),
-            self._pairs.score.tolist(),
-            strict=True,
-        )
-        return sorted([*((row, of, 1.0) for row, of in self._copies), *near])
+        rows, of, score = (part.tolist() for part in self._near_rows())
+        return sorted([*((row, of, 1.0) for row, of in self._copies),
+                       *zip(rows, of, score, strict=True)])  # fmt: skip
 
     def clusters(self) -> list[list[int]]:
         """Rows joined by exact or near copies, each cluster sorted; after end().
@@ -115,7 +110,15 @@ class Duplicates:
         Families of boilerplate can chain: keep a cluster together in a split, but do not delete
         by it. The same text with two labels is joined too.
         """
-        return clusters([*((row, of) for row, of, _ in self.edges()), *self._torn])
+        rows, of, _ = (part.tolist() for part in self._near_rows())
+        return clusters(chain(self._copies, self._torn, zip(rows, of, strict=True)))
+
+    def _near_rows(self) -> Pairs:
+        """The proven pairs by the indexes of their rows."""
+        assert self._pairs is not None
+        indexes = self._all_places()[:, 0]
+        later, earlier, score = self._pairs
+        return Pairs(indexes[later], indexes[earlier], score)
 
     def _places_of(self, rows: list[Row]) -> "I64":
         """(index, line, number of the file) of each row."""

@@ -7,6 +7,7 @@ and Ullman, "Mining of Massive Datasets", 3.4). Every candidate is verified on i
 
 import importlib
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
@@ -28,7 +29,7 @@ FAST_FROM = 5_000
 # In a band that more than CROWD rows share a row meets the first and the BEHIND before it, and
 # none once ENOUGH pairs of it are proven: work stays linear in families of boilerplate.
 CROWD, BEHIND, ENOUGH = 16, 4, 8
-PENDING = 2_000_000
+PENDING = 500_000
 
 # Batches that may wait for their sketches.
 AHEAD = 2
@@ -189,7 +190,7 @@ class NearPairs:
         return packed[alike], both[alike]
 
 
-def clusters(pairs: "list[tuple[int, int]]") -> list[list[int]]:
+def clusters(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Rows joined by pairs, each cluster sorted, the clusters by their first row."""
     parent: dict[int, int] = {}
 

@@ -115,6 +115,11 @@ class NearPairs:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._sketch, words, rows))
 
+    def wait(self) -> None:
+        """Until all that were added are sketched."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
     def _sketch(self, words: "Words", rows: "I64") -> None:
         sketches = self._kernels.sketch(words, rows)
         self._keys.append(sketches.keys.ravel())
@@ -131,8 +136,7 @@ class NearPairs:
 
         from tuiwb.data.checks.hashes import BANDS
 
-        while self._waiting:
-            self._waiting.popleft().result()
+        self.wait()
         self._thread.shutdown()
         total = sum(self._batches)
         bounds = np.concatenate([np.zeros(1, np.int64), *self._ends])

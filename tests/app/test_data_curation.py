@@ -9,9 +9,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static, TextArea
 
 from tests.app.conftest import until
+from tests.data.row_writer import new_rows
+from tests.llm.endpoint_server import Answer, Asked, EndpointServer, completion
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data import DataScreen
+from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.edit_dialog import EditRecord
 from tuiwb.app.screens.review import ReviewScreen
 from tuiwb.app.widgets.checklist import Checklist
@@ -222,6 +225,46 @@ async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, r
     assert rows.read_bytes() == before
     (folder,) = project.job_folders("version")
     assert jobs.status(folder).state == "finished"
+
+
+def _writes(asked: Asked) -> Answer:
+    """Fresh rows where a request wants some; a list of topics where it asks what to vary by."""
+    if "rows" in asked.data:
+        return completion({"rows": new_rows(asked)})
+    return completion({"topic": ["parcels", "refunds"]})
+
+
+async def test_rows_are_generated_after_the_cost_was_confirmed(
+    project: Project, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    server = EndpointServer(_writes)
+    try:
+        async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+            screen = await opened(pilot)
+            await pilot.press("w")
+            await until(lambda: pilot.app.screen.query("Pick OptionList"))
+            await pilot.press("end", "enter")
+            await until(lambda: pilot.app.screen.query("#task"))
+            dialog = pilot.app.screen
+            said = {"task": "answer customers", "rows": "ten", "max_usd": "",
+                    "endpoint": server.url, "model": "m"}  # fmt: skip
+            for name, value in said.items():
+                dialog.query_one(f"#{name}", Input).value = value
+            await pilot.press("enter")
+            await until(lambda: "are numbers" in str(dialog.query_one("#problem", Static).render()))
+            dialog.query_one("#rows", Input).value = "10"
+            await pilot.press("enter")
+            await until(lambda: isinstance(pilot.app.screen, Confirm))
+            await pilot.press("y")
+            await until(lambda: len(screen._files.paths) == 2, 90)
+    finally:
+        server.close()
+    (made,) = (p for p in project.datasets() if p != rows)
+    dataset = open_dataset(made)
+    assert len(dataset) == 10
+    assert all(row.tags["provenance"]["kind"] == "synthetic" for row in dataset)
 
 
 @pytest.mark.slow

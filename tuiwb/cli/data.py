@@ -79,9 +79,11 @@ def show(
     if model is None:
         _show_conversation(dataset, shown, as_json)
     elif beside is not None:
-        _show_beside(shown, (_model(model, project), _model(beside, project)), max_length, as_json)
+        models = (_model(model, project), _model(beside, project))
+        _show_beside(shown, models, max_length, dataset.format == "mixed", as_json)
     else:
-        _show_rendered(shown, _model(model, project), max_length, as_json)
+        mixed = dataset.format == "mixed"
+        _show_rendered(shown, _model(model, project), max_length, mixed, as_json)
 
 
 @app.command("check")
@@ -177,12 +179,14 @@ def _show_conversation(dataset: Dataset, row: Row, as_json: bool) -> None:
     say(conversation_text(row))
 
 
-def _show_rendered(row: Row, model: str, max_length: int | None, as_json: bool) -> None:
+def _show_rendered(
+    row: Row, model: str, max_length: int | None, as_chat: bool, as_json: bool
+) -> None:
     from tuiwb.data.render import Sidecar
 
     sidecar = Sidecar()
     try:
-        rendered = sidecar.render(model, row, max_length)
+        rendered = sidecar.render(model, row, max_length, as_chat=as_chat)
     finally:
         sidecar.close()
     if as_json:
@@ -216,13 +220,15 @@ def _named(rendered: dict[str, Any]) -> dict[str, Any]:
     return rendered
 
 
-def _show_beside(row: Row, models: tuple[str, str], max_length: int | None, as_json: bool) -> None:
+def _show_beside(
+    row: Row, models: tuple[str, str], max_length: int | None, as_chat: bool, as_json: bool
+) -> None:
     from tuiwb.data.render import Sidecar
     from tuiwb.data.template_diff import compare_rendered, comparison_lines
 
     sidecar = Sidecar()
     try:
-        one, other = (sidecar.render(model, row, max_length) for model in models)
+        one, other = (sidecar.render(model, row, max_length, as_chat=as_chat) for model in models)
     finally:
         sidecar.close()
     if as_json:

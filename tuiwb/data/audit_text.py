@@ -158,8 +158,6 @@ def _tokens(audit: Mapping[str, Any]) -> Iterator[Line]:
         trained = tokens["stop_token_trained"]
         words = "is trained" if trained else "is NOT trained: the model may not learn to stop"
         yield Line(f"the stop token {words}", "fact" if trained else "warn")
-    if tokens["pad_is_eos"]:
-        yield Line("pad and EOS are one token: masking pads masks the end as well", "warn")
     for note in tokens["notes"]:
         yield Line(note, "warn")
     yield from _histogram(tokens)

@@ -200,6 +200,7 @@ class DataScreen(VersionActions):
             self._pane.say(message.problem, problem=True)
             return
         self._get = lru_cache(maxsize=512)(message.dataset.row)
+        self._pane.mixed = message.dataset.format == "mixed"
         self.open_marks(message.path, message.dataset)
         self._view.grow(len(message.dataset))
         self._show_rows()

@@ -1,5 +1,6 @@
-"""New versions of a dataset from the Data screen: clean, split, mix, each as a job."""
+"""New versions of a dataset from the Data screen: clean, split, mix, generate, each as a job."""
 
+from asyncio import to_thread
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from textual.binding import Binding, BindingType
 from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.screens.data_curation import CurationActions
-from tuiwb.app.screens.dialogs import Ask, Pick
+from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 
@@ -17,6 +18,7 @@ CHOICES = (
     ("clean", "Clean: duplicates, format, personal data, your marks"),
     ("split", "Split off held-out rows, no near-duplicate across"),
     ("mix", "Mix in a share of general data"),
+    ("generate", "Generate synthetic rows from these as seeds"),
 )
 
 
@@ -45,6 +47,9 @@ class VersionActions(CurationActions):
         if picked is None:
             return
         operation = CHOICES[picked][0]
+        if operation == "generate":
+            await self._generate(path)
+            return
         parameters = await getattr(self, f"_ask_{operation}")(path)
         if parameters is not None:
             self._start(path, operation, parameters)
@@ -81,6 +86,24 @@ class VersionActions(CurationActions):
         value = self._number(said)
         return None if value is None else {"general": str(others[picked]), "share": value}
 
+    async def _generate(self, path: Path) -> None:
+        """Show the cost first; the job makes the version when all rows are there."""
+        from tuiwb.app.screens.version_dialogs import GenerateDialog
+        from tuiwb.data.generate.plan import estimate, plan_generation, start_generation
+
+        said = await self.app.push_screen_wait(GenerateDialog(self.project.shorten(path)))
+        if said is None:
+            return
+        try:
+            spec = await to_thread(plan_generation, self.project, seeds=path, **said)
+            cost = await to_thread(estimate, spec)
+            question = f"Generate {spec.rows} rows?"
+            detail = f"{cost.sentence}; at {spec.base_url}"
+            if await self.app.push_screen_wait(Confirm(question, detail)):
+                self._began(start_generation(spec), "generate")
+        except TuiwbError as error:
+            self.notify(str(error), severity="error", markup=False)
+
     def _number(self, said: str | None) -> float | None:
         if said is None:
             return None
@@ -102,6 +125,9 @@ class VersionActions(CurationActions):
         except TuiwbError as error:
             self.notify(str(error), severity="error", markup=False)
             return
+        self._began(folder, operation)
+
+    def _began(self, folder: Path, operation: str) -> None:
         self._making = folder
         self.notify(f"{operation} started: it goes on without this terminal", markup=False)
         self.workbench.read_jobs()
@@ -113,7 +139,8 @@ class VersionActions(CurationActions):
             return
         self._making = None
         made = next((a for a in state.artifacts if a.kind == "version"), None)
-        if state.state == "finished" and made is not None:
-            self.notify(f"{Path(made.path).name} is written", title="New version", markup=False)
+        if state.state == "finished":
+            name = Path(made.path).name if made is not None else "what was generated"
+            self.notify(f"{name} is in the list of datasets", title="New version", markup=False)
         else:
             self.notify(f"{state.state}: {state.message}", severity="error", markup=False)

@@ -1,13 +1,14 @@
-"""What a new version of a dataset is to be: the operations of cleaning, its name."""
+"""What a new version of a dataset is to be: what cleaning does, what is generated."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.data.clean import DEFAULT, Cleaning
@@ -59,6 +60,57 @@ class CleanDialog(ModalScreen[Cleaning | None]):
             repeat={"hard": 2} if "hard" in chosen else {},
         )
         self.dismiss(cleaning if chosen else None)
+
+    def action_give_up(self) -> None:
+        """Close without doing anything."""
+        self.dismiss(None)
+
+
+class GenerateDialog(ModalScreen[dict[str, Any] | None]):
+    """Gives the task, the rows and the endpoint as plan_generation takes them; None for nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
+    FIELDS = (
+        ("task", "what the model shall learn, in a sentence or two", ""),
+        ("rows", "rows to generate", "100"),
+        ("max_usd", "most to spend, in dollars", "2"),
+        ("endpoint", "OpenAI-compatible URL; empty asks the judge's endpoint", ""),
+        ("model", "model; empty takes the judge's", ""),
+    )
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._dataset = name
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(
+                f"Generate rows like those of {inert(self._dataset, one_line=True)}"
+            )
+            dialog.border_subtitle = "tab moves, enter shows the cost, esc cancels"
+            for key, words, value in self.FIELDS:
+                yield Static(words, classes="muted", markup=False)
+                field = Input(value, compact=True, id=key)
+                field.cursor_blink = False
+                yield field
+            yield Static("", id="problem", markup=False)
+
+    @on(Input.Submitted)
+    def _accept(self, event: Input.Submitted) -> None:
+        event.stop()
+        said = {key: self.query_one(f"#{key}", Input).value.strip() for key, *_ in self.FIELDS}
+        try:
+            self.dismiss({
+                "task": said["task"],
+                "rows": int(said["rows"]),
+                "max_usd": float(said["max_usd"]) if said["max_usd"] else None,
+                "endpoint": said["endpoint"] or None,
+                "model": said["model"] or None,
+            })  # fmt: skip
+        except ValueError:
+            self.query_one("#problem", Static).update(
+                Content.assemble(("✗ ", "$text-error"), "rows and dollars are numbers: 100, 2.50")
+            )
 
     def action_give_up(self) -> None:
         """Close without doing anything."""

@@ -13,7 +13,7 @@ class Checklist(OptionList):
     """Lines of (key, words, chosen); space or enter turns one on and off."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,enter", "toggle", "Choose", show=False),
+        Binding("space,enter", "choose", "Choose", show=False),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
     ]
@@ -30,7 +30,7 @@ class Checklist(OptionList):
         box = "[x] " if key in self.chosen else "[ ] "
         return Content.assemble((box, "bold $accent"), words)
 
-    def action_toggle(self) -> None:
+    def action_choose(self) -> None:
         """Choose the line under the cursor, or leave it out again."""
         if self.highlighted is not None:
             self.chosen ^= {self._choices[self.highlighted][0]}
@@ -40,4 +40,4 @@ class Checklist(OptionList):
         """A click chooses as well."""
         event.stop()
         self.highlighted = event.option_index
-        self.action_toggle()
+        self.action_choose()

@@ -37,6 +37,7 @@ class RowPane(VerticalScroll):
         self.border_title = "Row"
         self.tokens = False
         self.comparing = False
+        self.mixed = False  # prompts beside chats: the trainer makes chats of them
         self.other_model: str | None = None
         self._model = model
         self._sidecar = Sidecar(python)
@@ -140,7 +141,10 @@ class RowPane(VerticalScroll):
             if get_current_worker().is_cancelled:
                 return
             try:
-                made = [self._sidecar.render(model, row, MAX_LENGTH) for model in models]
+                made = [
+                    self._sidecar.render(model, row, MAX_LENGTH, as_chat=self.mixed)
+                    for model in models
+                ]
                 self.post_message(self.Made(row, made, ""))
             except TuiwbError as error:
                 self.post_message(self.Made(row, [], str(error)))

@@ -76,7 +76,8 @@ def check_dataset(
     check_tokenizer(model)
     counting = sidecar or Sidecar()
     try:
-        tokens = TooLong(counting, model, max_length, len(dataset))
+        mixed = dataset.format == "mixed"
+        tokens = TooLong(counting, model, max_length, len(dataset), as_chat=mixed)
         checks += [("tokens", tokens), ("control_tokens", ControlTokens(tokens.facts))]
         return _check(dataset, checks, tell, started, keep_columns)
     finally:

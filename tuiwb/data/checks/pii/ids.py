@@ -11,9 +11,11 @@ from tuiwb.data.checks.pii.engine import Scan, lazy_scanner
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
-# Five digits at least, letters and single separators among them.
-ANCHOR = r"\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}"
-_CORE = re.compile(r"[0-9][A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}")
+# Five digits at least, letters and single separators among them; four in an Indian PAN.
+ANCHOR = r"\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}|[A-Z]{5}\d{4}[A-Z]"
+_CORE = re.compile(
+    r"[0-9](?:[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}|[0-9]{3}(?<=[A-Z]{5}[0-9]{4})(?=[A-Z]))"
+)
 _AROUND = 12
 _NEAR, _AFTER = 90, 45
 _LOOK_AROUND = re.compile(r"\(\?[!=][^()]*\)")

@@ -12,7 +12,7 @@ from tuiwb.data.checks.pii.tables import table
 ANCHOR = r"\d\.\d{1,3}\.\d{1,3}\.\d"
 ANCHOR6 = r"[0-9A-Fa-f:]:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}(?![0-9./]))?(?![\w-]|\.[0-9A-Za-z])")
-_V4_LEAD = re.compile(r"[\w.%-]\Z|[A-Za-z0-9]/\Z|[=<>~^]=?\s?\Z")
+_V4_LEAD = re.compile(r"[\w.%-]\Z|[A-Za-z0-9]/\Z|(?:[=<>~!]=|[<>~^])\s?\Z")
 _V6 = re.compile(
     r"(?:[0-9A-Fa-f]{1,4}:|::?)[0-9A-Fa-f:]{1,40}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
     r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:])"
@@ -59,9 +59,9 @@ def ips6(text: str) -> Iterator[Span]:
         before = text[match.start() - 1 : match.start()]
         if before.isalnum() or (before and before in ":._"):
             continue
-        value = match[0].rstrip(":")
-        if match[0].endswith("::"):
-            value = match[0]
+        value = match[0] if match[0].endswith("::") else match[0].rstrip(":")
+        if value.count(":") == 8 and "::" not in value:  # a port behind it, without brackets
+            value = value.rpartition(":")[0]
         if _EUI64.fullmatch(value) is None and _is_host(value):
             yield Span(match.start(), match.start() + len(value), "ip")
 

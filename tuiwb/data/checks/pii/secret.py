@@ -12,11 +12,14 @@ from tuiwb.data.checks.pii.tables import lowered, table
 
 _TRIMMED = ".,;:!?)]}"
 _CODE = re.compile(
-    r"[A-Za-z_][\w.]*\(|\$\{|\{\{|\$\(|%[sd(]|\$[A-Z_]|[a-z]+(?:[A-Z][a-z]+)+\Z|[A-Z][A-Z_]+\Z|"
-    r"[a-z_]+(?:\.[a-z_]+)+\Z|https?://|/[a-z]+/|\w+\[|--"
+    r"[A-Za-z_][\w.]*\(|\$\{|\{\{|\$\(|%[sd(]|%\w+%|\$[A-Za-z_]|[a-z]+(?:[A-Z][a-z]+)+\Z|[A-Z][A-Z_]+\Z|"
+    r"[a-z_]+(?:\.[a-z_]+)+\Z|https?://|/[a-z]+/|\w+\[|--|(?:env|vault|file|secret|ref|op|sm|arn)[:|]|"
+    r"!|@|ENC\[|[\w-]+\.(?:json|pem|key|txt|ya?ml|env|py|js|com|org|io|net)\Z"
 )
 _CLASSES = ("a-z", "A-Z", "0-9", r"^A-Za-z0-9")
 _CLASS = tuple(re.compile(f"[{name}]") for name in _CLASSES)
+_HEX = re.compile("[0-9a-f]+")
+_SHORTEST_HEX = 20
 _END = re.compile(r"[\s,;)\]}&|\\]")
 _PASSWORDS = frozenset(
     ("passw", "passphrase", "passcode", "pwd", "pass", "contras", "mot de passe")
@@ -103,7 +106,9 @@ def assigned_secrets(text: str) -> Iterator[Span]:
         if not 6 <= len(value) <= 300 or placeholder(value) or _CODE.match(value):
             continue
         password = found[0] in _PASSWORDS
-        said = match["sign"].strip().isalpha()
+        if _HEX.fullmatch(value) and len(value) < _SHORTEST_HEX:
+            continue
+        said = match["sign"].strip(" :").isalpha() or not match["sign"]
         if random_looking(value) or (password and _password_like(value, said, match["quote"])):
             start = match.start("key")
             done = start + len(value)
@@ -113,20 +118,21 @@ def assigned_secrets(text: str) -> Iterator[Span]:
 def _password_like(value: str, said: bool, quote: str | None) -> bool:
     """Letters with digits or signs among them; a plain word only where code quotes it."""
     classes = sum(pattern.search(value) is not None for pattern in _CLASS)
-    if _WORDS.match(value):
+    if _WORDS.match(value) or len(set(value)) < 5:
         return False
-    return (
-        classes >= (3 if said else 2)
-        and len(set(value)) >= 5
-        and not (said and quote is None and classes < 3)
-    )
+    if quote is not None:
+        return classes >= 2
+    return classes >= 3 or (classes == 2 and not said and any(c.isdigit() for c in value))
 
 
 def placeholder(value: str) -> bool:
     """Whether documentation would write this where a secret stands."""
     low = value.lower()
     marks: list[str] = table("secrets")["placeholder"]["words"]
-    if any(mark in low for mark in marks) or len(set(low)) < 5:
+    if len(set(low)) < 5 or any(
+        mark in low and (mark in value or mark.upper() in value or mark.capitalize() in value)
+        for mark in marks
+    ):
         return True
     return low in table("secrets")["assigned"]["not_values"] or low.startswith(
         tuple(w for w in table("secrets")["assigned"]["not_values"] if w.endswith("."))

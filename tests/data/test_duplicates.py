@@ -420,6 +420,12 @@ def test_boilerplate_that_many_training_rows_or_prompts_share_is_no_leak() -> No
     assert leaked([*many], [chat(0, f"{opening} what else there is now")]) == []
 
 
+def test_many_exact_leaks_do_not_hide_an_edited_one() -> None:
+    train = [chat(i, TEXT) for i in range(30)] + [chat(30, f"please {TEXT} thanks")]
+    found = leaked([chat(0, TEXT)], train)
+    assert [(f.row, f.kind) for f in found] == [*((i, "exact") for i in range(30)), (30, "near")]
+
+
 def test_one_shared_run_of_a_short_prompt_is_no_leak() -> None:
     held = [chat(0, "what is the capital of france")]
     train = [chat(0, "what is the capital of peru"), chat(1, "so what is the capital of france")]

@@ -1,15 +1,9 @@
 """The hot loops of the duplicate and leakage checks, compiled by numba.
 
 Imported only where numba is installed; `kernels_numpy` has the same functions with the same
-results, bit for bit. Hashes of words are polynomials in the code points, finished by the mixer of
-MurmurHash3 (Appleby 2011, fmix64).
+results, bit for bit.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import TypeVar
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,49 +13,19 @@ from tuiwb.data.checks.hashes import (
     GRAM,
     I64,
     MASKS,
-    MIX_1,
-    MIX_2,
-    ORDINAL,
-    POLYNOMIAL,
     ROWS,
     SHINGLE,
     U32,
     U64,
-    WHOSE,
     Sketches,
     Words,
 )
-from tuiwb.data.checks.words import LETTER, PAIRED, SIGN, SPACE, Texts, kinds
+from tuiwb.data.checks.kernels_words import compiled, mixed, tokenise
 
-F = TypeVar("F", bound=Callable[..., object])
+__all__ = ["Known", "grams", "shared", "sketch", "tokenise"]
 
-_P, _O, _W = np.uint64(POLYNOMIAL), np.uint64(ORDINAL), np.uint64(WHOSE)
-_M1, _M2, _S, _G = np.uint64(MIX_1), np.uint64(MIX_2), np.uint64(SHINGLE), np.uint64(GRAM)
-_0, _1, _6, _31, _32, _33, _63 = (np.uint64(n) for n in (0, 1, 6, 31, 32, 33, 63))
-_DASH = np.uint64(ord("-") + 1)
-
-
-def _fast(function: F) -> F:
-    compiled: F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
-
-
-def tokenise(texts: Texts) -> Words:
-    """The words that count in each row, and a digest of each row's whole text."""
-    buffer = np.frombuffer(texts.buffer, np.uint8)
-    words, bounds, digests = _tokenise(
-        buffer, texts.starts, texts.ends, texts.tags, texts.bounds, texts.kinds, _letters()
-    )
-    return Words(words, bounds, digests)
-
-
-@cache
-def _letters() -> NDArray[np.uint8]:
-    """Of each byte that is an ASCII letter of a word its lower case plus one, else 0."""
-    table = np.zeros(256, np.uint8)
-    for code in np.flatnonzero(kinds(True) == LETTER).tolist():
-        table[code] = ord(chr(code).lower()) + 1
-    return table
+_S, _G = np.uint64(SHINGLE), np.uint64(GRAM)
+_0, _1, _6, _31, _32, _63 = (np.uint64(n) for n in (0, 1, 6, 31, 32, 63))
 
 
 def sketch(words: Words, rows: I64) -> Sketches:
@@ -105,118 +69,13 @@ class Known:
         return rows, places
 
 
-@_fast
-def _mixed(value: np.uint64) -> np.uint64:
-    value = np.uint64(value)
-    value ^= value >> _33
-    value *= _M1
-    value ^= value >> _33
-    value *= _M2
-    return value ^ (value >> _33)
-
-
-@_fast
-def _told(unit: np.uint64, nth: np.uint64) -> np.uint64:
-    value = (unit + nth * _O) * _M2
-    return value ^ (value >> _32)
-
-
-@_fast
-def _tokenise(
-    buffer: NDArray[np.uint8],
-    starts: I64,
-    ends: I64,
-    tags: U64,
-    rows: I64,
-    kinds: NDArray[np.uint8],
-    letters: NDArray[np.uint8],
-) -> tuple[U32, I64, U64]:
-    words = np.empty(len(buffer) // 2 + 2, np.uint32)
-    bounds = np.zeros(len(rows), np.int64)
-    digests = np.zeros(len(rows) - 1, np.uint64)
-    size = 0
-    for row in range(len(rows) - 1):
-        turn = _0
-        for text in range(rows[row], rows[row + 1]):
-            counts = (tags[text] & _1) == _1
-            word, total, nth, before = _0, _0, _0, _0
-            dash, gap = False, False
-            i = starts[text]
-            # The newline behind each text ends its last word.
-            while i <= ends[text]:
-                letter = letters[buffer[i]]
-                if letter != 0:
-                    if dash:
-                        word = word * _P + _DASH
-                        dash = False
-                    while letter != 0:
-                        word = word * _P + np.uint64(letter)
-                        i += 1
-                        letter = letters[buffer[i]]
-                    before = _0
-                code = np.int64(buffer[i])
-                if code < 0x80:
-                    i += 1
-                else:
-                    follow = 1 if code < 0xE0 else 2 if code < 0xF0 else 3
-                    code &= 0x3F >> follow
-                    for at in range(i + 1, i + follow + 1):
-                        code = (code << 6) | (np.int64(buffer[at]) & 0x3F)
-                    i += follow + 1
-                kind = kinds[code]
-                value = np.uint64(code) + _1
-                if kind == LETTER:
-                    if dash:
-                        word = word * _P + _DASH
-                        dash = False
-                    word = word * _P + value
-                    before = _0
-                    continue
-                if word != _0:
-                    if code == 45 and not dash:
-                        dash = True
-                        continue
-                    mixed = _mixed(word)
-                    if counts:
-                        words[size] = np.uint32(mixed >> _32)
-                        size += 1
-                    if gap and nth > _0:
-                        nth += _1
-                    total += _told(mixed, nth)
-                    nth += _1
-                    if dash:
-                        total += _told(_mixed(_DASH), nth)
-                        nth += _1
-                    word = _0
-                    dash, gap = False, False
-                if kind == SPACE:
-                    gap = True
-                    before = _0
-                    continue
-                if gap and nth > _0:
-                    nth += _1
-                total += _told(_mixed(value), nth)
-                nth += _1
-                gap = False
-                if kind != PAIRED:
-                    before = _0
-                if counts and kind in (SIGN, PAIRED):
-                    words[size] = np.uint32(_mixed(before * _P + value) >> _32)
-                    size += 1
-                before = value if kind == PAIRED else _0
-            digests[row] += _mixed(total + tags[text] * _W + turn * _O)
-            turn += _1
-        bounds[row + 1] = size
-    return words[:size].copy(), bounds, digests
-
-
-@_fast
+@compiled
 def _shingle(a: np.uint32, b: np.uint32) -> np.uint32:
     wide = ((np.uint64(a) << _32) | np.uint64(b)) * _S
-    return np.uint32(_mixed(wide) >> _32)
+    return np.uint32(mixed(wide) >> _32)
 
 
-@_fast
+@compiled
 def _put(table: U32, stamps: I64, stamp: int, word: np.uint32) -> bool:
     """Remember a word under this stamp; whether it is new."""
     mask = len(table) - 1
@@ -230,7 +89,7 @@ def _put(table: U32, stamps: I64, stamp: int, word: np.uint32) -> bool:
     return True
 
 
-@_fast
+@compiled
 def _has(table: U32, stamps: I64, stamp: int, word: np.uint32) -> bool:
     mask = len(table) - 1
     at = np.int64(word) & mask
@@ -241,7 +100,7 @@ def _has(table: U32, stamps: I64, stamp: int, word: np.uint32) -> bool:
     return False
 
 
-@_fast
+@compiled
 def _room(largest: int) -> int:
     room = 16
     while room < 2 * largest + 2:
@@ -249,13 +108,13 @@ def _room(largest: int) -> int:
     return room
 
 
-@_fast
+@compiled
 def _folded(key: np.uint64, least: np.uint32) -> np.uint64:
     key = (key ^ np.uint64(least)) * _S
     return key ^ (key >> _31)
 
 
-@_fast
+@compiled
 def _sketch(words: U32, bounds: I64, rows: I64, masks: U32, factors: U32) -> tuple[U32, U32, I64]:
     longest, total = 1, 0
     for row in rows:
@@ -297,7 +156,7 @@ def _sketch(words: U32, bounds: I64, rows: I64, masks: U32, factors: U32) -> tup
     return keys, sets[:size].copy(), ends
 
 
-@_fast
+@compiled
 def _shared(sets: U32, bounds: I64, later: I64, earlier: I64) -> I64:
     largest = 1
     for row in later:
@@ -317,7 +176,7 @@ def _shared(sets: U32, bounds: I64, later: I64, earlier: I64) -> I64:
     return counts
 
 
-@_fast
+@compiled
 def _gram(words: U32, first: int, end: int, n: int) -> np.uint64:
     value = _0
     for at in range(first, first + n):
@@ -325,13 +184,13 @@ def _gram(words: U32, first: int, end: int, n: int) -> np.uint64:
     return value
 
 
-@_fast
+@compiled
 def _next(gram: np.uint64, gone: np.uint32, came: np.uint32, top: np.uint64) -> np.uint64:
     """The run one word further on; `top` is the weight of the word that leaves it."""
     return (gram - (np.uint64(gone) + _1) * top) * _G + np.uint64(came) + _1
 
 
-@_fast
+@compiled
 def _top(n: int) -> np.uint64:
     top = _1
     for _ in range(n - 1):
@@ -339,7 +198,7 @@ def _top(n: int) -> np.uint64:
     return top
 
 
-@_fast
+@compiled
 def _grams(words: U32, bounds: I64, n: int) -> tuple[U64, I64]:
     hashed = np.empty(len(words), np.uint64)
     ends = np.zeros(len(bounds), np.int64)
@@ -348,17 +207,17 @@ def _grams(words: U32, bounds: I64, n: int) -> tuple[U64, I64]:
         first, end = bounds[row], bounds[row + 1]
         if first < end:
             gram = _gram(words, first, end, n)
-            hashed[size] = _mixed(gram)
+            hashed[size] = mixed(gram)
             size += 1
             for at in range(first + n, end):
                 gram = _next(gram, words[at - n], words[at], top)
-                hashed[size] = _mixed(gram)
+                hashed[size] = mixed(gram)
                 size += 1
         ends[row + 1] = size
     return hashed[:size].copy(), ends
 
 
-@_fast
+@compiled
 def _marks(hashes: U64) -> U64:
     """A bit for each hash by its high bits, among eight times as many or more: most are 0."""
     bits = 1 << 12
@@ -371,7 +230,7 @@ def _marks(hashes: U64) -> U64:
     return marks
 
 
-@_fast
+@compiled
 def _slots(hashes: U64) -> NDArray[np.int32]:
     slots = np.full(_room(len(hashes)), -1, np.int32)
     mask = np.uint64(len(slots) - 1)
@@ -383,7 +242,7 @@ def _slots(hashes: U64) -> NDArray[np.int32]:
     return slots
 
 
-@_fast
+@compiled
 def _find(
     words: U32,
     bounds: I64,
@@ -403,7 +262,7 @@ def _find(
             continue
         run = _gram(words, first, end, n)
         for until in range(first + n, max(first + n, end) + 1):
-            gram = _mixed(run)
+            gram = mixed(run)
             if until < end:
                 run = _next(run, words[until - n], words[until], top)
             mark = (gram >> _32) & bits

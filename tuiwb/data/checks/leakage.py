@@ -15,10 +15,9 @@ from tuiwb.data.rows import Row
 if TYPE_CHECKING:
     from tuiwb.data.checks.hashes import I64
 
+# Runs of N words; at N = 8 or 13 without a share, shared phrases flag every other row.
 N = 5
-CONTAINED = 0.3
-COMMON = 10
-FEWEST = 3
+CONTAINED, FEWEST, COMMON = 0.3, 3, 10
 BATCH = 2_000
 
 
@@ -28,8 +27,8 @@ class Leakage:
     A training row leaks a prompt exactly when it asks the same, case and white space aside. It
     leaks it nearly when it holds at least CONTAINED of the prompt's runs, FEWEST or all of them;
     runs that stand in more than COMMON training rows or prompts are boilerplate and count for
-    nothing. A prompt of fewer words is one run. No text is kept. Without `fast` the compiled kernels are not loaded; what is
-    found is the same.
+    nothing. A prompt of fewer words is one run. No text is kept. Without `fast` the compiled
+    kernels are not loaded; what is found is the same.
     """
 
     def __init__(self, held_out: Iterable[Row], file: str, *, fast: bool = True) -> None:
@@ -89,17 +88,18 @@ class Leakage:
                 near[i] = False
                 findings.append(self._finding(rows[i], prompt, "exact", 1.0))
         owner, places = self._known.find(words, N)
+        # Exact leaks do not make a prompt's runs common: its edited copies are still found.
+        owner, places = owner[near[owner]], places[near[owner]]
         held = np.bincount(owner, minlength=len(rows))
-        # Exact leaks count towards what is common, so that adding copies changes no other finding.
         sharing = np.flatnonzero(held)
         self._shared.append(places.astype(np.uint32))
         self._sizes.append(held[sharing].astype(np.uint32))
         files = self._files
         where = [
-            (row.index, row.line, files.setdefault(row.file, len(files)), leaks_nearly)
-            for row, leaks_nearly in ((rows[i], near[i]) for i in sharing.tolist())
+            (row.index, row.line, files.setdefault(row.file, len(files)))
+            for row in (rows[i] for i in sharing.tolist())
         ]
-        self._rows.append(np.array(where, np.int64).reshape(-1, 4))
+        self._rows.append(np.array(where, np.int64).reshape(-1, 3))
         return findings
 
     def end(self) -> Iterator[Finding]:
@@ -109,14 +109,14 @@ class Leakage:
         while self._waiting:
             yield from self._waiting.popleft().result()
         self._thread.shutdown()
-        rows = np.concatenate([np.empty((0, 4), np.int64), *self._rows])
+        rows = np.concatenate([np.empty((0, 3), np.int64), *self._rows])
         places = self._shared.array()
         owner = np.repeat(np.arange(len(rows)), self._sizes.array())
         holders = np.diff(self._bounds)
         rare = (np.bincount(places, minlength=len(holders)) <= COMMON) & (holders <= COMMON)
         sizes = np.bincount(self._holders[np.repeat(rare, holders)], minlength=len(self._held))
 
-        counted = rare[places] & (rows[owner, 3] == 1)
+        counted = rare[places]
         place, owner = places[counted].astype(np.int64), owner[counted]
         repeats = holders[place]
         nth = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
@@ -131,7 +131,7 @@ class Leakage:
         best = order[np.append(True, np.diff(owner[order]) != 0)[: len(order)]]
         names = list(self._files)
         for i in best.tolist():
-            index, line, file, _ = rows[owner[i]].tolist()
+            index, line, file = rows[owner[i]].tolist()
             row = Row(file=names[file], index=index, line=line, format="", shape="broken")
             yield self._finding(row, int(prompt[i]), "near", float(score[i]))
 

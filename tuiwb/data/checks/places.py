@@ -32,8 +32,12 @@ class Places:
         """Remember a place for each row, in order."""
         self._rows.extend([row.index for row in rows])
         self._lines.extend([row.line for row in rows])
-        self._files.extend([self._id(row.file) for row in rows])
-        self._fields.extend([self._id(field) for field in fields])
+        files = [row.file for row in rows]
+        ids = self._ids
+        for name in {*files, *fields}:
+            self._id(name)
+        self._files.extend([ids[file] for file in files])
+        self._fields.extend([ids[field] for field in fields])
 
     def row(self, place: int) -> int:
         """The index of the row at that place."""

@@ -56,16 +56,25 @@ class Texts:
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self.entries: list[Entry] = []
-        trusted: list[Entry] = []
+        owner: list[Entry] = []
         answers: list[Entry] = []
         untrusted: list[Entry] = []
-        groups = {"assistant": answers, "system": trusted, "developer": trusted}
-        keep = self.entries.append
-        for entry in _entries(rows):
-            keep(entry)
-            groups.get(entry[2], untrusted).append(entry)
+        keep, other = self.entries.append, untrusted.append
+        group = {"assistant": answers.append, "system": owner.append, "developer": owner.append}.get
+        for row in rows:
+            if row.shape == "chat" and row.messages is not None:
+                for i, message in enumerate(row.messages):
+                    role = message.role
+                    entry = (row, content_field("messages", i), role, message.content)
+                    keep(entry)
+                    group(role, other)(entry)
+                continue
+            for field, role, text in row.fields():
+                entry = (row, field, role, text)
+                keep(entry)
+                group(role, other)(entry)
         # What assistants say; what users, tools and plain texts say; what the owner says.
-        self.answers, self.untrusted, self.owner = Group(answers), Group(untrusted), Group(trusted)
+        self.answers, self.untrusted, self.owner = Group(answers), Group(untrusted), Group(owner)
 
     @cached_property
     def said(self) -> list[Said]:
@@ -90,16 +99,6 @@ class Texts:
     def groups(self) -> tuple[Group, Group, Group]:
         """All texts, in three parts."""
         return self.owner, self.untrusted, self.answers
-
-
-def _entries(rows: Sequence[Row]) -> Iterator[Entry]:
-    for row in rows:
-        if row.shape == "chat" and row.messages is not None:
-            for i, message in enumerate(row.messages):
-                yield row, content_field("messages", i), message.role, message.content
-        else:
-            for field, role, text in row.fields():
-                yield row, field, role, text
 
 
 def gate(words: Sequence[str], exact: Sequence[str] = ()) -> "Regexp":

@@ -34,6 +34,7 @@ def findings(check: Check, records: Sequence[Any], batch: int = 7) -> list[Findi
     for first in range(0, len(rows), batch):
         found.extend(check.add(rows[first : first + batch]))
     found.extend(check.end())
+    assert all((f.file, f.line) == ("d.jsonl", f.row + 1) for f in found)
     return found
 
 

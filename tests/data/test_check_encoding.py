@@ -48,6 +48,7 @@ def test_utf8_read_as_a_western_codec_is_found_and_read_back(text: str, codec: s
         "Ελληνικά, русский, 中文",
         "5 × 3 ÷ 2 ± 1 ½ ² ° §",
         "Î» is lambda",
+        "à€€ would be too long a code for what it says",
     ],
 )
 def test_western_writing_is_no_mojibake(text: str) -> None:

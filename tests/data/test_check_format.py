@@ -110,6 +110,8 @@ def test_a_value_of_another_type_is_found_and_null_is_an_option() -> None:
     assert drifts(usual, {"order": 17, "count": 1}) == [(40, "type")]
     assert drifts(usual, {"order": "A", "count": "1"}) == [(40, "type")]
     assert drifts(usual, {"order": None, "count": 2.5}) == []
+    sparse = [{"order": f"A-{n}" if n < 25 else None} for n in range(900)]
+    assert drifts(sparse, {"order": "A"}) == []
 
 
 def test_a_value_that_is_nearly_one_of_few_is_found() -> None:

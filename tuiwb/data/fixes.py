@@ -27,12 +27,12 @@ _MERGED = frozenset(("system", "user", "assistant"))
 
 def invisible(row: Row) -> Row:
     """Without BOM, zero-width spaces, control characters and terminal escapes."""
-    return _texts(row, lambda text: _INVISIBLE.sub("", _ESCAPE.sub("", text)))
+    return _texts(row, _visible)
 
 
 def line_ends(row: Row) -> Row:
     """Every line end as a line feed."""
-    return _texts(row, lambda text: _LINE_END.sub("\n", text))
+    return _texts(row, _with_line_feeds)
 
 
 def trailing_space(row: Row) -> Row:
@@ -46,7 +46,7 @@ def trailing_space(row: Row) -> Row:
 
 def surrogates(row: Row) -> Row:
     """Lone surrogates, which no tokenizer takes, as U+FFFD."""
-    return _texts(row, lambda text: _SURROGATE.sub("\ufffd", text))
+    return _texts(row, lambda text: text if text.isascii() else _SURROGATE.sub("\ufffd", text))
 
 
 def merge_turns(row: Row) -> Row:
@@ -94,6 +94,17 @@ def fixes_named(names: Sequence[str]) -> list[str]:
     return [name for name in FIXES if name in names]
 
 
+def _visible(text: str) -> str:
+    # Most texts are printable but for their line ends, which is far quicker to see.
+    if text.replace("\n", "").isprintable():
+        return text
+    return _INVISIBLE.sub("", _ESCAPE.sub("", text) if "\x1b" in text else text)
+
+
+def _with_line_feeds(text: str) -> str:
+    return _LINE_END.sub("\n", text) if "\r" in text or "\x85" in text else text
+
+
 def _texts(row: Row, change: Callable[[str], str]) -> Row:
     """The row with every text changed; the very same row when nothing changes."""
     changed: dict[str, str | Turns] = {}
@@ -107,7 +118,7 @@ def _texts(row: Row, change: Callable[[str], str]) -> Row:
             changed |= {name: text} if text != part else {}
         elif part is not None:
             texts = [change(turn.content) for turn in part]
-            if any(text != turn.content for text, turn in zip(texts, part, strict=True)):
+            if texts != [turn.content for turn in part]:
                 changed[name] = [
                     replace(turn, content=text) for text, turn in zip(texts, part, strict=True)
                 ]

@@ -61,8 +61,10 @@ def encode_line(record: Any) -> bytes:
     \\uD800 escapes, NaN and the infinities by name.
     """
     try:
-        if not _odd(record):
-            return msgspec.json.encode(record) + b"\n"
+        line = msgspec.json.encode(record)
+        # NaN and the infinities would silently become null.
+        if b"null" not in line or not _odd(record):
+            return line + b"\n"
     except UnicodeEncodeError:
         pass
     plain = json.dumps(msgspec.to_builtins(record, enc_hook=str), separators=(",", ":"))

@@ -33,12 +33,12 @@ dataset = open_dataset(sys.argv[1], wait=False)
 rows = [dataset.row(n) for n in range(50)]
 first = time.perf_counter() - start
 dataset.wait()
+opened = resident() - before
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
 del dataset, rows
 start = time.perf_counter()
 dataset = open_dataset(sys.argv[1])
 index = time.perf_counter() - start
-opened = resident() - before
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
 places = [random.randrange(len(dataset)) for _ in range(2000)]
 start = time.perf_counter()
 for n in places:

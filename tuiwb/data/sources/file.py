@@ -93,16 +93,9 @@ class File:
         return data
 
     def chunks(self) -> Iterator[bytes]:
-        """All bytes in order, CHUNK at a time, growing the file where it has to be unpacked."""
-        at = 0
-        while True:
-            while self.size - at < CHUNK and self.grow():
-                pass
-            if at >= self.size:
-                return
-            data = self.read(at, min(CHUNK, self.size - at))
-            at += len(data)
-            yield data
+        """All bytes in order, CHUNK at a time."""
+        for at in range(0, self.size, CHUNK):
+            yield self.read(at, min(CHUNK, self.size - at))
 
     def head(self) -> bytes:
         """The first 64 KiB, or all of a shorter file."""
@@ -198,6 +191,18 @@ class Unpacked(File):
             self._problem = f"can't be unpacked from here on: {error.strerror or error}"
         self._whole = True
         return False
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes in order, CHUNK at a time, unpacked where they are not yet."""
+        at = 0
+        while True:
+            while self.size - at < CHUNK and self.grow():
+                pass
+            if at >= self.size:
+                return
+            data = self.read(at, min(CHUNK, self.size - at))
+            at += len(data)
+            yield data
 
     def read(self, at: int, length: int) -> bytes:
         data = os.pread(self._fd, length, at)

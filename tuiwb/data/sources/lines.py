@@ -1,5 +1,6 @@
 """JSONL: one record a line."""
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,7 @@ from tuiwb.data.sources.records import Records
 if TYPE_CHECKING:
     import numpy as np
 
-# What bytes.strip() takes for blank.
-_BLANK = b" \t\n\r\x0b\x0c"
-# Longer lines are found faster one by one (memchr) than by comparing every byte.
+# Longer lines are found faster one by one than by comparing every byte.
 _LONG = 200
 
 
@@ -25,24 +24,29 @@ class JsonLines(Records):
         import numpy as np
 
         blank = np.zeros(256, bool)
-        blank[list(_BLANK)] = True
-        start, line, base, length = 0, 1, 0, 0
+        blank[list(b" \t\n\r\x0b\x0c")] = True  # What bytes.strip() takes for blank.
+        # `start` is where the open line began, `opens_blank` whether it began like a blank one.
+        start, line, length, opens_blank = 0, 1, 0, False
         for chunk in self.file.chunks():
+            base, data = self._scanned, np.frombuffer(chunk, np.uint8)
             if base == 0 and chunk.startswith(BOM):
                 start = len(BOM)
-            ends = _line_ends(chunk, length)
+            ends = _line_ends(chunk, data, length)
             length = len(chunk) // (len(ends) + 1)
             if len(ends):
                 starts = np.empty_like(ends)
                 starts[0], starts[1:] = start - base, ends[:-1] + 1
-                suspect = blank[np.frombuffer(chunk, np.uint8)[np.maximum(starts, 0)]]
-                suspect[0] |= starts[0] < 0
-                self._add(chunk, starts, ends, suspect, line)
+                begin = data[np.maximum(starts, 0)]
+                suspect = blank[begin]
+                suspect[0] = opens_blank if starts[0] < 0 else suspect[0]
+                self._add(chunk, starts, ends, np.flatnonzero(suspect).tolist(), line)
                 start, line = base + int(ends[-1]) + 1, line + len(ends)
-            base += len(chunk)
-            self._scanned = base
+            if base <= start < base + len(chunk):
+                opens_blank = bool(blank[chunk[start - base]])
+            self._scanned += len(chunk)
             yield
-        if start < self.file.size and not self._blank(b"", start - base, self.file.size - base):
+        rest = self.file.size - self._scanned
+        if start < self.file.size and not self._blank(b"", start - self._scanned, rest):
             self.index.add(start, self.file.size, line)
 
     def _add(
@@ -50,24 +54,24 @@ class JsonLines(Records):
         chunk: bytes,
         starts: "np.ndarray[Any, Any]",
         ends: "np.ndarray[Any, Any]",
-        suspect: "np.ndarray[Any, Any]",
+        suspects: list[int],
         line: int,
     ) -> None:
-        """Add a chunk's lines but the blank ones; `suspect` marks those that could be blank.
+        """Add a chunk's lines but the blank ones, which are among `suspects`.
 
         `starts` and `ends` count from the chunk; `line` is the number of the first of them.
         """
         import numpy as np
 
-        kept = np.ones(len(ends), bool)
-        for i in np.flatnonzero(suspect).tolist():
-            kept[i] = not self._blank(chunk, int(starts[i]), int(ends[i]))
-        numbers = np.flatnonzero(kept) + line
-        # A record's line must be named where it is not the one after the record before.
-        jumps = np.flatnonzero(np.diff(numbers, prepend=-1) != 1).tolist()
-        named = [(i, int(numbers[i])) for i in jumps]
+        named = [(0, line)]
+        if blank := [i for i in suspects if self._blank(chunk, int(starts[i]), int(ends[i]))]:
+            kept = np.delete(np.arange(len(ends)), blank)
+            starts, ends = starts[kept], ends[kept]
+            # A record's line must be named where it is not the one after the record before.
+            jumps = np.flatnonzero(np.diff(kept, prepend=-2) != 1).tolist()
+            named = [(i, line + int(kept[i])) for i in jumps]
         at = self._scanned
-        self.index.extend((starts[kept] + at).tobytes(), (ends[kept] + at).tobytes(), named)
+        self.index.extend((starts + at).tobytes(), (ends + at).tobytes(), named)
 
     def _blank(self, chunk: bytes, start: int, end: int) -> bool:
         """Whether the line holds nothing; it may have begun before the chunk."""
@@ -98,13 +102,12 @@ class JsonLines(Records):
         return decode(data, line)
 
 
-def _line_ends(chunk: bytes, length: int) -> "np.ndarray[Any, Any]":
+def _line_ends(chunk: bytes, data: "np.ndarray[Any, Any]", length: int) -> "np.ndarray[Any, Any]":
     """Where the line ends of `chunk` stand, lines being about `length` bytes long."""
     import numpy as np
 
     if length < _LONG:
-        return np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
-    found, find, at = list[int](), chunk.find, -1
-    while (at := find(b"\n", at + 1)) >= 0:
-        found.append(at)
-    return np.array(found, np.int64)
+        return np.flatnonzero(data == 10)
+    # Going from line to line (memchr) skips the bytes that a comparison would look at.
+    ends = np.fromiter(map(len, io.BytesIO(chunk)), np.int64).cumsum() - 1
+    return ends if chunk.endswith(b"\n") else ends[:-1]

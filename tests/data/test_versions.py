@@ -288,3 +288,22 @@ def test_a_file_whose_name_is_not_utf_8_can_be_a_parent(tmp_path: Path) -> None:
     assert read_manifest(folder).parents[0].path == "../../" + path.name
     row: Row = open_dataset(folder / DATA).row(0)
     assert row.text == "a"
+
+
+def test_what_a_version_can_not_carry_is_noted(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a", "weight": 0, "name": None},
+             {"from": "gpt", "value": "b", "thinking": "c", "extra": None}]  # fmt: skip
+    path = write(
+        tmp_path / "d.jsonl",
+        {"messages": turns, "other": 1},
+        {"prompt": "a", "completion": "b", "system": "s"},
+        {"text": "t", "system": "kept as a column"},
+    )
+    outcome = clean(path, EXACT)
+    assert outcome.notes == [
+        "the source has fields that are not read and not in the version: "
+        "messages[].thinking, messages[].weight, system"
+    ]
+    assert outcome.version is not None
+    assert outcome.version.notes == outcome.notes
+    assert clean(f"{outcome.folder}/{DATA}", EXACT).notes == []

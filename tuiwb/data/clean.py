@@ -19,7 +19,7 @@ from tuiwb.data.formats import to_row
 from tuiwb.data.manifest import Operation
 from tuiwb.data.marks import NOTHING, Marks, State
 from tuiwb.data.read import open_dataset
-from tuiwb.data.records import Rows, answer_length, batches
+from tuiwb.data.records import Stored, answer_length, batches, unread_note
 from tuiwb.data.redact import kinds_named, redact
 from tuiwb.data.repeats import NEAR, Dropped, Repeats, Worth
 from tuiwb.data.row_findings import LEAKAGE, NAMES, OF_A_ROW, OfAll, findings_of
@@ -130,13 +130,13 @@ class _Work:
 
     def __init__(
         self,
-        dataset: Rows,
+        dataset: Stored,
         cleaning: Cleaning,
         marks: Marks,
         progress: Progress | None,
         writer: VersionWriter | None,
     ) -> None:
-        self.notes: list[str] = []
+        self.notes = unread_note(dataset)
         self._dataset, self._do, self._marks, self._writer = dataset, cleaning, marks, writer
         self._tell = progress or (lambda _phase, _done, _total: None)
         self._read = _Count("read")

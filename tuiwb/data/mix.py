@@ -14,7 +14,7 @@ from tuiwb.data.checks.duplicates import Duplicates
 from tuiwb.data.checks.similarity import FAST_FROM
 from tuiwb.data.manifest import Operation
 from tuiwb.data.read import Dataset, open_dataset
-from tuiwb.data.records import batches, record_of
+from tuiwb.data.records import batches, record_of, unread_note
 from tuiwb.data.rows import Row
 from tuiwb.data.versions import Outcome, Progress, Source, VersionWriter, name_of, versions_root
 from tuiwb.errors import BadInput
@@ -64,7 +64,7 @@ class _Mix:
     """One mixing: general rows in an order drawn by the seed, taken while they are new."""
 
     def __init__(self, dataset: Dataset, general: Dataset, progress: Progress | None) -> None:
-        self.notes: list[str] = []
+        self.notes = unread_note(dataset) or unread_note(general)
         self._dataset, self._general = dataset, general
         self._tell = progress or (lambda _phase, _done, _total: None)
         self._good = 0

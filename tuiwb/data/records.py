@@ -17,6 +17,11 @@ from tuiwb.data.rows import Row, Turns
 
 BATCH = 2000
 T = TypeVar("T")
+_PARTS = ("messages", "conversations", "prompt", "completion", "chosen", "rejected")
+_READ_OF_A_TURN = frozenset(
+    ("role", "content", "name", "tool_calls", "tool_call_id", "from", "value")
+)
+_LOOKED_AT = 1000
 
 
 class Rows(Protocol):
@@ -28,6 +33,14 @@ class Rows(Protocol):
 
     def row(self, n: int) -> Row:
         """Row `n`, counted from 0."""
+        ...
+
+
+class Stored(Rows, Protocol):
+    """Rows that can give their records as the file has them."""
+
+    def record(self, n: int) -> Any:
+        """The decoded record of row `n`; None if it is broken."""
         ...
 
 
@@ -87,6 +100,38 @@ def answer_length(row: Row) -> int:
         for field, role, text in row.fields()
         if role in ("assistant", "") and not field.startswith("rejected")
     )
+
+
+def unread(row: Row, record: Any) -> set[str]:
+    """Fields of a record that its row does not hold, so that no version does: a turn's unknown
+    keys, and a system prompt beside bare strings. Fields that are null are no loss."""
+    if row.shape == "broken" or not isinstance(record, dict):
+        return set()
+    names = set()
+    for part in _PARTS:
+        value = record.get(part)
+        for turn in value if isinstance(value, list) else [value]:
+            if isinstance(turn, dict):
+                kept = turn.keys() - _READ_OF_A_TURN
+                names |= {f"{part}[].{key}" for key in kept if turn[key] is not None}
+    strings = not any(isinstance(p, list) for p in (row.messages, row.prompt, row.chosen))
+    if strings and record.get("system") and "system" not in row.tags:
+        names.add("system")
+    return names
+
+
+def unread_note(dataset: Stored) -> list[str]:
+    """A sentence for a version's notes when its source has fields that no row holds.
+
+    Up to 1,000 rows, evenly spaced, are looked at.
+    """
+    total, names = len(dataset), set()
+    for n in range(0, total, max(1, total // _LOOKED_AT)):
+        names |= unread(dataset.row(n), dataset.record(n))
+    if not names:
+        return []
+    listed = ", ".join(sorted(names)[:8])
+    return [f"the source has fields that are not read and not in the version: {listed}"]
 
 
 def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

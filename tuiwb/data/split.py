@@ -18,7 +18,7 @@ from tuiwb.data.checks.similarity import FAST_FROM
 from tuiwb.data.groups import Groups, held_out_groups, quotas
 from tuiwb.data.manifest import HELD_OUT, TRAIN, Operation
 from tuiwb.data.read import Dataset, open_dataset
-from tuiwb.data.records import batches, record_of
+from tuiwb.data.records import batches, record_of, unread_note
 from tuiwb.data.rows import Row
 from tuiwb.data.versions import Outcome, Progress, Source, VersionWriter, name_of, versions_root
 from tuiwb.errors import BadInput
@@ -75,7 +75,7 @@ class _Split:
     """One split: rows into groups, groups to a side, until nothing leaks."""
 
     def __init__(self, dataset: Dataset, by: str | None, progress: Progress | None) -> None:
-        self.notes: list[str] = []
+        self.notes = unread_note(dataset)
         self._dataset, self._by = dataset, by
         self._tell = progress or (lambda _phase, _done, _total: None)
         self._fast = len(dataset) >= FAST_FROM

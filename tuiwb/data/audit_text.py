@@ -84,6 +84,10 @@ def _answers(audit: Mapping[str, Any]) -> Iterator[Line]:
     if answers.get("forms"):
         yield Line("Answers", "head")
         yield Line(f"forms: {_counts(answers['forms'])}")
+    refused = audit.get("refusals") or {}
+    for key, words in (("refusal_share", "refuse"), ("boilerplate_share", "speak of being an AI")):
+        if refused.get(key):
+            yield Line(f"{refused[key]:.1%} of answers {words}")
     if answers.get("pairs_of_two_forms_share"):
         yield Line(f"{answers['pairs_of_two_forms_share']:.0%} of pairs differ in form")
 

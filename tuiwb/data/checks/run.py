@@ -37,6 +37,7 @@ from tuiwb.errors import BadInput
 
 BATCH = 2000
 ROW_CHECKS = (tool_calls, same_answers)
+TOKEN = "control_token"
 Progress = Callable[[str, int, int], None]
 
 
@@ -55,7 +56,7 @@ def check_dataset(
 
     `against` is a held-out dataset to look for leaks of; with `model` (a folder or a cached hub
     id) tokens are counted against max_length, TRL's default where none is given; `use` is what the
-    fine-tune is for, of sizing.USES. `progress` is called with a phase, rows done and rows in all;
+    fine-tune is for, of sizing.uses(). `progress` is called with a phase, rows done and rows in all;
     what it raises ends the check. `keep_columns` is handed what rows can be sorted by.
     """
     started = time.perf_counter()
@@ -131,12 +132,23 @@ def _check(
     tell("comparing rows", total, total)
     for _name, check in checks:
         findings.extend(check.end())
+    findings = _said_once(findings)
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
     if columns is not None and keep_columns is not None:
         keep_columns(columns.columns())
     tell("done", total, total)
     seconds = round(time.perf_counter() - started, 3)
     return Report(rows=total, seconds=seconds, findings=findings, audit=_audit(checks, findings))
+
+
+def _said_once(findings: list[Finding]) -> list[Finding]:
+    """Without the template check's control tokens where injection names the same field's."""
+    named = {(f.row, f.field) for f in findings if (f.check, f.kind) == ("injection", TOKEN)}
+    return [
+        f
+        for f in findings
+        if (f.check, f.kind) != ("template", TOKEN) or (f.row, f.field) not in named
+    ]
 
 
 def _audit(checks: Sequence[tuple[str, Check]], findings: list[Finding]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from tuiwb.data.checks.pii.tables import table
 # Five digits at least, letters and single separators among them; four in an Indian PAN.
 ANCHOR = r"\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}|[A-Z]{5}\d{4}[A-Z]"
 _CORE = re.compile(
-    r"[0-9](?:[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}|[0-9]{3}(?<=[A-Z]{5}[0-9]{4})(?=[A-Z]))"
+    r"[0-9](?:[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}|"
+    r"[0-9]{3}(?<=[A-Z]{5}[0-9]{4})(?=[A-Z]))"
 )
 _AROUND = 12
 _NEAR, _AFTER = 90, 45

@@ -77,20 +77,32 @@ def _walk() -> _Walk:
 def addresses(text: str, place: Place) -> Iterator[Span]:
     """Addresses whose street line is written that way."""
     done = 0
+    for begin, end in _windows(text, place):
+        for match in place.pattern.finditer(text, begin, end):
+            if match.start() < done:
+                continue
+            street = match.start() + len(match[0].rstrip(" ,.\n"))
+            start, done = _start(text, match.start()), _end(text, street)
+            if done == street:
+                done = _town(text, street)
+            done -= len(text[start:done]) - len(text[start:done].rstrip(" .,\n"))
+            sure = done > street or start < match.start() or place.sure
+            if sure or context("address").last(words_before(text, start, _NEAR)) >= 0:
+                yield Span(start, done, "address")
+
+
+def _windows(text: str, place: Place) -> Iterator[tuple[int, int]]:
+    """The stretches around the keys, overlapping ones made into one."""
+    begin, end = 0, -1
     for key in keys(place.key).finditer(text):
-        if key.end() <= done:
-            continue
-        begin = max(done, key.start() - place.back)
-        match = place.pattern.search(text, begin, min(len(text), key.end() + _AHEAD))
-        if match is None:
-            continue
-        street = match.start() + len(match[0].rstrip(" ,.\n"))
-        start, done = _start(text, match.start()), _end(text, street)
-        if done == street:
-            done = _town(text, street)
-        sure = done > street or start < match.start() or place.sure
-        if sure or context("address").last(words_before(text, start, _NEAR)) >= 0:
-            yield Span(start, done, "address")
+        first = max(0, key.start() - place.back)
+        if first > end and end >= 0:
+            yield begin, end
+        if first > end:
+            begin = first
+        end = min(len(text), key.end() + _AHEAD)
+    if end >= 0:
+        yield begin, end
 
 
 def _start(text: str, start: int) -> int:
@@ -127,9 +139,9 @@ def _end(text: str, end: int) -> int:
             continue
         if code := walk.postcode.match(text, part):
             best = code.end()
-            if (gap := walk.gap.match(text, best)) and "\n\n" not in gap[0]:
-                if region := walk.region.match(text, gap.end()):
-                    best = region.end()
+            gap = walk.gap.match(text, best)
+            region = walk.region.match(text, gap.end()) if gap else None
+            best = region.end() if region else best
             break
         middle = walk.middle.match(text, part)
         if middle is None:

@@ -15,7 +15,7 @@ _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2}(?![0-9./]))?(?![\
 _V4_LEAD = re.compile(r"[\w.%-]\Z|[A-Za-z0-9]/\Z|(?:[=<>~!]=|[<>~^])\s?\Z")
 _V6 = re.compile(
     r"(?:[0-9A-Fa-f]{1,4}:|::?)[0-9A-Fa-f:]{1,40}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
-    r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:])"
+    r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:]|\.[0-9])"
 )
 _EUI64 = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 # Where no word speaks of a network, a first part below this is a version's or a section's, but

@@ -44,7 +44,7 @@ def shapes() -> tuple[SecretShape, ...]:
     return tuple(
         SecretShape(
             entry["vendor"],
-            re.compile(entry["pattern"]),
+            re.compile(entry["pattern"], re.ASCII),
             entry.get("anchor") or "|".join(re.escape(hint) for hint in entry["hints"]),
             entry.get("assigned", False),
             entry.get("loose", False),

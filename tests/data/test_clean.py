@@ -164,9 +164,9 @@ def test_the_same_value_has_the_same_placeholder_in_the_whole_conversation() -> 
 
 
 def test_what_words_give_away_once_is_replaced_where_they_do_not() -> None:
-    row, _ = redact(row_of(chat("Hello, my name is Jana Wolkenstein.", "Hi Jana Wolkenstein!")))
+    row, _ = redact(row_of(chat("My name is Jana Wolkenstein.", "So Jana Wolkenstein it is!")))
     assert [m.content for m in row.messages or []] == [
-        "Hello, my name is [NAME_1].", "Hi [NAME_1]!"
+        "My name is [NAME_1].", "So [NAME_1] it is!"
     ]  # fmt: skip
 
 
@@ -281,6 +281,18 @@ def test_after_cleaning_the_duplicate_check_finds_nothing(tmp_path: Path) -> Non
     kind = [first.setdefault(str(row.messages), row.index) for row in open_dataset(path)]
     for row, of in gone.items():
         assert frozenset((kind[row], kind[of])) in pairs or kind[row] == kind[of]
+
+
+def test_of_a_crowd_of_near_copies_no_two_are_left(tmp_path: Path) -> None:
+    """A crowd's pairs are not all proven in one pass of the check."""
+    chance = random.Random(11)
+    words = chance.choices(WORDS, k=80)
+    rows = [chat(" ".join(edited(words, chance, 0.1)), "the same answer") for _ in range(150)]
+    outcome = clean(write(tmp_path / "d.jsonl", *rows), Cleaning(drop_near=True))
+    again = Duplicates()
+    left = result(outcome)
+    assert [*again.add(left), *again.end()] == []
+    assert 1 < len(left) < 75
 
 
 def test_exact_only_leaves_near_ones_alone(tmp_path: Path) -> None:
@@ -423,11 +435,13 @@ def test_rows_go_by_checks_of_all_rows_before_copies_are_compared(tmp_path: Path
     answers = [chat(f"as JSON, {n}: {WORDS[n] * 9}", json.dumps({"n": n})) for n in range(60)]
     path = write(
         tmp_path / "d.jsonl",
-        *answers, chat(words, "no JSON, and without findings"), chat(words, '{"n": 1}'),
+        *answers, chat(words, "no JSON, and without findings"), chat(words, '{"n": 1}'), answers[0],
     )  # fmt: skip
     outcome = clean(path, Cleaning(drop_checks=["format"], drop_near=True))
-    assert [(e["row"], e["reason"]) for e in dropped(outcome)] == [(60, "format")]
-    assert counts(outcome, "drop_near_duplicates")["in"] == 61
+    assert [(e["row"], e["reason"]) for e in dropped(outcome)] == [
+        (60, "format"), (62, "exact_duplicate")
+    ]  # fmt: skip
+    assert counts(outcome, "drop_near_duplicates")["in"] == 62
 
 
 def test_rows_that_ask_what_is_held_out_go(tmp_path: Path) -> None:

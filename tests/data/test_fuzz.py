@@ -246,6 +246,7 @@ def test_every_element_of_an_array_is_one_row(
 
 @fuzz
 @given(BITS, st.integers(0, 40))
+@example(b",", 15)
 def test_an_array_with_a_hole_anywhere_keeps_the_elements_before_it(bits: bytes, at: int) -> None:
     good = b'[{"text": "a"},\n {"text": "b, ]"}, {"text": "c\\\\\\""}]'
     dataset, rows = opened(good[:at] + bits, "a.json")

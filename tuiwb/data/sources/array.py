@@ -63,8 +63,6 @@ class JsonArray(Records):
         return self._read(first)
 
     def _decode(self, data: bytes, line: int) -> Entry:
-        if not data:
-            return Entry(line, None, "is empty: nothing stands between two commas of the array")
         return decode(data, line)
 
 

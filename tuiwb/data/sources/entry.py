@@ -27,6 +27,8 @@ def decode(data: bytes, line: int) -> Entry:
         return Entry(line, msgspec.json.decode(data))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
+    if not data:
+        return Entry(line, None, "is empty: nothing stands between two commas of the array")
     try:
         return Entry(line, json.loads(data.removeprefix(BOM).decode("utf-8"), strict=False))
     except UnicodeDecodeError as error:

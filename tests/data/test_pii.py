@@ -124,7 +124,9 @@ def test_every_engine_gives_the_same_findings(make: Any, monkeypatch: pytest.Mon
 ALPHABET = st.sampled_from([*"019 .-:/@+()\n=,'_aZé\0", "key", "DE89", "St", " at ", "+44", "::"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(st.lists(ALPHABET | st.text(max_size=3), max_size=60).map("".join))
 def test_random_text_never_crashes_and_engines_agree_on_it(text: str) -> None:
     found = spans(text)
@@ -136,11 +138,14 @@ def test_random_text_never_crashes_and_engines_agree_on_it(text: str) -> None:
 RE2 = Finder(lazy_scanner)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_a_key_of_any_vendor_fires_the_pattern_that_is_looked_for_first(data: Any) -> None:
     shape = data.draw(st.sampled_from(secret_shapes()))
-    value = data.draw(st.from_regex(shape.pattern, fullmatch=True))
+    plain = re.compile(re.sub(r"\(\?=[^()]*\)", "", shape.pattern.pattern), re.ASCII)
+    value = data.draw(st.from_regex(plain, fullmatch=True))
     assert re.search(as_bytes(shape.anchor).encode(), value.encode(), re.DOTALL)
 
 

@@ -112,7 +112,6 @@ _FILES = frozenset(
         "map",
     )
 )
-_RESERVED = ("example.com", "example.org", "example.net")
 _LONGEST_LOCAL = 64
 
 
@@ -154,7 +153,7 @@ def _is_address(local: str, domain: str) -> bool:
         return False
     if local.lower().startswith("your") or labels[0].startswith("your"):
         return False
-    return ".".join(labels[-2:]) not in _RESERVED
+    return not labels[-2].startswith("example")
 
 
 def spelled_emails(text: str) -> Iterator[Span]:

@@ -8,22 +8,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tuiwb.data.checks.answer_format import Format
 from tuiwb.data.checks.check import Check, EachRow
-from tuiwb.data.checks.empty import empty
+from tuiwb.data.checks.empty import Empty
+from tuiwb.data.checks.encoding import Encoding
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.checks.injection import Injection
 from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
 from tuiwb.data.checks.lengths import Lengths
-from tuiwb.data.checks.malformed import malformed
+from tuiwb.data.checks.malformed import Malformed
 from tuiwb.data.checks.pii import PersonalData
 from tuiwb.data.checks.preference import same_answers
+from tuiwb.data.checks.refusal import Refusals
+from tuiwb.data.checks.repetition import Repetition
 from tuiwb.data.checks.role_order import role_order
 from tuiwb.data.checks.template import ControlTokens
 from tuiwb.data.checks.tool_calls import tool_calls
 from tuiwb.data.rows import Row
 
 OF_A_ROW = (
-    "malformed", "empty", "role_order", "tool_calls", "preference", "pii", "injection", "template"
+    "malformed", "empty", "role_order", "tool_calls", "preference", "pii", "injection", "encoding",
+    "refusal", "repetition", "template",
 )  # fmt: skip
 OF_ALL: dict[str, Callable[[], Check]] = {
     "format": Format,
@@ -36,8 +40,18 @@ NAMES = (*OF_A_ROW, *OF_ALL, LEAKAGE)
 
 def findings_of(rows: Sequence[Row]) -> Iterator[Finding]:
     """All that the checks of single rows find in `rows`."""
-    each = EachRow((malformed, empty, role_order, tool_calls, same_answers))
-    for check in (each, PersonalData(), Injection(), ControlTokens()):
+    checks: tuple[Check, ...] = (
+        Malformed(),
+        Empty(),
+        EachRow((role_order, tool_calls, same_answers)),
+        PersonalData(),
+        Injection(),
+        Encoding(),
+        Refusals(),
+        Repetition(),
+        ControlTokens(),
+    )
+    for check in checks:
         yield from check.add(rows)
 
 
@@ -49,7 +63,7 @@ class OfAll:
 
     def __init__(self, names: Iterable[str], held_out: Iterable[Row] = (), file: str = "") -> None:
         self._checks: list[Check] = [make() for name, make in OF_ALL.items() if name in names]
-        self._checks += [Leakage(held_out, file)] if LEAKAGE in names else []
+        self._checks += [Leakage(held_out, file, fast=False)] if LEAKAGE in names else []
         self._found: list[Finding] = []
 
     def __bool__(self) -> bool:

@@ -56,8 +56,8 @@ def check_dataset(
 
     `against` is a held-out dataset to look for leaks of; with `model` (a folder or a cached hub
     id) tokens are counted against max_length, TRL's default where none is given; `use` is what the
-    fine-tune is for, of sizing.uses(). `progress` is called with a phase, rows done and rows in all;
-    what it raises ends the check. `keep_columns` is handed what rows can be sorted by.
+    fine-tune is for, of sizing.uses(). `progress` is called with a phase, rows done and rows in
+    all; what it raises ends the check. `keep_columns` is handed what rows can be sorted by.
     """
     started = time.perf_counter()
     tell = progress or (lambda _phase, _done, _total: None)

@@ -168,14 +168,15 @@ def table(result: dict[str, Any]) -> str:
     """The result as a person reads it."""
     lines = []
     for name, found in result["corpora"].items():
-        lines.append(f"{name:<12} {'planted':>8} {'precision':>10} {'recall':>8}   presidio, first rows:"
-                     f" {'ours':>7} {'its P':>7} {'its R':>7}")  # fmt: skip
+        lines.append(
+            f"{name:<14}{'planted':>7} {'P':>7} {'R':>7}   presidio's rows: our R, its P, its R"
+        )
         for kind in KINDS:
             mine, peer = found["ours"][kind], found["presidio"][kind]
             same = found["ours, presidio's rows"][kind]
             lines.append(
-                f"  {kind:<12}{mine['planted']:>7} {mine['precision']:>10.3f} {mine['recall']:>8.3f}"
-                f"{same['recall']:>32.3f} {peer['precision']:>7.3f} {peer['recall']:>7.3f}"
+                f"  {kind:<12}{mine['planted']:>7} {mine['precision']:>7.3f} {mine['recall']:>7.3f}"
+                f"{same['recall']:>26.3f}{peer['precision']:>7.3f}{peer['recall']:>7.3f}"
             )
     for name, speed in result["speed"].items():
         if isinstance(speed, dict):

@@ -22,7 +22,7 @@ PROSE = (
     "Could you explain how photosynthesis works in about 200 words for a class of children?",
     "She said the train leaves at 10:45, arrives at 14:02 and costs $39.50 in second class.",
     "In 1969 the first people walked on the Moon; the mission took 8 days and 3 hours.",
-    "Please summarise the report in 5 bullet points and keep every figure, such as 1,234,567 users.",
+    "Please summarise the report in 5 points and keep every figure, such as 1,234,567 users.",
     "The recipe needs 250 g of flour, 3 eggs, 1/2 cup of milk and a pinch of salt.",
     "Our team at the office in Springfield meets every Tuesday from 9 to 10 to plan the week.",
     "To solve 3x + 7 = 22, subtract 7 from both sides and divide by 3, which gives x = 5.",
@@ -64,7 +64,7 @@ def _digits(r: random.Random, n: int, first: str = "123456789") -> str:
 
 
 def _fill(r: random.Random, shape: str) -> str:
-    """# is a digit, % one from 2 to 9, $ a capital, * letter or digit, ~ hex, ^ capital or digit."""
+    """# a digit, % one from 2 to 9, $ a capital, * letter or digit, ~ hex, ^ capital or digit."""
     kinds = {
         "#": string.digits,
         "%": "23456789",
@@ -146,7 +146,8 @@ def ip(r: random.Random) -> str:
     """Dotted quads and IPv6, plain, with a prefix, mapped, with a zone."""
     h = [f"{r.randrange(1, 65536):x}" for _ in range(8)]
     quad = f"{r.randint(51, 120)}.{r.randint(0, 255)}.{r.randint(40, 255)}.{r.randint(1, 254)}"
-    return r.choice((quad, quad, quad, f"{quad}/24", f"2a02:{':'.join(h[1:])}", f"2a02:{h[1]}::{h[2]}",
+    return r.choice((quad, quad, quad, f"{quad}/24", f"2a02:{':'.join(h[1:])}",
+                     f"2a02:{h[1]}::{h[2]}",
                      f"::ffff:{quad}", f"fe80::{h[0]}:{h[1]}%eth0"))  # fmt: skip
 
 
@@ -160,7 +161,8 @@ def national_id(r: random.Random) -> str:
         ("PESEL", "8#051#####1", "pl.pesel"), ("DNI", "########$", "es.dni"),
         ("BSN", "1########", "nl.bsn"), ("CPF", "###.###.###-##", "br.cpf"),
         ("Aadhaar", "%%## #### ####", "in_.aadhaar"), ("AHV", "756.####.####.##", "ch.ssn"),
-        ("codice fiscale", "RSSMRA8#T1#A56#$", "it.codicefiscale"), ("RUT", "1#.###.###-#", "cl.rut"),
+        ("codice fiscale", "RSSMRA8#T1#A56#$", "it.codicefiscale"),
+        ("RUT", "1#.###.###-#", "cl.rut"),
     ))  # fmt: skip
     check = importlib.import_module(f"stdnum.{rule}").is_valid
     while not check(value := _fill(r, shape)):

@@ -140,7 +140,7 @@ async def test_the_check_runs_as_a_job_and_its_findings_are_walked_through(
         await pilot.press("f")
         await until(lambda: table.count == 4)
         found = [line.split("!")[1].split("  ")[0].strip() for line in lines_of(screen)[1:5]]
-        assert found == ["email", "malformed", "hidden +1", "same as 2"]
+        assert found == ["email", "malformed", "control +2", "same as 2"]
     folders = project.job_folders("check")
     assert [jobs.status(folder).state for folder in folders] == ["finished"]
 
@@ -155,7 +155,7 @@ async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_ch
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot)
         table = screen.query_one(VirtualTable)
-        await until(lambda: str(table.border_subtitle).startswith("5 found: "))
+        await until(lambda: str(table.border_subtitle).startswith("6 found: "))
     later = time.time() + 10
     os.utime(rows, (later, later))
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:

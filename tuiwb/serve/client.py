@@ -97,18 +97,26 @@ class Client:
             **options,
         }
         connection, response = self._open("POST", "/v1/chat/completions", body)
+        begun = False
         try:
             if response.status != 200:
                 raise self._error(response.status, response.read())
             for data in _server_sent(response):
                 if data == b"[DONE]":
                     return
+                begun = True
                 yield _read_choice(_decode(data), "delta")
-            raise ServerError(f"{self.url} closed the stream before the answer was whole")
+            raise self._torn()
+        except (ConnectionError, http.client.IncompleteRead) as error:
+            # A server that dies amid its answer resets the connection as often as it closes it.
+            raise (self._torn() if begun else self._unreachable(error)) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
         finally:
             _close(connection, response)
+
+    def _torn(self) -> ServerError:
+        return ServerError(f"{self.url} closed the stream before the answer was whole")
 
     def _post_for_status(self, path: str, body: Mapping[str, Any]) -> None:
         status, answer = self._call("POST", path, body)

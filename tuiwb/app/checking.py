@@ -51,6 +51,7 @@ def start(project: Project, path: Path) -> Path:
         "against": None if against is None else str(against),
         "model": model,
         "max_length": None,
+        "cache": str(project.cache / "index"),
     }
     jobs.create(folder, "check", spec)
     jobs.launch(folder)

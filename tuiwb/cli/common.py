@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from tuiwb.project import Project, find_project
+from tuiwb.project import SETTINGS, Project, find_project
 from tuiwb.text import inert
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and no text.")]
@@ -41,6 +41,12 @@ def single() -> typer.Typer:
 def project_at(folder: Path | None) -> Project:
     """The project named by --project, else the one found from here up."""
     return Project(folder) if folder is not None else find_project()
+
+
+def index_cache(folder: Path | None) -> Path | None:
+    """Where what opening a dataset finds out is kept; None outside a project."""
+    project = project_at(folder)
+    return project.cache / "index" if (project.root / SETTINGS).is_file() else None
 
 
 def say(text: str = "") -> None:

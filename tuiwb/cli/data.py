@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb.cli import curate, generate, rows
-from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json, say_table
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    group,
+    index_cache,
+    project_at,
+    say,
+    say_json,
+    say_table,
+)
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
 from tuiwb.errors import EXIT_FINDINGS, BadInput, TuiwbError
@@ -70,7 +79,7 @@ def show(
 
     In the rendered text special tokens stand in ⟦ ⟧ and trained stretches between ▶ and ◀.
     """
-    dataset = open_dataset(file)
+    dataset = open_dataset(file, cache=index_cache(project))
     shown = dataset.row(row)
     if shown.shape == "broken":
         raise BadInput(f"{shown.where} {shown.problem}")
@@ -113,6 +122,7 @@ def check(
         model=None if model is None else _model(model, project),
         max_length=max_length or MAX_LENGTH,
         use=use,
+        cache=index_cache(project),
     )
     if as_json:
         say_json(report)

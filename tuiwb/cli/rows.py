@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, say_table
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    index_cache,
+    project_at,
+    say,
+    say_json,
+    say_table,
+)
 from tuiwb.data.checks.finding import Report
 from tuiwb.data.facets import facets as facets_of
 from tuiwb.data.marks import Marks
@@ -36,7 +44,7 @@ def rows(
     """
     if sort not in SORTS:
         raise BadInput(f"--sort {sort} is no order: one of {', '.join(SORTS)}")
-    dataset, wanted = open_dataset(file), parse(query)
+    dataset, wanted = open_dataset(file, cache=index_cache(project)), parse(query)
     marks = Marks(file, dataset)
     report = _report(file, project) if wanted.found or sort == "found" else None
     by_row: dict[int, list[Any]] = {}
@@ -73,7 +81,7 @@ def facets(file: FileArgument, project: ProjectOption = None, as_json: JsonOptio
 
     Reads the newest check of the file in the project; without one, only marks are counted.
     """
-    dataset = open_dataset(file)
+    dataset = open_dataset(file, cache=index_cache(project))
     checked = newest_report(project_at(project), file)
     report = checked.report if checked else None
     found = facets_of(

@@ -1,8 +1,11 @@
 """The check as a job: findings.jsonl and report.json in the job's folder.
 
 spec: {"path", "against": path or null, "model": folder, hub id or null, "max_length": int or null,
-"use": one of sizing.toml's or null}. rows.npz: the columns that rows are sorted and counted by.
+"use": one of sizing.toml's or null, "cache": folder or null}. rows.npz holds the columns that rows
+are sorted and counted by.
 """
+
+from pathlib import Path
 
 import msgspec
 
@@ -35,6 +38,7 @@ def run(context: JobContext) -> None:
         model=spec.get("model"),
         max_length=spec.get("max_length") or MAX_LENGTH,
         use=spec.get("use"),
+        cache=Path(spec["cache"]) if spec.get("cache") else None,
         progress=progress,
         keep_columns=lambda columns: columns.save(context.folder / COLUMNS),
     )

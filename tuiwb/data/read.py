@@ -123,6 +123,29 @@ class Dataset:
         if batch:
             yield batch
 
+    def holding(self, words: bytes) -> Iterator[tuple[list[Row], int]]:
+        """Rows whose texts may hold `words`, block by block, with the number of rows passed.
+
+        `words` are printable ASCII in lower case without quotes, slashes and backslashes, so that
+        JSON writes them as they are. Left out are only rows that surely hold them in no case.
+        """
+        n = 0
+        while self._found(n):
+            first, source = self._part(n)
+            pieces = source.pieces(n - first)
+            rows: list[Row] = []
+            if pieces is None:
+                for entry in source.block(n - first):
+                    rows.append(_row(entry, source.name, n))
+                    n += 1
+            else:
+                for line, data in pieces:
+                    # Escapes and letters beyond ASCII may fold to ASCII ones: those are decoded.
+                    if words in data.lower() or not data.isascii() or b"\\u" in data:
+                        rows.append(_general(data, source.name, n, line))
+                    n += 1
+            yield rows, n
+
     def pairs(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its decoded record (None if broken), for those who write new versions.
 

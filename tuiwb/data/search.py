@@ -2,6 +2,7 @@
 as they come and give up when it likes.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 500
+_PLAIN = re.compile(r"[a-z0-9 _.,:;!?'()@#$%&*+=<>~-]+")
 MarkOf = Callable[[Row], tuple[str | None, bool]]
 
 
@@ -61,6 +63,10 @@ def _candidates(
         for at in range(0, len(numbers), BATCH):
             part = numbers[at : at + BATCH]
             yield [dataset.row(n) for n in part], part[-1] + 1
+        return
+    plain = next((n for n in query.needles if _PLAIN.fullmatch(n)), None)
+    if plain is not None:
+        yield from dataset.holding(plain.encode())
         return
     seen = 0
     for rows in dataset.batches(BATCH):

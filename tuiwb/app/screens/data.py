@@ -173,6 +173,8 @@ class DataScreen(VersionActions):
         if path == self._path:
             return
         self._path = path
+        if self._dataset is not None:
+            self._dataset.close()
         self._dataset = self._get = None
         self._view = RowsView()
         self._checked, self._report_folder = None, None

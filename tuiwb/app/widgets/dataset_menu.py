@@ -67,7 +67,7 @@ class DatasetMenu(Menu):
             if worker.is_cancelled:
                 return
             try:
-                dataset = open_dataset(path)
+                dataset = open_dataset(path, cache=self._project.cache / "index")
                 words = f"{len(dataset):,} rows  {dataset.format}"
             except TuiwbError:
                 words = "✗ can't be read"

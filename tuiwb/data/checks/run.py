@@ -48,6 +48,7 @@ def check_dataset(
     model: str | None = None,
     max_length: int = MAX_LENGTH,
     use: str | None = None,
+    cache: Path | None = None,
     sidecar: Sidecar | None = None,
     progress: Progress | None = None,
     keep_columns: Callable[[RowColumns], None] | None = None,
@@ -57,19 +58,20 @@ def check_dataset(
     `against` is a held-out dataset to look for leaks of; with `model` (a folder or a cached hub
     id) tokens are counted against max_length, TRL's default where none is given; `use` is what the
     fine-tune is for, of sizing.uses(). `progress` is called with a phase, rows done and rows in
-    all; what it raises ends the check. `keep_columns` is handed what rows can be sorted by.
+    all; what it raises ends the check. `cache` is open_dataset's. `keep_columns` is handed what
+    rows can be sorted by.
     """
     started = time.perf_counter()
     tell = progress or (lambda _phase, _done, _total: None)
     paths = [path] if isinstance(path, (str, Path)) else path
     if against is not None and Path(against).resolve() in [Path(p).resolve() for p in paths]:
         raise BadInput(f"{against} is the held-out set itself: give the training set to check")
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, cache=cache)
     fast = len(dataset) >= FAST_FROM
     checks = _checks(dataset, use, fast)
     if against is not None:
         tell("reading the held-out rows", 0, 0)
-        held_out = open_dataset(against)
+        held_out = open_dataset(against, cache=cache)
         checks.append(("leakage", Leakage(held_out, str(against), fast=fast)))
     if model is None:
         checks.append(("control_tokens", ControlTokens()))

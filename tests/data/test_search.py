@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.columns import ColumnsBuilder, RowColumns
-from tuiwb.data.facets import facets
+from tuiwb.data.facets import facets, found_facets
+from tuiwb.data.found import found_in, found_rows
 from tuiwb.data.query import Seen, parse
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.search import ordered, search
@@ -85,16 +86,25 @@ def columns(tmp_path: Path) -> RowColumns:
     return loaded
 
 
-def test_rows_are_ordered_by_size_and_by_findings(columns: RowColumns) -> None:
+def test_rows_are_ordered_by_size_and_by_findings(tmp_path: Path, columns: RowColumns) -> None:
     error = Finding(file="d", row=1, line=2, check="x", sentence="", severity="error")
     warning = Finding(file="d", row=2, line=3, check="x", sentence="")
-    by_row = {1: [error], 2: [warning, warning]}
+    by_row = found_in([error, warning, warning], tmp_path)
+    assert list(by_row) == [1, 2]
+    assert [f.severity for f in by_row[2]] == ["warning", "warning"]
+    assert 0 not in by_row
     order = lambda *a: list(ordered(*a, columns, by_row))  # noqa: E731
     assert order(None, "chars", True, 5) == [2, 0, 1, 3, 4]
     assert order(np.array([0, 1, 2]), "chars", False, 5) == [1, 0, 2]
     assert order(None, "found", False, 5)[:2] == [1, 2]
     assert order(None, "row", True, 5) == [4, 3, 2, 1, 0]
     assert list(ordered(None, "chars", True, 9, columns, by_row)) == list(range(9))
+
+
+def test_findings_that_are_torn_or_missing_are_none(tmp_path: Path) -> None:
+    assert found_rows(tmp_path) is None
+    (tmp_path / "found.npz").write_bytes(b"PK\x03\x04 torn")
+    assert found_rows(tmp_path) is None
 
 
 def test_columns_that_are_torn_or_missing_are_none(tmp_path: Path) -> None:
@@ -107,7 +117,7 @@ def test_facets_count_rows_and_leave_out_columns_of_many_values(
     tmp_path: Path, columns: RowColumns
 ) -> None:
     twice = [Finding(file="d", row=1, line=2, check="pii", kind="email", sentence="")] * 2
-    shown = facets(twice, columns, {"drop": 3, "edited": 1, "keep": 0})
+    shown = facets(found_facets(twice), columns, {"drop": 3, "edited": 1, "keep": 0})
     assert [(f.value, f.rows, f.word) for f in shown[:4]] == [
         ("pii", 1, "check:pii"), ("pii/email", 1, "check:pii/email"), ("drop", 3, "mark:drop"),
         ("edited", 1, "is:edited"),

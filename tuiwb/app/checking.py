@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tuiwb import jobs
-from tuiwb.data.checks.finding import Report
 from tuiwb.data.render import check_tokenizer
 from tuiwb.data.reports import Checked, checked_path, report_of
 from tuiwb.errors import TuiwbError
@@ -82,15 +81,16 @@ def progress_words(state: JobState) -> str:
     return f"check: {done.phase} {done.done / done.total:.0%}"
 
 
-def summary(report: Report | None, stale: bool) -> str:
+def summary(checked: Checked) -> str:
     """One line on what a check found."""
-    if report is None:
+    told = checked.summary
+    if told is None:
         return "the check left no report: c checks again"
-    old = "changed since its check, c checks again: " if stale else ""
-    if not report.findings:
+    old = "changed since its check, c checks again: " if checked.stale else ""
+    if not told.findings:
         return f"{old}checked, nothing found"
-    kinds = ", ".join(f"{count} {name}" for name, count in report.audit["checks"].items())
-    return f"{old}{len(report.findings)} found: {kinds}"
+    kinds = ", ".join(f"{count} {name}" for name, count in told.audit["checks"].items())
+    return f"{old}{told.findings} found: {kinds}"
 
 
 def free_folder(parent: Path, stem: str) -> Path:

@@ -1,11 +1,12 @@
 """Which rows of a dataset the Data screen shows, in which order: filter, findings, sort."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.columns import RowColumns
+from tuiwb.data.found import FoundRows
 from tuiwb.data.query import Query, parse
 from tuiwb.data.search import ordered
 
@@ -24,7 +25,7 @@ class RowsView:
         self.only_found = False
         self.searched = True
         self.columns: RowColumns | None = None
-        self.by_row: Mapping[int, Sequence[Finding]] = {}
+        self.found: FoundRows | None = None
         self._picked: list[int] | None = None
         self.shown: NDArray[np.int64] | range = range(0)
 
@@ -34,13 +35,14 @@ class RowsView:
             self.total = total
             self.order()
 
-    def report(self, findings: Iterable[Finding], columns: RowColumns | None) -> None:
+    def report(self, found: FoundRows | None, columns: RowColumns | None) -> None:
         """What the newest check found."""
-        by_row: dict[int, list[Finding]] = {}
-        for finding in findings:
-            by_row.setdefault(finding.row, []).append(finding)
-        self.by_row, self.columns = by_row, columns
+        self.found, self.columns = found, columns
         self.order()
+
+    def findings(self, row: int) -> Sequence[Finding]:
+        """What was found in a row."""
+        return self.found.get(row, ()) if self.found is not None else ()
 
     def filter(self, query: Query) -> None:
         """Show only what matches; matches are told by `match` as the search goes on."""
@@ -75,9 +77,9 @@ class RowsView:
 
         rows = None if self._picked is None else np.array(self._picked, np.int64)
         if self.only_found:
-            found = np.array(sorted(n for n in self.by_row if n < self.total), np.int64)
+            found = np.empty(0, np.int64) if self.found is None else self.found.numbers(self.total)
             rows = found if rows is None else np.intersect1d(rows, found)
-        self.shown = ordered(rows, self.by, self.descending, self.total, self.columns, self.by_row)
+        self.shown = ordered(rows, self.by, self.descending, self.total, self.columns, self.found)
 
     def row_at(self, position: int) -> int:
         """The number of the row at a table position."""
@@ -103,10 +105,10 @@ class RowsView:
         """The position of the next row with a finding (or the one before), around the ends."""
         import numpy as np
 
-        if not self.by_row or not len(self.shown):
+        if not self.found or not len(self.shown):
             return None
         flagged = np.zeros(self.total, bool)
-        flagged[[n for n in self.by_row if n < self.total]] = True
+        flagged[self.found.numbers(self.total)] = True
         at = np.flatnonzero(flagged[np.asarray(self.shown)])
         if not len(at):
             return None

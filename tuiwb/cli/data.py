@@ -140,7 +140,7 @@ def _say_report(report: Any) -> None:
         say(f"{mark} {finding.file}:{finding.line} {finding.check}: {finding.sentence}")
     if report.findings:
         say()
-    for line in audit_lines(report):
+    for line in audit_lines(report.audit):
         say({"head": "", "fact": "  ", "warn": "! "}[line.kind] + line.text)
     say()
     kinds = ", ".join(f"{n} {name}" for name, n in report.audit["checks"].items())

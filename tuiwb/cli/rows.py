@@ -1,7 +1,8 @@
 """`tuiwb data rows` and `facets`: the Data screen's filter, order and counts, headless."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,14 +15,15 @@ from tuiwb.cli.common import (
     say_json,
     say_table,
 )
-from tuiwb.data.checks.finding import Report
+from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets as facets_of
+from tuiwb.data.found import weight
 from tuiwb.data.marks import Marks
 from tuiwb.data.query import SORTS, parse, size_of
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.reports import newest_report
 from tuiwb.data.rows import Row
-from tuiwb.data.search import ordered, search
+from tuiwb.data.search import search
 from tuiwb.errors import BadInput
 from tuiwb.text import short_count
 
@@ -46,10 +48,7 @@ def rows(
         raise BadInput(f"--sort {sort} is no order: one of {', '.join(SORTS)}")
     dataset, wanted = open_dataset(file, cache=index_cache(project)), parse(query)
     marks = Marks(file, dataset)
-    report = _report(file, project) if wanted.found or sort == "found" else None
-    by_row: dict[int, list[Any]] = {}
-    for finding in report.findings if report else ():
-        by_row.setdefault(finding.row, []).append(finding)
+    by_row = _found(file, project) if wanted.found or sort == "found" else {}
 
     def mark_of(row: Row) -> tuple[str | None, bool]:
         state = marks.state(row)
@@ -83,41 +82,47 @@ def facets(file: FileArgument, project: ProjectOption = None, as_json: JsonOptio
     """
     dataset = open_dataset(file, cache=index_cache(project))
     checked = newest_report(project_at(project), file)
-    report = checked.report if checked else None
+    told = checked.summary if checked else None
     found = facets_of(
-        report.findings if report else (),
+        told.facets if told else (),
         checked.columns if checked else None,
         Marks(file, dataset).counts(),
     )
     if as_json:
-        say_json({"checked": report is not None, "stale": bool(checked and checked.stale),
+        say_json({"checked": told is not None, "stale": bool(checked and checked.stale),
                   "facets": [facet._asdict() for facet in found]})  # fmt: skip
         return
     say_table(
         ["group", "value", "rows", "filter"],
         [[facet.group, facet.value, f"{facet.rows:,}", facet.word] for facet in found],
     )
-    if report is None:
+    if told is None:
         say("no check of this file yet: start one on the Data screen, or use tuiwb data check")
 
 
-def _report(file: Path, project: Path | None) -> Report:
+def _found(file: Path, project: Path | None) -> Mapping[int, Sequence[Finding]]:
     checked = newest_report(project_at(project), file)
-    if checked is not None and checked.report is not None and not checked.stale:
-        return checked.report
+    if checked is not None and checked.found is not None and not checked.stale:
+        return checked.found
     from tuiwb.data.checks import check_dataset
 
-    return check_dataset(file)
+    by_row: dict[int, list[Finding]] = {}
+    for finding in check_dataset(file, cache=index_cache(project)).findings:
+        by_row.setdefault(finding.row, []).append(finding)
+    return by_row
 
 
 def _in_order(
-    dataset: Dataset, found: list[int], by: str, descending: bool, by_row: dict[int, list[Any]]
+    dataset: Dataset,
+    found: list[int],
+    by: str,
+    descending: bool,
+    by_row: Mapping[int, Sequence[Finding]],
 ) -> list[int]:
-    import numpy as np
-
-    if by in ("row", "found"):
-        order = ordered(np.array(found, np.int64), by, descending, len(dataset), None, by_row)
-        return [int(n) for n in order]
+    if by == "row":
+        return found[::-1] if descending else found
+    if by == "found":
+        return sorted(found, key=lambda n: weight(by_row.get(n, ())), reverse=not descending)
     sizes = {n: size_of(dataset.row(n), by) for n in found}
     return sorted(found, key=lambda n: sizes[n], reverse=descending)
 

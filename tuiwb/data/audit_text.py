@@ -1,13 +1,12 @@
 """The audit of a check in words: one text for the Data screen and the command line.
 
-In: a report. Out: lines, each a heading, a fact or a warning. Text from the data is the caller's to
-make inert.
+In: a report's audit. Out: lines, each a heading, a fact or a warning. Text from the data is the
+caller's to make inert.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from tuiwb.data.checks.finding import Report
 from tuiwb.text import short_count
 
 BAR = 32
@@ -21,9 +20,8 @@ class Line(NamedTuple):
     kind: Literal["head", "fact", "warn"] = "fact"
 
 
-def audit_lines(report: Report) -> list[Line]:
+def audit_lines(audit: Mapping[str, Any]) -> list[Line]:
     """Everything the audit counted, the tokens first: they decide what is learned."""
-    audit = report.audit
     parts = (_tokens, _overview, _sizing, _answers, _prompts, _preference, _human)
     return [line for part in parts for line in part(audit)]
 
@@ -64,7 +62,8 @@ def _sizing(audit: Mapping[str, Any]) -> Iterator[Line]:
     if sizing.get("use"):
         yield Line(f"the chosen use: {sizing['use']}")
     suits = ", ".join(sizing.get("suits") or ()) or "no use in the sizing table"
-    yield Line(f"{sizing['rows']:,} rows are enough for: {suits}")
+    verb = "row is" if sizing["rows"] == 1 else "rows are"
+    yield Line(f"{sizing['rows']:,} {verb} enough for: {suits}")
     if sizing.get("note"):
         yield Line(str(sizing["note"]), "warn")
     for name, words in (("good_share", "marked good"), ("single_turn_share", "of a single turn")):

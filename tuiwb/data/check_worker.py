@@ -7,12 +7,9 @@ are sorted and counted by.
 
 from pathlib import Path
 
-import msgspec
-
-from tuiwb.data.checks import MAX_LENGTH, Report, check_dataset
-from tuiwb.data.reports import COLUMNS, FINDINGS, REPORT
+from tuiwb.data.checks import MAX_LENGTH, check_dataset
+from tuiwb.data.reports import COLUMNS, FINDINGS, REPORT, keep_report, stamp_of
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.run import JobContext
 
 
@@ -32,6 +29,7 @@ def run(context: JobContext) -> None:
             context.state("running", name)
         context.progress(name, done, total, "rows")
 
+    stamp = stamp_of(spec["path"])
     report = check_dataset(
         spec["path"],
         spec.get("against"),
@@ -42,15 +40,8 @@ def run(context: JobContext) -> None:
         progress=progress,
         keep_columns=lambda columns: columns.save(context.folder / COLUMNS),
     )
-    write_report(context, report)
-    words = f"{len(report.findings)} findings in {report.rows} rows, {report.seconds:.1f} s"
-    context.log(words)
-
-
-def write_report(context: JobContext, report: Report) -> None:
-    """Leave the findings, one a line, and the whole report."""
-    lines = b"".join(msgspec.json.encode(finding) + b"\n" for finding in report.findings)
-    write_atomically(context.folder / FINDINGS, lines)
-    write_atomically(context.folder / REPORT, msgspec.json.encode(report))
+    keep_report(context.folder, report, stamp)
     context.artifact("findings", FINDINGS)
     context.artifact("report", REPORT)
+    words = f"{len(report.findings)} findings in {report.rows} rows, {report.seconds:.1f} s"
+    context.log(words)

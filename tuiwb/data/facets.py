@@ -3,7 +3,7 @@
 In: a check's findings, the row columns it left, the marks a person made. Out: facets, grouped.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tuiwb.data.checks.finding import Finding
@@ -21,15 +21,16 @@ class Facet(NamedTuple):
 
 
 def facets(
-    findings: Iterable[Finding],
+    found: Sequence[Facet],
     columns: RowColumns | None = None,
     marks: Mapping[str, int] | None = None,
 ) -> list[Facet]:
-    """Checks and their kinds, marks, format, label, and columns with few values; biggest first."""
-    return [*_checks(findings), *_marks(marks or {}), *_columns(columns)]
+    """Checks and their kinds (`found`), marks, format, label, and columns with few values."""
+    return [*found, *_marks(marks or {}), *_columns(columns)]
 
 
-def _checks(findings: Iterable[Finding]) -> list[Facet]:
+def found_facets(findings: Iterable[Finding]) -> list[Facet]:
+    """Rows by check and by kind, the checks with most rows first."""
     rows: dict[tuple[str, str], set[int]] = {}
     for finding in findings:
         rows.setdefault((finding.check, ""), set()).add(finding.row)

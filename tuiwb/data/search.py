@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.columns import RowColumns
+from tuiwb.data.found import FoundRows
 from tuiwb.data.query import Query, Seen
 from tuiwb.data.read import Dataset
 from tuiwb.data.rows import Row
@@ -57,8 +58,9 @@ def _candidates(
     dataset: Dataset, query: Query, findings: Mapping[int, Sequence[Finding]]
 ) -> Iterator[tuple[list[Row], int]]:
     """Rows that may match, with the number of rows behind them."""
-    total = len(dataset)
     if query.found:
+        dataset.wait()
+        total = len(dataset)
         numbers = sorted(n for n in findings if n < total)
         for at in range(0, len(numbers), BATCH):
             part = numbers[at : at + BATCH]
@@ -80,7 +82,7 @@ def ordered(
     descending: bool,
     total: int,
     columns: RowColumns | None,
-    findings: Mapping[int, Sequence[Finding]],
+    found: FoundRows | None,
 ) -> "NDArray[np.int64] | range":
     """Row numbers (all where `rows` is None) in an order: 'row', 'found', or a column's.
 
@@ -93,10 +95,7 @@ def ordered(
         every = range(total) if rows is None else rows
         return every[::-1] if descending else every
     if by == "found":
-        weight = np.zeros(total, np.int64)
-        for n, found in findings.items():
-            if n < total:
-                weight[n] = sum(1000 if f.severity == "error" else 1 for f in found)
+        weight = np.zeros(total, np.int64) if found is None else found.weight_of(total)
         order = np.argsort(weight if descending else -weight, kind="stable")
     elif columns is not None and len(columns) == total:
         order = columns.order(by, descending)

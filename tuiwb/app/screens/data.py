@@ -25,10 +25,11 @@ from tuiwb.app.widgets.facet_menu import FacetMenu
 from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.app.widgets.row_table import columns, row_cells
 from tuiwb.app.widgets.virtual_table import VirtualTable
-from tuiwb.data.checks.finding import Finding, Report
+from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets
 from tuiwb.data.query import Query, parse
 from tuiwb.data.read import Dataset, open_dataset
+from tuiwb.data.reports import Summary
 from tuiwb.data.rows import Row
 from tuiwb.data.search import search
 from tuiwb.errors import BadInput, TuiwbError
@@ -232,12 +233,12 @@ class DataScreen(VersionActions):
             row = self._row(view.row_at(position))
             if row is None:
                 return ()
-            return row_cells(row, view.by_row.get(row.index, ()), self.mark_words(row))
+            return row_cells(row, view.findings(row.index), self.mark_words(row))
 
         self._table.show(
             len(view.shown),
             cells,
-            lambda p: bool(view.by_row.get(view.row_at(p))),
+            lambda p: view.found is not None and view.row_at(p) in view.found,
             cursor,
             columns(view.total),
             quiet=quiet,
@@ -279,7 +280,7 @@ class DataScreen(VersionActions):
             self._pane.show(self.as_edited(row), self._found_in(row), self.mark_words(row))
 
     def _found_in(self, row: Row) -> Iterable[Finding]:
-        return self._view.by_row.get(row.index, ())
+        return self._view.findings(row.index)
 
     @on(VirtualTable.Opened, "#rows")
     def _go_reading(self) -> None:
@@ -295,7 +296,7 @@ class DataScreen(VersionActions):
 
     def findings_by_row(self) -> Mapping[int, Sequence[Finding]]:
         """What the newest check found."""
-        return self._view.by_row
+        return self._view.found or {}
 
     def current_row(self) -> Row | None:
         """The row under the cursor as it stands in the file."""
@@ -388,13 +389,16 @@ class DataScreen(VersionActions):
     @work(thread=True, exclusive=True, exit_on_error=False, group="filter")
     def _match(self, dataset: Dataset, query: Query) -> None:
         worker, found, told = get_current_worker(), list[int](), 0
-        for some in search(dataset, query, self._view.by_row, self.mark_of):
-            if worker.is_cancelled:
-                return
-            found.extend(some.rows)
-            if len(found) >= max(200, 2 * told):
-                told = len(found)
-                self.post_message(self.Matched(dataset, query, list(found), False))
+        try:
+            for some in search(dataset, query, self._view.found or {}, self.mark_of):
+                if worker.is_cancelled:
+                    return
+                found.extend(some.rows)
+                if len(found) >= max(200, 2 * told):
+                    told = len(found)
+                    self.post_message(self.Matched(dataset, query, list(found), False))
+        except (TuiwbError, OSError) as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
         self.post_message(self.Matched(dataset, query, found, True))
 
     @on(Matched)
@@ -425,12 +429,12 @@ class DataScreen(VersionActions):
     # Facets
 
     def _show_facets(self) -> None:
-        report = self._report()
-        shown = facets(report.findings if report else (), self._view.columns, self.mark_counts())
+        told = self._summary()
+        shown = facets(told.facets if told else (), self._view.columns, self.mark_counts())
         self._facets.show(shown, self._view.query.text, "c checks the file and counts")
 
-    def _report(self) -> Report | None:
-        return self._checked.report if self._checked is not None else None
+    def _summary(self) -> Summary | None:
+        return self._checked.summary if self._checked is not None else None
 
     def action_facets(self) -> None:
         """Go to the facets; below 100 columns they take the table's place."""
@@ -511,9 +515,8 @@ class DataScreen(VersionActions):
         if message.path != self._path or message.folder == self._report_folder:
             return
         self._checked, self._report_folder = message.read, message.folder
-        report = message.read.report
-        self._view.report(report.findings if report else (), message.read.columns)
-        self._say_check(checking.summary(report, message.read.stale))
+        self._view.report(message.read.found, message.read.columns)
+        self._say_check(checking.summary(message.read))
         self._show_rows(self._current_number())
         self._show_facets()
 
@@ -521,13 +524,13 @@ class DataScreen(VersionActions):
         """Go to the next row with a finding, or the one before."""
         position = self._view.finding_from(self._table.cursor, by)
         if position is None:
-            self.notify("nothing found here" if self._report() else "no check yet: c runs one")
+            self.notify("nothing found here" if self._summary() else "no check yet: c runs one")
         else:
             self._table.cursor = position
 
     def action_only_findings(self) -> None:
         """Show only rows with findings, or all again."""
-        if not self._view.by_row:
+        if not self._view.found:
             self.action_finding(1)
             return
         row = self._current_number()
@@ -537,11 +540,11 @@ class DataScreen(VersionActions):
 
     def action_audit(self) -> None:
         """Tell what the newest check counted over the whole file."""
-        report = self._report()
-        if report is None:
+        told = self._summary()
+        if told is None:
             self.notify("no check yet: c runs one", markup=False)
         else:
-            self._pane.toggle_audit(report)
+            self._pane.toggle_audit(told.audit)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -1,7 +1,8 @@
 """The pane that shows one row: its conversation, its tokens, or two templates side by side."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -14,7 +15,7 @@ from textual.worker import get_current_worker
 from tuiwb.app.widgets.audit_view import audit_content
 from tuiwb.app.widgets.row_view import conversation_content, counts_line, rendered_content
 from tuiwb.app.widgets.template_view import compared_contents
-from tuiwb.data.checks import MAX_LENGTH, Report
+from tuiwb.data.checks import MAX_LENGTH
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.render import Rendered, Sidecar
 from tuiwb.data.rows import Row
@@ -45,7 +46,7 @@ class RowPane(VerticalScroll):
         self._row: Row | None = None
         self._findings: Sequence[Finding] = ()
         self._mark = ""
-        self._audit: Report | None = None
+        self._audit: Mapping[str, Any] | None = None
         self._painted: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -80,14 +81,14 @@ class RowPane(VerticalScroll):
         self.other_model = model or self.other_model
         self._again()
 
-    def toggle_audit(self, report: Report) -> None:
+    def toggle_audit(self, audit: Mapping[str, Any]) -> None:
         """What a check counted over the whole file, or the row again."""
         if self._audit is not None:
             self._again()
             return
-        self._audit = report
+        self._audit = audit
         self.border_title = "Audit of the whole file"
-        self._paint(audit_content(report))
+        self._paint(audit_content(audit))
 
     def _again(self) -> None:
         self._audit = None

@@ -1,6 +1,7 @@
 """What a person does on the Data screen: facets, order, marks, edits, review, new versions."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.data.manifest import Version
 from tuiwb.data.marks import Marks
 from tuiwb.data.read import open_dataset
+from tuiwb.data.reports import report_of
 from tuiwb.project import Project
 
 SAMPLE_MODEL = Path(__file__).parents[2] / "sample_data" / "models" / "tiny-chat"
@@ -292,3 +294,17 @@ async def test_two_templates_stand_side_by_side(
         await pilot.press("t")
         await until(lambda: "≠ tokens" not in read(screen))
         assert not screen.query_one("#beside").display
+
+
+async def test_a_check_of_another_file_of_that_name_is_stale(project: Project, rows: Path) -> None:
+    folder = project.runs / "checks" / "chats-1"
+    jobs.create(folder, "check", {"path": str(rows)})
+    jobs.launch(folder)
+    await until(lambda: jobs.status(folder).state == "finished", 60)
+    assert report_of(folder, rows).stale is False
+    seen = rows.stat()
+    other = rows.with_name("other")
+    other.write_bytes(rows.read_bytes())
+    os.utime(other, ns=(seen.st_atime_ns, seen.st_mtime_ns - 10**12))
+    other.rename(rows)
+    assert report_of(folder, rows).stale is True

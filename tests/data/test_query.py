@@ -4,7 +4,7 @@ import pytest
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.formats import to_row
-from tuiwb.data.query import Seen, of_facet, parse
+from tuiwb.data.query import Seen, of_facet, parse, toggled
 from tuiwb.errors import BadInput
 
 ROW = to_row(
@@ -82,8 +82,37 @@ def test_a_word_that_can_not_be_read_is_named(text: str, words: str) -> None:
         parse(text)
 
 
-def test_a_facets_value_becomes_a_word_that_finds_it() -> None:
-    word = of_facet("tag.topic", "late parcel")
-    assert parse(word).matches(Seen(ROW))
-    assert parse(of_facet("format", "messages")).matches(Seen(ROW))
-    assert not parse(of_facet("format", "text")).matches(Seen(ROW))
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("tag.topic", "late parcel", 'topic="late parcel"'),
+        ("tag.turns", "5", "tag.turns=5"),
+        ("tag.label", "positive", "tag.label=positive"),
+        ("tag.two words", "x", None),
+        ("tag.topic", 'a "b"', None),
+        ("format", "messages", "format:messages"),
+        ("label", "good", "label=good"),
+    ],
+)
+def test_a_facets_value_becomes_a_word_that_finds_it(
+    name: str, value: str, word: str | None
+) -> None:
+    assert of_facet(name, value) == word
+    if word is None:
+        return
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    record: dict[str, object] = {"messages": turns}
+    if name.startswith("tag."):
+        record[name.removeprefix("tag.")] = value
+    if name == "label":
+        record["label"] = True
+    row = to_row(record, "d.jsonl", 0, 1)
+    assert parse(word).matches(Seen(row))
+    assert not parse(word).matches(Seen(to_row({"text": "x"}, "d.jsonl", 0, 1)))
+
+
+def test_a_facet_chosen_again_leaves_the_filter() -> None:
+    text = 'refund check:pii/email topic="late parcel"'
+    assert toggled(text, "check:pii") == f"{text} check:pii"
+    assert toggled(text, "check:pii/email") == 'refund topic="late parcel"'
+    assert toggled(text, 'topic="late parcel"') == "refund check:pii/email"

@@ -57,8 +57,9 @@ def _columns(columns: RowColumns | None) -> list[Facet]:
     if columns is None:
         return []
     return [
-        Facet(name.removeprefix("tag."), value, rows, of_facet(name, value))
+        Facet(name.removeprefix("tag."), value, rows, word)
         for name, values in columns.counts().items()
         for value, rows in values
         if rows and not (name == "format" and len(values) == 1)
+        if (word := of_facet(name, value)) is not None
     ]

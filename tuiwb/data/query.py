@@ -24,6 +24,8 @@ from tuiwb.errors import BadInput
 
 SORTS = ("row", "turns", "chars", "answer_chars", "found")
 _COMPARED = re.compile(r"(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
+_NAME = re.compile(r"[\w.-]+")
+_RESERVED = ("turns", "chars", "answer_chars", "row", "label", "format")
 _TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
 _MARKED = ("is:marked", "is:edited")
 _KEYS = ("check", "severity", "mark", "is", "format")
@@ -135,8 +137,17 @@ def _about_row(word: str) -> Test | None:
 def _tag(name: str, wanted: str) -> Test:
     if name == "label":
         good = {"good": True, "true": True, "bad": False, "false": False}.get(wanted.lower())
-        return lambda seen: seen.row.label is not None and seen.row.label is good
-    return lambda seen: name in seen.row.tags and str(seen.row.tags[name]) == wanted
+        return lambda seen: (
+            seen.row.label is good
+            if seen.row.label is not None
+            else _is(seen.row.tags.get("label"), wanted)
+        )
+    column = name.removeprefix("tag.")
+    return lambda seen: _is(seen.row.tags.get(column), wanted)
+
+
+def _is(value: object, wanted: str) -> bool:
+    return value is not None and str(value) == wanted
 
 
 def _said(word: _Word, role: str) -> Test:
@@ -231,15 +242,27 @@ def _not(test: Test) -> Test:
     return lambda seen: not test(seen)
 
 
-def quoted(text: str) -> str:
-    """A value as one word of a filter."""
-    return f'"{text}"' if re.search(r"\s", text) else text
+def of_facet(name: str, value: str) -> str | None:
+    """The filter word of a facet's value: ('tag.topic', 'x') -> 'topic=x'; None: none can say it.
 
-
-def of_facet(name: str, value: str) -> str:
-    """The filter word that a facet's value stands for: ('tag.topic', 'x') -> 'topic=x'."""
+    A column named as something else in the language keeps its 'tag.'.
+    """
+    column = name.removeprefix("tag.")
+    if not _NAME.fullmatch(column) or '"' in value:
+        return None
+    text = f'"{value}"' if re.search(r"\s", value) or not value else value
     if name.startswith("tag."):
-        return f"{name.removeprefix('tag.')}={quoted(value)}"
-    if name == "label":
-        return f"label={value}"
-    return f"{name}:{quoted(value)}"
+        return f"{name if column in _RESERVED else column}={text}"
+    return f"label={text}" if name == "label" else f"{name}:{text}"
+
+
+def holds(text: str, word: str) -> bool:
+    """Whether a filter has that word."""
+    return any(found[0] == word for found in _WORD.finditer(text))
+
+
+def toggled(text: str, word: str) -> str:
+    """A filter with `word` added at its end, or without it where it stands there."""
+    words = [found[0] for found in _WORD.finditer(text)]
+    kept = [other for other in words if other != word]
+    return " ".join(kept if len(kept) < len(words) else [*words, word])

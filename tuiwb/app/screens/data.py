@@ -27,7 +27,7 @@ from tuiwb.app.widgets.row_table import columns, row_cells
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets
-from tuiwb.data.query import Query, parse
+from tuiwb.data.query import Query, parse, toggled
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.reports import Summary
 from tuiwb.data.rows import Row
@@ -443,10 +443,8 @@ class DataScreen(VersionActions):
 
     @on(FacetMenu.Chosen)
     def _facet(self, message: FacetMenu.Chosen) -> None:
-        word, text = message.facet.word, self._view.query.text
-        kept = [w for w in text.split() if w != word] if word in text else [*text.split(), word]
         self.remove_class("-facets")
-        self.filter_by(" ".join(kept))
+        self.filter_by(toggled(self._view.query.text, message.facet.word))
 
     def action_view(self) -> None:
         """Show tokens instead of the conversation, or the conversation again."""

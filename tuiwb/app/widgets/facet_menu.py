@@ -11,6 +11,7 @@ from textual.widgets.option_list import Option
 
 from tuiwb.app.widgets.menu import Menu
 from tuiwb.data.facets import Facet
+from tuiwb.data.query import holds
 from tuiwb.text import inert, short_count
 
 
@@ -41,14 +42,13 @@ class FacetMenu(Menu):
         self.clear_options()
         self._facets = []
         group = None
-        words = active.split()
         for facet in facets:
             if facet.group != group:
                 group = facet.group
                 title = Content.styled(inert(group, one_line=True), "$foreground 60%")
                 self.add_option(Option(title, disabled=True))
                 self._facets.append(facet)
-            self.add_option(Option(_line(facet, width, facet.word in words)))
+            self.add_option(Option(_line(facet, width, holds(active, facet.word))))
             self._facets.append(facet)
         if not facets:
             self.add_option(Option(Content.styled(empty, "$foreground 60%"), disabled=True))

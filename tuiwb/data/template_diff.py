@@ -17,7 +17,7 @@ from tuiwb.data.rendered import Rendered, Token
 from tuiwb.data.rows import Message, Row
 
 NEAR = 24  # characters of what is alike that are shown at either side of a difference
-LONGEST = 20_000  # words beyond which no alignment is worth its time
+LONGEST = 8_000  # words beyond which no alignment is worth its time
 WORD = re.compile(r"\s+|\S+")
 
 Kind = Literal["same", "text", "masked"]

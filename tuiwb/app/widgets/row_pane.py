@@ -29,9 +29,16 @@ class RowPane(VerticalScroll):
     class Made(Message):
         """A row was rendered by one model or two, or could not be."""
 
-        def __init__(self, row: Row, rendered: list[Rendered], problem: str) -> None:
+        def __init__(
+            self,
+            row: Row,
+            rendered: list[Rendered],
+            problem: str,
+            beside: tuple[Content, Content, Content] | None = None,
+        ) -> None:
             super().__init__()
             self.row, self.rendered, self.problem = row, rendered, problem
+            self.beside = beside
 
     def __init__(self, model: str | None, python: str | None) -> None:
         super().__init__(id="read", classes="panel")
@@ -146,7 +153,11 @@ class RowPane(VerticalScroll):
                     self._sidecar.render(model, row, MAX_LENGTH, as_chat=self.mixed)
                     for model in models
                 ]
-                self.post_message(self.Made(row, made, ""))
+                # Aligning two long rows takes seconds: not on the UI's thread.
+                beside = (
+                    compared_contents(row, made[0], made[1], models) if len(made) == 2 else None
+                )
+                self.post_message(self.Made(row, made, "", beside))
             except TuiwbError as error:
                 self.post_message(self.Made(row, [], str(error)))
 
@@ -160,10 +171,9 @@ class RowPane(VerticalScroll):
             self._sentence(message.problem, problem=True)
         elif len(message.rendered) == wanted == 2:
             self._head("two templates")
-            names = [str(self._model), str(self.other_model)]
-            a, b = message.rendered
-            top, one, two = compared_contents(message.row, a, b, names)
-            self._paint(top, (one, two))
+            if message.beside is not None:
+                top, one, two = message.beside
+                self._paint(top, (one, two))
         elif len(message.rendered) == wanted:
             made, other = message.rendered[0], message.rendered[0].other
             words = counts_line(made)

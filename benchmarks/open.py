@@ -137,6 +137,7 @@ def main() -> int:
         found = readers(path, folder, rows)
         for reader, result in found.items():
             print(f"{reader:<16}", "  ".join(f"{k} {v:,.4g}" for k, v in result.items()))
+        (path.parent / "a-small.jsonl").write_text('{"text": "small 0: a row"}\n')
         screen = scrolling(project, rows)
         print("screen          ", "  ".join(f"{k} {v:,.4g}" for k, v in screen.items()))
     ratio = paint_ratio()
@@ -150,6 +151,7 @@ def main() -> int:
             "first 50 rows, s": (ours["first 50 rows, s"], 0.3),
             "memory to open, MB": (ours["peak, MB"], 20),
             "key to paint p95, ms": (screen["p95, ms"], 60),
+            "first rows on the screen, ms": (screen["first rows, ms"], 300),
             "screen's memory, MB": (screen["peak memory, MB"], 150),
             "paint 10M / 10 rows": (ratio, 1.5),
         },

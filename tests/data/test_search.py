@@ -18,8 +18,8 @@ from tuiwb.data.search import ordered, search
 
 TEXTS = [
     "Refund please", "re fund", "REFUND", "straße", "STRASSE", "\u212aelvin", "kelvin", "ſun",
-    "sun", 'say "hi"', "a/b", "back\\slash", "tab\there", "naïve", "caf\u0065\u0301", "\ud800 refund", "",
-    "İstanbul", "ŉ", "ﬁne", "fine", "x" * 5000 + " refund",
+    "sun", 'say "hi"', "a/b", "back\\slash", "tab\there", "naïve", "cafe\u0301", "\ud800 refund",
+    "", "İstanbul", "ŉ", "ﬁne", "fine", "x" * 5000 + " refund",
 ]  # fmt: skip
 
 

@@ -22,6 +22,8 @@ _DOMAIN = re.compile(
     r"(?:[.。](?:xn--[\w-]{1,59}|\w(?:[\w-]{0,61}\w)?)){1,9}"
 )
 _AT = re.compile("@")
+# The rest of an escape whose backslash stands before it: the letters are nobody's.
+_ESCAPED = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[abfnrtv0]")
 _BRACKETED = r"\s?[\[({<]\s?(?:at|@|arroba|ät|a t)\s?[\])}>]\s?"
 _DOT = (
     r"(?:\s?[\[({<]\s?(?:dot|\.|punto|punkt|point|d o t)\s?[\])}>]\s?|[ _-](?:dot|punto)[ _-]|\.)"
@@ -127,10 +129,21 @@ def emails(text: str) -> Iterator[Span]:
         name = local[0].lstrip("'`*{|/=~!#$%&?^")
         if name.startswith('"') is False and "=" in name:
             name = name.rpartition("=")[2]
+        name = name[_escape(text, here - len(name)) :].lstrip(".")
         host = domain[0].rstrip("-_")
         end = here + 1 + len(host)
         if _is_address(name, host) and not _scp(text, end, name):
             yield Span(here - len(name), end, "email")
+
+
+def _escape(text: str, start: int) -> int:
+    """How many characters from `start` on end an escape such as \\n that begins before it."""
+    if text[start - 1 : start] != "\\":
+        return 0
+    lead = text[max(0, start - _BACK) : start]
+    escaped = (len(lead) - len(lead.rstrip("\\"))) % 2
+    match = _ESCAPED.match(text, start) if escaped else None
+    return match.end() - start if match else 0
 
 
 def _scp(text: str, end: int, name: str) -> bool:
@@ -167,7 +180,7 @@ def spelled_emails(text: str) -> Iterator[Span]:
                 continue
             if number == 0 or _meant(match[0], text[max(0, match.start() - 50) : match.start()]):
                 done = match.end()
-                yield Span(match.start(), done, "email")
+                yield Span(match.start() + _escape(text, match.start()), done, "email")
                 break
 
 

@@ -45,6 +45,13 @@ from tuiwb.data.checks.json_drift import JsonDrift
         ("<a>" + "</a>" * 100_000 + "x", forms.PROSE),
         ("- " + " " * 300_000 + "\nx", forms.PROSE),
         ("```\n" * 100_000 + "x", forms.PROSE),
+        ("```" + " " * 300_000 + "x\n", forms.PROSE),
+        ("```" + " " * 300_000 + "\nx\n```", forms.CODE),
+        ("```\n```", forms.CODE),
+        ("```\n", forms.PROSE),
+        ("a | b\n" + " " * 990 + "--" + " " * 990 + "x\nz", forms.PROSE),
+        ("a | b\n" + "--|" * 600 + "x\nz", forms.PROSE),
+        ("a | b\n :--: | ---: |\n1 | 2", forms.TABLE),
     ],
 )
 def test_the_form_of_an_answer_is_told_by_the_whole_of_it(text: str, name: str) -> None:

@@ -42,6 +42,15 @@ def test_answers_cut_at_the_same_number_of_characters_are_found() -> None:
     assert places(found) == [(100 + n, "cut_off") for n in range(20)]
 
 
+def test_a_length_among_many_near_it_is_no_limit() -> None:
+    near = [chat(said(70), said(900, n)[: 590 + n % 20] + "x") for n in range(600)]
+    peak = [chat(said(70), said(900, 9000 + n)[:599] + "x") for n in range(20)]
+    assert findings(Lengths(), usual() + near + peak) == []
+    far = [chat(said(70), said(1900, n)[:1599] + "x") for n in range(20)]
+    found = findings(Lengths(), usual() + near + far)
+    assert [f.row for f in found] == list(range(700, 720))
+
+
 def test_copies_of_one_answer_are_no_sign_of_a_limit() -> None:
     copies = [chat(said(70), said(900)[:599] + "x") for _ in range(20)]
     assert findings(Lengths(), usual() + copies) == []

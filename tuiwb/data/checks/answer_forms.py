@@ -24,13 +24,14 @@ FORMS = (OBJECT, ARRAY, FENCED, FOLLOWED, WITHIN, BROKEN, XML, YAML, CSV, TABLE,
          CODE, PROSE)  # fmt: skip
 NUMBER_OF = {name: number for number, name in enumerate(FORMS)}
 
-_FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
+# Possessive where a run could be split in many ways: no text takes more than linear time.
+_OPENING = re.compile(r"```[ \t]*+\w*+[ \t]*+\n")
 _ELEMENT = re.compile(r"<([A-Za-z_][\w:.-]*)(?:\s[^<>]*)?>.*</\1>\s*\Z", re.DOTALL)
 _KEY = re.compile(r"[\w\"'][\w \"'./-]{0,40}:(?:[ \t]|$)", re.MULTILINE)
 _YAML_LINE = re.compile(r"\s*(?:-\s+.*|[\w\"'][\w \"'./-]{0,40}:(?:\s.*)?|#.*|---)?\Z")
 _BULLET = re.compile(r"\s*[-*•+]\s+\S")
 _NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*\S")
-_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*\Z")
+_RULE = re.compile(r"\s*+\|?+\s*+:?+-{2,}+:?+\s*+(?:\|\s*+:?+-{2,}+:?+\s*+)*+\|?+\s*+\Z")
 WIDEST = 2000
 # Longer texts are not parsed for forms that no answer of that size is wanted in.
 LONGEST = 1_000_000
@@ -53,8 +54,7 @@ def form_of(text: str) -> Form:
     first = plain[:1]
     if first in "{[" and first:
         return _json(plain)
-    if first == "`" and (fence := _FENCE.match(plain)) is not None:
-        inner = fence[2].strip()
+    if first == "`" and (inner := _fenced(plain)) is not None:
         if inner[:1] in ("{", "["):
             value, problem = decoded(inner)
             return (
@@ -70,6 +70,14 @@ def form_of(text: str) -> Form:
     if "\n" in plain and len(plain) <= LONGEST and (name := _of_lines(plain)) is not None:
         return Form(name)
     return _within(plain)
+
+
+def _fenced(plain: str) -> str | None:
+    """What stands between the fences of a text that is one code block; None for any other."""
+    opening = _OPENING.match(plain)
+    if opening is None or not plain.endswith("```") or len(plain) < opening.end() + 3:
+        return None
+    return plain[opening.end() : -3].strip()
 
 
 def _json(plain: str) -> Form:

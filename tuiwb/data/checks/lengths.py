@@ -105,10 +105,10 @@ class Lengths:
         _, firsts = np.unique(hashes[torn], return_index=True)
         lengths, counts = np.unique(sizes[torn][firsts], return_counts=True)
         # By chance as many have one length as have the lengths near it.
-        for length, count in zip(lengths.tolist(), counts.tolist(), strict=True):
-            near = torn & (np.abs(sizes - length) <= NEAR) & (sizes != length)
-            if count >= SAME and count >= OUTSTANDING * (1 + near.sum() / (2 * NEAR)):
-                flagged |= torn & (sizes == length)
+        ordered = np.sort(sizes[torn])
+        own, near = (_within(ordered, lengths, reach) for reach in (0, NEAR))
+        limits = counts >= np.maximum(SAME, OUTSTANDING * (1 + (near - own) / (2 * NEAR)))
+        flagged |= torn & np.isin(sizes, lengths[limits])
         top = max(2 * SAME, int(TOP * len(sizes)))
         if len(long_ones) >= 4 * top:
             longest = np.argsort(sizes, kind="stable")[-top:]
@@ -149,6 +149,16 @@ def unfinished(text: str) -> bool:
     last = end[end.rfind("\n") + 1 :].lstrip()
     # Items of lists, titles and code end without a full stop.
     return len(last) >= 60 and last[0].isalpha() and "```" not in text
+
+
+def _within(
+    ordered: "NDArray[np.int64]", lengths: "NDArray[np.int64]", reach: int
+) -> "NDArray[np.int64]":
+    """How many of the ordered numbers lie at most `reach` from each length."""
+    import numpy as np
+
+    until = np.searchsorted(ordered, lengths + reach, side="right")
+    return (until - np.searchsorted(ordered, lengths - reach)).astype(np.int64)
 
 
 def _numbers(sizes: "array[int]") -> "NDArray[np.int64]":

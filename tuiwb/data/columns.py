@@ -4,18 +4,24 @@ In: the rows of one pass. Out: an .npz next to a check's report, a few bytes a r
 a million rows never decodes them. Safe to delete: the next check writes it again.
 """
 
+import io
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuiwb.data.rows import Row
+from tuiwb.jobs.folder import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MOST_VALUES = 40
+# Names of tags that are counted; rows whose keys are data of their own have ever new ones.
+MOST_NAMES = 64
+LONGEST = 60
 NUMBERS = ("turns", "chars", "answer_chars")
 
 
@@ -57,14 +63,16 @@ class RowColumns:
         return counted
 
     def save(self, path: Path) -> None:
-        """Write them to an .npz file."""
+        """Write them to an .npz file, whole or not at all."""
         import numpy as np
 
         arrays: dict[str, Any] = {f"n_{k}": v for k, v in self.numbers.items()}
-        arrays |= {f"c_{k}": v for k, v in self.codes.items()}
+        # By number: a tag's name can be anything, and a zip's entry can't.
+        arrays |= {f"c_{i}": self.codes[name] for i, name in enumerate(self.values)}
         arrays["values"] = np.frombuffer(json.dumps(self.values).encode(), np.uint8)
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+        write_atomically(path, packed.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "RowColumns | None":
@@ -75,22 +83,33 @@ class RowColumns:
             with np.load(path, allow_pickle=False) as kept:
                 values = json.loads(bytes(kept["values"]))
                 numbers = {k[2:]: kept[k] for k in kept.files if k.startswith("n_")}
-                codes = {k[2:]: kept[k] for k in kept.files if k.startswith("c_")}
-        except (OSError, ValueError, KeyError, EOFError):
+                codes = {name: kept[f"c_{i}"] for i, name in enumerate(values)}
+        except Exception:  # a damaged archive raises a dozen kinds of errors
             return None
-        except Exception as error:  # a torn zip raises zipfile's own kind
-            if type(error).__name__ != "BadZipFile":
-                raise
-            return None
-        return cls(numbers, codes, values) if set(NUMBERS) <= set(numbers) else None
+        columns = cls(numbers, codes, values)
+        return columns if columns._whole() else None
+
+    def _whole(self) -> bool:
+        """Whether all columns are there, of one length, and every code has its value."""
+        if not set(NUMBERS) <= self.numbers.keys() or not isinstance(self.values, dict):
+            return False
+        columns: list[NDArray[Any]] = [*self.numbers.values(), *self.codes.values()]
+        if any(c.ndim != 1 or c.dtype.kind not in "iu" for c in columns):
+            return False
+        return len({len(column) for column in columns}) == 1 and all(
+            isinstance(self.values[name], list)
+            and (not len(codes) or -1 <= codes.min() <= codes.max() < len(self.values[name]))
+            for name, codes in self.codes.items()
+        )
 
 
 class ColumnsBuilder:
-    """Collects the columns in one pass over the rows."""
+    """Collects the columns in one pass over the rows.
+
+    Of tags the first MOST_NAMES names are counted, each until it takes too many values.
+    """
 
     def __init__(self) -> None:
-        from array import array
-
         self._numbers = {name: array("I") for name in NUMBERS}
         self._codes: dict[str, array[int]] = {}
         self._values: dict[str, dict[str, int]] = {}
@@ -131,16 +150,19 @@ class ColumnsBuilder:
         )
 
     def _count(self, name: str, value: str) -> None:
-        from array import array
-
         if name in self._given_up:
             return
-        known = self._values.setdefault(name, {})
+        known = self._values.get(name)
+        if known is None:
+            if len(self._values) >= MOST_NAMES and name.startswith("tag."):
+                return
+            known = self._values[name] = {}
         code = known.get(value)
         if code is None:
             if len(known) == MOST_VALUES:
                 self._given_up.add(name)
                 self._codes.pop(name, None)
+                known.clear()
                 return
             code = known[value] = len(known)
         column = self._codes.setdefault(name, array("h"))
@@ -155,5 +177,14 @@ def _facets(row: Row) -> Iterator[tuple[str, str]]:
     if row.label is not None:
         yield "label", "good" if row.label else "bad"
     for name, value in row.tags.items():
-        if isinstance(value, (str, bool, int)) and len(str(value)) <= 60:
-            yield f"tag.{name}", str(value)
+        if len(name) <= LONGEST and isinstance(value, (str, bool, int)):
+            said = _said(value)
+            if len(said) <= LONGEST:
+                yield f"tag.{name}", said
+
+
+def _said(value: str | int) -> str:
+    """A tag's value in words; too long a one is cut. Python refuses to write huge numbers out."""
+    if isinstance(value, str):
+        return value[: LONGEST + 1]
+    return str(value) if value.bit_length() < 4 * LONGEST else "0" * (LONGEST + 1)

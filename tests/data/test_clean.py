@@ -338,6 +338,20 @@ def test_rows_marked_keep_are_never_dropped(tmp_path: Path) -> None:
     assert len(result(outcome)) == 2
 
 
+def test_a_rejected_row_that_is_marked_keep_stays_in_whatever_order_it_was_said(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "d.jsonl", *({"text": f"row {n}"} for n in range(4)))
+    dataset = open_dataset(path)
+    marks = Marks(path, dataset)
+    for row, words in ((0, ("keep", "reject")), (1, ("reject", "keep")), (2, ("reject", "hard"))):
+        for word in words:
+            marks.mark(dataset.row(row), word)
+    outcome = clean(path, Cleaning(apply_marks=True))
+    assert [row.text for row in result(outcome)] == ["row 0", "row 1", "row 3"]
+    assert [(e["row"], e["reason"]) for e in dropped(outcome)] == [(2, "reject")]
+
+
 # The whole of it
 
 

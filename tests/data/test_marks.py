@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import resource
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Entry, Fold, Marks, State, marks_path
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.records import encode_line, record_of
+from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput, MissingHere
 
 
@@ -52,6 +55,44 @@ def test_a_verdict_and_a_flag_do_not_take_each_others_place(dataset: Dataset) ->
     assert marks.counts() == {"keep": 1, "reject": 1, "edited": 0}
     marks.mark(row, None)
     assert (marks.state(row), len(marks)) == (State(), 0)
+
+
+def test_a_flag_can_be_taken_away_without_the_verdict(dataset: Dataset) -> None:
+    marks, row = Marks(dataset.path), dataset.row(0)
+    marks.mark(row, "accept")
+    marks.mark(row, "hard")
+    marks.unflag(row)
+    assert (marks.state(row).flag, marks.state(row).verdict) == (None, "accept")
+    assert Marks(dataset.path).state(row).verdict == "accept"
+    marks.undo()
+    assert (marks.state(row).flag, marks.state(row).verdict) == ("hard", "accept")
+
+
+def test_several_threads_ask_at_once(tmp_path: Path) -> None:
+    """A marked row's copies, asked for in turns: each question looks the marked place up anew."""
+    dataset = dataset_of(tmp_path / "d.jsonl", "a", "a", "a", "a")
+    marks = Marks(dataset.path, dataset)
+    marks.mark(dataset.row(0), "drop")
+    failures: list[BaseException] = []
+
+    def ask(row: Row) -> None:
+        try:
+            for _ in range(2_000):
+                assert marks.state(row).flag is None
+        except BaseException as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=ask, args=(dataset.row(1),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert failures == []
 
 
 def test_undo_and_redo_go_step_by_step_and_over_restarts(dataset: Dataset) -> None:

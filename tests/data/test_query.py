@@ -61,7 +61,25 @@ FOUND = Finding(file="d.jsonl", row=7, line=8, check="pii", kind="email", senten
     ],
 )
 def test_a_filter_keeps_what_its_words_say(text: str, kept: bool) -> None:
-    assert parse(text).matches(Seen(ROW, (FOUND,), "drop", True)) is kept
+    assert parse(text).matches(Seen(ROW, (FOUND,), "drop", "accept", True)) is kept
+
+
+def test_mark_asks_for_flag_and_verdict_each_by_its_name() -> None:
+    seen = {
+        "both": Seen(ROW, (), "hard", "reject"),
+        "flag": Seen(ROW, (), "hard"),
+        "verdict": Seen(ROW, (), None, "reject"),
+        "neither": Seen(ROW),
+    }
+
+    def kept(text: str) -> set[str]:
+        return {name for name, one in seen.items() if parse(text).matches(one)}
+
+    assert kept("mark:hard") == {"both", "flag"}
+    assert kept("mark:reject") == {"both", "verdict"}
+    assert kept("mark:any") == kept("is:marked") == {"both", "flag", "verdict"}
+    assert kept("mark:none") == {"neither"}
+    assert kept("mark:keep") == kept("mark:accept") == set()
 
 
 def test_a_broken_row_is_searched_by_its_raw_text() -> None:

@@ -50,9 +50,9 @@ def rows(
     marks = Marks(file, dataset)
     by_row = _found(file, project) if wanted.found or sort == "found" else {}
 
-    def mark_of(row: Row) -> tuple[str | None, bool]:
+    def mark_of(row: Row) -> tuple[str | None, str | None, bool]:
         state = marks.state(row)
-        return state.mark, state.record is not None
+        return state.flag, state.verdict, state.record is not None
 
     found = [n for some in search(dataset, wanted, by_row, mark_of) for n in some.rows]
     shown = _in_order(dataset, found, sort, descending, by_row)
@@ -60,15 +60,15 @@ def rows(
     if as_json:
         entries = [
             {"row": r.index, "line": r.line, "file": r.file, "turns": size_of(r, "turns"),
-             "chars": size_of(r, "chars"), "mark": mark_of(r)[0],
+             "chars": size_of(r, "chars"), "mark": mark_of(r)[0], "verdict": mark_of(r)[1],
              "checks": sorted({f.check for f in by_row.get(r.index, ())})}
             for r in kept
         ]  # fmt: skip
         say_json({"rows": len(dataset), "matching": len(found), "shown": entries})
         return
     cells = [
-        [str(r.index), str(r.line), mark_of(r)[0] or "", str(size_of(r, "turns")),
-         short_count(size_of(r, "chars")), _words(r)]
+        [str(r.index), str(r.line), " ".join(filter(None, mark_of(r)[:2])),
+         str(size_of(r, "turns")), short_count(size_of(r, "chars")), _words(r)]
         for r in kept
     ]  # fmt: skip
     say_table(["row", "line", "mark", "turns", "chars", "text"], cells)

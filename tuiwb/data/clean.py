@@ -35,7 +35,8 @@ MOST_REPEATS = 100
 class Cleaning(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What to do, in this order; `DEFAULT` is what a person gets who asks for nothing special.
 
-    apply_marks: drop rows marked drop or reject, put edits in; rows marked keep are never dropped.
+    apply_marks: drop rows marked drop, and those rejected in review, put edits in; rows marked keep
+    are never dropped, rejected or not.
     fix: names from fixes.FIXES. redact: kinds of personal data, [] for all, None for none.
     drop_checks: rows in which a check finds something; drop_severity: only findings of it (error,
     or warning for any); alone, those of every check of single rows. against: the held-out set
@@ -218,7 +219,8 @@ class _Work:
             return None
         if self._do.apply_marks:
             self._marked.rows_in += 1
-            if state.flag == "drop" or state.verdict == "reject":
+            # A person's keep outweighs a verdict: rows marked keep are never dropped.
+            if state.flag == "drop" or (state.verdict == "reject" and state.flag != "keep"):
                 note = f": {state.note}" if state.note else ""
                 reason = "drop" if state.flag == "drop" else "reject"
                 word = "marked drop" if reason == "drop" else "rejected in review"

@@ -10,6 +10,7 @@ import fcntl
 import getpass
 import json
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -35,7 +36,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A line of the journal; entries with one `seq` were made in one step.
 
     `mark` is a flag or a verdict and takes the place of the last of its kind; null takes both
-    away; left out it changes neither. So does `record` with an edit.
+    away, or with `only` the flag alone; left out it changes neither. So does `record` with an edit.
     `undo` and `redo` name the `seq` of another step.
     """
 
@@ -46,6 +47,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     row: int = -1
     key: str = ""
     mark: str | msgspec.UnsetType | None = msgspec.UNSET
+    only: str = ""
     record: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     note: str = ""
     undo: int | None = None
@@ -68,7 +70,7 @@ class State(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def mark(self) -> str | None:
-        """The one word to show: the flag, else the verdict."""
+        """One word for both: the flag, else the verdict."""
         return self.flag or self.verdict
 
 
@@ -137,7 +139,8 @@ class Fold:
         before = rows.get(entry.row, NOTHING)
         flag, verdict = before.flag, before.verdict
         if entry.mark is None:
-            flag = verdict = None
+            flag = None
+            verdict = verdict if entry.only == "flag" else None
         elif entry.mark in VERDICTS:
             verdict = entry.mark
         elif entry.mark in FLAGS:
@@ -177,13 +180,20 @@ class Marks:
         self._offset = 0
         self._fold = Fold()
         self._claimed: dict[tuple[str, int], int] = {}
+        # A search asks from its thread while a key marks in another.
+        self._lock = threading.RLock()
         self.refresh()
 
     def __len__(self) -> int:
-        return sum(map(len, self._fold.states.values()))
+        with self._lock:
+            return sum(map(len, self._fold.states.values()))
 
     def refresh(self) -> bool:
         """Read what others added; whether there was anything."""
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         try:
             with self.path.open("rb") as file:
                 if os.fstat(file.fileno()).st_size < self._offset:
@@ -208,9 +218,18 @@ class Marks:
         self, rows: Row | Iterable[Row], mark: str | None, note: str = "", by: str | None = None
     ) -> None:
         """Mark rows as they stand in the file, in one step; None takes flag and verdict away."""
+        self._mark(rows, mark, note, by)
+
+    def unflag(self, rows: Row | Iterable[Row], note: str = "", by: str | None = None) -> None:
+        """Take keep, drop or hard away in one step; a review's verdict stays."""
+        self._mark(rows, None, note, by, only="flag")
+
+    def _mark(
+        self, rows: Row | Iterable[Row], mark: str | None, note: str, by: str | None, **more: str
+    ) -> None:
         if mark is not None and mark not in MARKS:
             raise BadInput(f"{mark!r} is no mark: one of {', '.join(MARKS)}, or none")
-        fields = {"mark": mark, "note": note, "by": by or _who()}
+        fields = {"mark": mark, "note": note, "by": by or _who(), **more}
         several = [rows] if isinstance(rows, Row) else rows
         self._append([{"row": row.index, "key": row_key(row), **fields} for row in several])
 
@@ -242,11 +261,16 @@ class Marks:
 
     def state(self, row: Row) -> State:
         """What holds for a row as it stands in the file."""
-        return self._state(row, row_key(row)) if self._fold.states else NOTHING
+        if not self._fold.states:
+            return NOTHING
+        key = row_key(row)
+        with self._lock:
+            return self._state(row, key)
 
     def counts(self) -> dict[str, int]:
         """How many rows carry each mark and each verdict, and how many are edited."""
-        states = [state for _key, _row, state in self._fold.places()]
+        with self._lock:
+            states = [state for _key, _row, state in self._fold.places()]
         counts = Counter(name for state in states for name in (state.flag, state.verdict))
         edited = sum(state.record is not None for state in states)
         named = {name: counts[name] for name in MARKS if counts[name]}
@@ -264,18 +288,17 @@ class Marks:
 
     def stale(self, rows: Rows) -> list[tuple[int, State]]:
         """Marks whose row is nowhere in `rows` any more: the row they were made for, and what."""
-        missing = [
-            (row, key, state)
-            for key, row, state in self._fold.places()
-            if not _holds(key, row, rows)
-        ]
+        with self._lock:
+            places = list(self._fold.places())
+            marked = {key: len(there) for key, there in self._fold.states.items()}
+        missing = [(row, key, state) for key, row, state in places if not _holds(key, row, rows)]
         if not missing:
             return []
         wanted = Counter(key for _row, key, _state in missing)
         free = Counter(key for row in rows if (key := row_key(row)) in wanted)
         for key, count in wanted.items():
             # A copy that has a mark of its own takes no other's.
-            free[key] -= len(self._fold.states[key]) - count
+            free[key] -= marked[key] - count
         left = []
         for row, key, state in sorted(missing, key=lambda place: place[0]):
             free[key] -= 1
@@ -291,7 +314,7 @@ class Marks:
                 continue
             if self._dataset is None or not _holds(key, place, self._dataset):
                 return places[place]
-            del self._claimed[key, place]
+            self._claimed.pop((key, place), None)
         return NOTHING
 
     def _step(self, kind: str) -> list[Entry]:
@@ -310,6 +333,7 @@ class Marks:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise BadInput(f"can't write {self.path}: {error.strerror or error}") from None
+        self._lock.acquire()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             self.refresh()
@@ -329,6 +353,7 @@ class Marks:
                 raise BadInput(f"can't write {self.path}: {error.strerror or error}") from None
         finally:
             os.close(fd)
+            self._lock.release()
         self.refresh()
 
 

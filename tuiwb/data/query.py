@@ -5,7 +5,7 @@
     role:assistant refund      only in that role's turns
     check:pii  check:pii/email rows where a check found something (of that kind); check:any
     severity:error             rows with an error
-    mark:drop                  rows a person marked; mark:none the others
+    mark:drop  mark:reject     rows with that flag or verdict; mark:any; mark:none the others
     is:edited  is:broken       rows edited by hand, rows that don't open
     turns>4  chars<200         by size (also answer_chars; =, <, <=, >, >=)
     format:alpaca  topic=shipping      by format, by a column of the dataset
@@ -36,7 +36,8 @@ class Seen(NamedTuple):
 
     row: Row
     findings: Sequence[Finding] = ()
-    mark: str | None = None
+    flag: str | None = None
+    verdict: str | None = None
     edited: bool = False
 
 
@@ -219,17 +220,26 @@ def _field(key: str, value: str) -> Test:
     if key == "severity":
         return lambda seen: any(f.severity == value for f in seen.findings)
     if key == "mark":
-        return lambda seen: value in ((seen.mark or "none"), "any" if seen.mark else "")
+        return _mark(value)
     if key == "format":
         return lambda seen: seen.row.format == value or seen.row.shape == value
     known: dict[str, Test] = {
         "edited": lambda seen: seen.edited,
         "broken": lambda seen: seen.row.shape == "broken",
-        "marked": lambda seen: seen.mark is not None,
+        "marked": _mark("any"),
     }
     if value not in known:
         raise BadInput(f"is:{value} is no filter: is:edited, is:broken or is:marked")
     return known[value]
+
+
+def _mark(wanted: str) -> Test:
+    """A flag (keep, drop, hard), a verdict (accept, reject), any of them, or none."""
+    if wanted == "none":
+        return lambda seen: seen.flag is None and seen.verdict is None
+    if wanted == "any":
+        return lambda seen: seen.flag is not None or seen.verdict is not None
+    return lambda seen: wanted in (seen.flag, seen.verdict)
 
 
 def _texts(row: Row, role: str) -> list[str]:

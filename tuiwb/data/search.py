@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH = 500
 _PLAIN = re.compile(r"[a-z0-9 _.,:;!?'()@#$%&*+=<>~-]+")
-MarkOf = Callable[[Row], tuple[str | None, bool]]
+MarkOf = Callable[[Row], tuple[str | None, str | None, bool]]
 
 
 class Found(NamedTuple):
@@ -29,9 +29,9 @@ class Found(NamedTuple):
     seen: int
 
 
-def unmarked(_row: Row) -> tuple[str | None, bool]:
+def unmarked(_row: Row) -> tuple[str | None, str | None, bool]:
     """The marks of a dataset nobody has marked."""
-    return None, False
+    return None, None, False
 
 
 def search(
@@ -42,8 +42,8 @@ def search(
 ) -> Iterator[Found]:
     """What `query` matches, batch by batch.
 
-    `findings` by row number; `mark_of` gives a row's mark and whether it was edited. A filter that
-    wants findings opens only rows that have some.
+    `findings` by row number; `mark_of` gives a row's flag, its verdict, and whether it
+    was edited. A filter that wants findings opens only rows that have some.
     """
     for rows, seen in _candidates(dataset, query, findings):
         kept = [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuiwb.data.read import Dataset
 
 SAMPLE = 50
-MARK_WORDS = {"accept": "ok", "reject": "no"}
+VERDICT_WORDS = {"accept": "ok", "reject": "no"}
 
 
 class CurationActions(WorkbenchScreen):
@@ -57,17 +57,18 @@ class CurationActions(WorkbenchScreen):
             self._marks = None
             self.notify(str(error), severity="error", markup=False)
 
-    def mark_of(self, row: Row) -> tuple[str | None, bool]:
-        """A row's mark, and whether it was edited."""
+    def mark_of(self, row: Row) -> tuple[str | None, str | None, bool]:
+        """A row's flag, its verdict, and whether it was edited."""
         if self._marks is None:
-            return None, False
+            return None, None, False
         state = self._marks.state(row)
-        return state.mark, state.record is not None
+        return state.flag, state.verdict, state.record is not None
 
     def mark_words(self, row: Row) -> str:
-        """A row's mark in at most five cells."""
-        mark, edited = self.mark_of(row)
-        return MARK_WORDS.get(mark or "", mark or "") + ("✎" if edited else "")
+        """A row's flag and verdict, "hard ok", and a pencil where it was edited."""
+        flag, verdict, edited = self.mark_of(row)
+        words = " ".join(filter(None, (flag, VERDICT_WORDS.get(verdict or ""))))
+        return words + ("✎" if edited else "")
 
     def mark_counts(self) -> Mapping[str, int]:
         """Rows by mark."""
@@ -106,13 +107,16 @@ class CurationActions(WorkbenchScreen):
     # Keys
 
     def action_mark(self, mark: str) -> None:
-        """Mark the row and go on to the next; the same mark again takes it away."""
+        """Flag the row and go on to the next; the same flag again takes it away, no verdict."""
         row = self.current_row()
         if row is None or self._marks is None:
             return
-        before, _edited = self.mark_of(row)
+        before, _verdict, _edited = self.mark_of(row)
         try:
-            self._marks.mark(row, None if before == mark else mark)
+            if before == mark:
+                self._marks.unflag(row)
+            else:
+                self._marks.mark(row, mark)
         except TuiwbError as error:
             self.notify(str(error), severity="error", markup=False)
             return

@@ -23,8 +23,6 @@ from tuiwb.data.rows import Row
 from tuiwb.errors import TuiwbError
 from tuiwb.text import inert
 
-VERDICTS = ("accept", "reject")
-
 
 class ReviewScreen(ModalScreen[None]):
     """Rows of a sample in its order; those that have a verdict already are passed over."""
@@ -78,8 +76,7 @@ class ReviewScreen(ModalScreen[None]):
         return at
 
     def _verdict(self, at: int) -> str | None:
-        mark = self._marks.state(self._dataset.row(self._rows[at])).mark
-        return mark if mark in VERDICTS else None
+        return self._marks.state(self._dataset.row(self._rows[at])).verdict
 
     def _paint(self) -> None:
         verdicts = [self._verdict(at) for at in range(len(self._rows))]
@@ -100,7 +97,8 @@ class ReviewScreen(ModalScreen[None]):
         shown = row
         if state.record is not None:
             shown = to_row(state.record, row.file, row.index, row.line)
-        mark = f"  [{state.mark}]" if state.mark else ""
+        words = " ".join(filter(None, (state.flag, state.verdict)))
+        mark = f"  [{words}]" if words else ""
         head = f"Row {row.index:,}  line {row.line:,}  {row.format}{mark}\n\n"
         found = self._findings.get(row.index, ())
         body.update(Content.assemble((inert(head), "bold"), conversation_content(shown, found)))

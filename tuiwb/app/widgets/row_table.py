@@ -36,7 +36,7 @@ def columns(rows: int) -> tuple[Column, ...]:
     """The table's columns, the first wide enough for the last row's number."""
     return (
         Column("row", max(3, len(str(rows))), right=True),
-        Column("mark", 5),
+        Column("mark", 8),
         Column("found", 16, mark=True),
         Column("turns", 5, right=True),
         Column("chars", 5, right=True),

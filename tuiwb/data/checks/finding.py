@@ -43,17 +43,26 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def found(row: Row, check: str, sentence: str, **more: Any) -> Finding:
-    """A finding in `row`. Text that no encoder takes is made encodable."""
-    if "text" in more:
-        more["text"] = more["text"].encode("utf-8", "replace").decode("utf-8")
+    """A finding in `row`. Text that no encoder takes is made encodable, file names too."""
     return Finding(
-        file=row.file,
+        file=encodable(row.file),
         row=row.index,
         line=row.line,
         check=check,
-        sentence=sentence.encode("utf-8", "replace").decode("utf-8"),
-        **more,
+        sentence=encodable(sentence),
+        **{name: encodable(value) for name, value in more.items()},
     )
+
+
+def encodable(value: Any) -> Any:
+    """A plain value whose texts UTF-8 can hold: lone surrogates, in keys too, become '?'."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {encodable(key): encodable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(inner) for inner in value]
+    return value
 
 
 def quote(text: str) -> str:

@@ -1,8 +1,10 @@
 """Who speaks when: the order chat templates and trainers rely on."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 
-from tuiwb.data.checks.finding import Finding, found
+from tuiwb.data.checks.finding import Finding, found, quote
+from tuiwb.data.checks.places import Places
 from tuiwb.data.rows import Message, Row, Turns
 
 KNOWN = frozenset(("system", "developer", "user", "assistant", "tool", "function", "ipython"))
@@ -16,8 +18,11 @@ class RoleOrder:
     """The first turn of each row that is out of order; a set of prompts alone is said once."""
 
     def __init__(self) -> None:
-        # Held back while no row has an answer: then the set is one of prompts.
-        self._held: list[Finding] = []
+        # Held back while no row has an answer: then the set is one of prompts. Of each its place,
+        # and the number of its sentence, of which there are few.
+        self._held = Places()
+        self._told = array("I")
+        self._sentences: dict[str, int] = {}
         self._answers = False
 
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
@@ -25,7 +30,9 @@ class RoleOrder:
         for row in rows:
             for finding in role_order(row):
                 if finding.kind == "no_answer" and not self._answers and _no_answer(row):
-                    self._held.append(finding)
+                    self._held.add(row, finding.field)
+                    known = self._sentences
+                    self._told.append(known.setdefault(finding.sentence, len(known)))
                     break
                 yield finding
             else:
@@ -33,15 +40,20 @@ class RoleOrder:
 
     def end(self) -> Iterator[Finding]:
         """Says once of a set of prompts that there is nothing to learn."""
-        if self._answers or len(self._held) < FEW:
-            yield from self._held
+        count = len(self._held)
+        if not self._answers and count >= FEW:
+            yield self._finding(
+                0,
+                f"no row has an answer ({count} like this one): a set of prompts, to ask "
+                "models with and not to train on",
+            )
             return
-        first = self._held[0]
-        first.sentence = (
-            f"no row has an answer ({len(self._held)} like this one): a set of prompts, to ask "
-            "models with and not to train on"
-        )
-        yield first
+        sentences = list(self._sentences)
+        for place, told in enumerate(self._told):
+            yield self._finding(place, sentences[told])
+
+    def _finding(self, place: int, sentence: str) -> Finding:
+        return self._held.found(place, "role_order", sentence, severity="error", kind="no_answer")
 
 
 def _no_answer(row: Row) -> bool:
@@ -106,7 +118,7 @@ def _first_problem(messages: list[Message], ends_with_answer: bool) -> tuple[int
                 why = f"a tool answers, but the {before or 'first'} turn before calls none"
                 return i, "order", why
         else:
-            return i, "role", f"{role!r} is no role a chat template knows"
+            return i, "role", f"'{quote(role)}' is no role a chat template knows"
         called = role == "assistant" and bool(message.tool_calls)
         before = role
     if ends_with_answer and before != "assistant":

@@ -11,7 +11,7 @@ from tuiwb.data.checks.check import MAX_LENGTH, Audited, Check, EachRow
 from tuiwb.data.checks.duplicates import Duplicates
 from tuiwb.data.checks.empty import Empty
 from tuiwb.data.checks.encoding import Encoding
-from tuiwb.data.checks.finding import Finding, Report
+from tuiwb.data.checks.finding import Finding, Report, encodable
 from tuiwb.data.checks.injection import Injection
 from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
@@ -36,6 +36,8 @@ from tuiwb.data.render import Sidecar, check_tokenizer
 from tuiwb.errors import BadInput
 
 BATCH = 2000
+# Findings of the whole dataset between two words of progress, at which a stop is heard.
+TOLD_EVERY = 200
 ROW_CHECKS = (tool_calls, same_answers)
 TOKEN = "control_token"
 Progress = Callable[[str, int, int], None]
@@ -89,22 +91,22 @@ def check_dataset(
 
 
 def _checks(dataset: Dataset, use: str | None, fast: bool) -> list[tuple[str, Check]]:
-    """Each check with the name its audit stands under."""
+    """Each check with its name, under which its audit stands."""
     return [
         ("overview", Overview()),
-        ("", Malformed()),
-        ("", Empty()),
-        ("", EachRow(ROW_CHECKS)),
-        ("", PersonalData()),
+        ("malformed", Malformed()),
+        ("empty", Empty()),
+        ("single_rows", EachRow(ROW_CHECKS)),
+        ("pii", PersonalData()),
         ("role_order", RoleOrder()),
         ("injection", Injection()),
         ("duplicates", Duplicates(dataset.row, fast=fast)),
-        ("", Encoding()),
+        ("encoding", Encoding()),
         ("refusals", Refusals()),
-        ("", Repetition()),
+        ("repetition", Repetition()),
         ("answers", Format()),
         ("preference", Pairs()),
-        ("", BothLabels()),
+        ("both_labels", BothLabels()),
         ("lengths", Lengths()),
         ("language", Language()),
         ("sizing", Sizing(use)),
@@ -131,9 +133,12 @@ def _check(
             columns.add(rows)
         done += len(rows)
         tell("checking rows", done, total)
-    tell("comparing rows", total, total)
-    for _name, check in checks:
-        findings.extend(check.end())
+    for done, (_name, check) in enumerate(checks):
+        tell("comparing rows", done, len(checks))
+        for told, finding in enumerate(check.end(), 1):
+            findings.append(finding)
+            if told % TOLD_EVERY == 0:
+                tell("comparing rows", done, len(checks))
     findings = _said_once(findings)
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
     if columns is not None and keep_columns is not None:
@@ -161,4 +166,5 @@ def _audit(checks: Sequence[tuple[str, Check]], findings: list[Finding]) -> dict
             audit |= counted if name == "overview" else {name: counted}
     audit["checks"] = dict(Counter(finding.check for finding in findings).most_common())
     audit["rows_with_findings"] = len({finding.row for finding in findings})
-    return audit
+    told: dict[str, Any] = encodable(audit)
+    return told

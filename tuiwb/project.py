@@ -15,11 +15,14 @@ import yaml
 from tuiwb.errors import BadInput
 
 SETTINGS = "tuiwb.yaml"
-DATASET_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
-COMPRESSED = frozenset({".gz", ".zst"})
+# What files of rows are called, in any case; lines and tables may be packed.
+LINES = (".jsonl", ".ndjson", ".json")
+TABLES = (".csv", ".tsv")
+COLUMNS = (".parquet", ".arrow")
+COMPRESSED = (".gz", ".zst")
 # What a version of a dataset holds beside its rows.
 NOT_ROWS = frozenset({"manifest.json", "dropped.jsonl", "rejected.jsonl", "requests.jsonl"})
-_SHARD = re.compile(r".*-\d+-of-\d+\.(?:parquet|jsonl)(?:\.gz|\.zst)?")
+_SHARD = re.compile(r".*-\d+-of-\d+\.(?:parquet|arrow|jsonl)(?:\.gz|\.zst)?", re.IGNORECASE)
 
 
 class JudgeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -177,9 +180,21 @@ def _read_settings(path: Path) -> Settings:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a file's name says that it holds rows."""
-    suffix = Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
-    return suffix in DATASET_SUFFIXES and path.name not in NOT_ROWS and path.is_file()
+    """Whether it is a file whose name says that it holds rows."""
+    return names_rows(path) and path.is_file()
+
+
+def names_rows(path: Path) -> bool:
+    """Whether a name is that of a file of rows; the file need not be there."""
+    packed = path.suffix.lower() in COMPRESSED
+    known = (*LINES, *TABLES) if packed else (*LINES, *TABLES, *COLUMNS)
+    return rows_suffix(path) in known and path.name not in NOT_ROWS
+
+
+def rows_suffix(path: Path) -> str:
+    """The suffix that says how a file holds its rows, in lower case, without .gz or .zst."""
+    packed = path.suffix.lower() in COMPRESSED
+    return (Path(path.stem) if packed else path).suffix.lower()
 
 
 def _datasets(folder: Path, depth: int = 6) -> Iterator[Path]:

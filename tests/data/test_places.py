@@ -184,17 +184,19 @@ def test_a_large_row_group_is_read_in_pieces(
 ) -> None:
     from tuiwb.data.sources import columns
 
-    monkeypatch.setattr(columns, "KEPT", 0)
+    monkeypatch.setattr(columns, "WHOLE", 0)
     monkeypatch.setattr(columns, "BATCH", 4)
     path = parquet(tmp_path / "a.parquet", 0, 50, group=23)
     assert [text for *_, text in asked(path)] == [f"row {n}" for n in range(50)]
 
 
 def test_a_parquet_file_replaced_while_open_gives_broken_rows(tmp_path: Path) -> None:
-    path = parquet(tmp_path / "a.parquet", 0, 9)
+    path = parquet(tmp_path / "a.parquet", 0, 300)
     dataset = open_dataset(path)
-    parquet(path, 90, 9)
+    parquet(path, 900, 300)
     rows = list(dataset)
+    assert rows[0].problem is None
+    assert rows[-1].problem is not None
     assert all(r.problem or (r.messages or [])[0].content == f"row {r.index}" for r in rows)
     assert {r.problem for r in rows if r.problem} == {
         "can't be read any more: the file changed since it was opened"

@@ -28,17 +28,15 @@ SHAREGPT_ROLES = {
     "function_response": "tool",
 }
 RAW_KEPT = 4000
-_PROMPT = frozenset(
-    ("messages", "conversations", "instruction", "input", "history", "prompt", "system", "tools")
-)
+_ALPACA = frozenset(("instruction", "input", "history"))
 _READ = {
     "messages": frozenset(("messages", "system", "tools")),
     "sharegpt": frozenset(("conversations", "system", "tools")),
-    "alpaca": frozenset(("instruction", "input", "output", "history", "system", "tools")),
+    "alpaca": _ALPACA | {"output", "system", "tools"},
     "prompt_completion": frozenset(("prompt", "completion", "system", "tools")),
     "text": frozenset(("text", "tools")),
-    "preference": _PROMPT | {"chosen", "rejected"},
-    "kto": _PROMPT | {"completion", "output", "label", "kto_tag"},
+    "preference": frozenset(("prompt", "chosen", "rejected", "system", "tools")),
+    "kto": frozenset(("prompt", "completion", "label", "kto_tag", "system", "tools")),
 }
 
 
@@ -53,7 +51,8 @@ def to_row(record: Any, file: str, index: int, line: int) -> Row:
             raise Unreadable(f"is {_kind(record)}, not an object with fields")
         fields = {key: value for key, value in record.items() if value is not None}
         format_, parts = _parts(fields)
-        tags = {k: v for k, v in fields.items() if k not in _READ[format_]}
+        read = _READ[format_] | _asked_in(format_, fields)
+        tags = {k: v for k, v in fields.items() if k not in read}
         return Row(file=file, index=index, line=line, format=format_, tags=tags, **parts)
     except Unreadable as reason:
         return broken(file, index, line, str(reason), record)
@@ -129,6 +128,23 @@ def _parts(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return "text", {"shape": "text", "text": _text(fields["text"], "text")}
     have = ", ".join(map(str, list(fields)[:8])) or "nothing"
     raise Unreadable(f"has {have}, but no fields that can be trained on ({EXPECTED})")
+
+
+def _asked_in(format_: str, fields: dict[str, Any]) -> frozenset[str]:
+    """Where else the prompt of a pair, or a thumb's prompt and answer, were read from.
+
+    The same order as in `_prompt` and `_prompt_and_answer`; what they pass over is a tag.
+    """
+    if format_ == "preference" and "prompt" not in fields:
+        keys, alpaca = ("conversations", "messages"), "instruction" in fields
+    elif format_ == "kto" and not ("prompt" in fields and "completion" in fields):
+        if "instruction" in fields and "output" in fields:
+            return _ALPACA | {"output"}
+        keys, alpaca = ("messages", "conversations"), False
+    else:
+        return frozenset()
+    found = next((key for key in keys if key in fields), None)
+    return frozenset((found,)) if found else _ALPACA if alpaca else frozenset()
 
 
 def _label(fields: dict[str, Any]) -> bool | None:

@@ -4,8 +4,10 @@ In: offsets, as a scan finds them. Out: record N's place, at once. It can be kep
 and is taken from there again only for the very same file; anything doubtful is built anew.
 """
 
+import fcntl
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from array import array
@@ -13,13 +15,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
 
 VERSION = 1
 # A file written so recently could change again within one tick of its clock, unseen.
 SETTLED_NS = 2_000_000_000
+# A file of the cache that is still being written.
+_HALF = re.compile(r"\.[0-9a-f]{16}-[0-9a-f]{16}\.[a-z]+\.\w+")
 
 
 class Stamp(NamedTuple):
@@ -91,14 +95,15 @@ class Index:
         header = {"version": VERSION, "lengths": lengths, "crc32": check, **extra}
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+            number, name = temporary(file)
             try:
                 with os.fdopen(number, "wb") as out:
                     head = msgspec.json.encode(header) + b"\n"
                     out.write(zlib.crc32(head).to_bytes(4, "little") + head)
                     for numbers in self._arrays():
                         numbers.tofile(out)
-                os.replace(name, file)
+                    out.flush()
+                    os.replace(name, file)
             except BaseException:
                 os.unlink(name)
                 raise
@@ -156,3 +161,40 @@ class Cache:
             for path in self._folder.glob(f"{self._prefix}-*"):
                 if not path.name.startswith(self._name):
                     path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what processes that are gone left half-written in the folder, of any dataset."""
+        with suppress(OSError):
+            for path in self._folder.glob(".*"):
+                if _HALF.fullmatch(path.name):
+                    with suppress(OSError), path.open("rb") as file:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        path.unlink()
+
+    def spool(self) -> BinaryIO:
+        """A file without a name in the folder, for what is needed only while it is open."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return spool(self._folder)
+
+
+def spool(folder: Path | None = None) -> BinaryIO:
+    """A file without a name, unbuffered; in the system's folder where none is given."""
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder, buffering=0))
+
+
+def temporary(target: Path) -> tuple[int, str]:
+    """A new file beside `target`, to be renamed to it: its descriptor and its name.
+
+    It is locked while it is open: one that nobody holds was left by a process that is gone.
+    """
+    while True:
+        number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with suppress(OSError):  # Where nothing can be locked, nothing is swept either.
+                fcntl.flock(number, fcntl.LOCK_EX)
+            if os.path.exists(name):  # A sweep may have come between the two.
+                return number, name
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)

@@ -3,6 +3,7 @@
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -66,12 +67,18 @@ class Dataset:
         with self._grown:
             self._grown.wait_for(lambda: self._done, timeout)
         if self._failure is not None:
-            raise self._failure
+            raise copy(self._failure)
         return self._done
 
     def close(self) -> None:
-        """Stop looking for more rows; what was found can still be read."""
+        """Stop looking for more rows and hold no file open; what was found can still be read.
+
+        The thread that looks for rows ends with its next step of about 2 MB. Who waits for a row
+        that was not found then gets BadInput. It may be called twice, and while rows are read.
+        """
         self._closed = True
+        for _, source in list(self._parts):
+            source.release()
 
     def __len__(self) -> int:
         """How many rows were found so far; all when `complete`."""
@@ -181,7 +188,7 @@ class Dataset:
         if n < len(self):
             return True
         if self._failure is not None:
-            raise self._failure
+            raise copy(self._failure)
         return False
 
     def _part(self, n: int) -> tuple[int, Source]:
@@ -229,6 +236,7 @@ class Dataset:
             self._parts.append((len(self), source))
             for _ in source.fill():
                 if self._closed:
+                    source.release()
                     raise BadInput(f"{self.path} was closed before all of it was read")
                 yield True
 
@@ -246,7 +254,8 @@ class Dataset:
 
     def _finish(self, failure: Exception | None) -> None:
         with self._grown:
-            self._done, self._failure = True, failure
+            # A traceback, and so each raising of it, would keep this dataset in memory.
+            self._done, self._failure = True, failure and failure.with_traceback(None)
             self._grown.notify_all()
 
 

@@ -6,8 +6,8 @@ without reading the rest. A record that can't be decoded is an entry with a prob
 
 from tuiwb.data.sources.entry import Entry, decode
 from tuiwb.data.sources.file import Changed
-from tuiwb.data.sources.opening import is_dataset, open_source
+from tuiwb.data.sources.opening import open_source
 from tuiwb.data.sources.places import files_of
 from tuiwb.data.sources.records import Source
 
-__all__ = ["Changed", "Entry", "Source", "decode", "files_of", "is_dataset", "open_source"]
+__all__ = ["Changed", "Entry", "Source", "decode", "files_of", "open_source"]

@@ -3,38 +3,57 @@
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tuiwb.data.index import Stamp
+from tuiwb.data.index import Cache, Stamp
 from tuiwb.data.sources.entry import Entry
+from tuiwb.data.sources.slices import NoRoom, Slices, cut
 from tuiwb.errors import BadInput
 
-# A Parquet row group up to this many bytes is kept as a table; a larger one is read in batches.
-KEPT = 64 << 20
-BATCH = 1000
+# Rows that are decoded at once, fewer where they are long: about so many bytes.
+BATCH, BATCH_BYTES = 1000, 4 << 20
+# A piece up to this many bytes, decoded, is opened whole; a larger one from its slices on disk.
+WHOLE = 4 << 20
+# What is kept decoded, so that rows around those that were opened cost nothing.
+HELD, HELD_BYTES = 64, 32 << 20
 
 
 class Columns:
-    """Tables that follow one another; one at a time is kept. A row's line is its index + 1."""
+    """Pieces (row groups, record batches) that follow one another. A row's line is its index + 1.
+
+    Rows in order are decoded once, as a stream. Any other row comes from its piece: whole where
+    that is small, else from slices that are written to disk the first time.
+    """
 
     container = ""
     progress = 0.0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: Cache | None = None) -> None:
         self.path, self.name = path, str(path)
         self._stamp = Stamp.of(path.stat())
         self._lock = threading.Lock()
-        # The first row of every table, and the number of rows in all.
+        # The first row of every piece, and the number of rows in all.
         self._firsts = [0]
-        self._held: tuple[int, Any] = (0, None)
+        # (first row, rows) of what is kept decoded; what was used last stands last.
+        self._held: list[tuple[int, Any]] = []
+        # What a pass over all rows reads from, and the row it has come to.
+        self._stream: tuple[int, Iterator[Any]] | None = None
+        self._slices: Slices | None = Slices(cache)
 
     def __len__(self) -> int:
         return self._firsts[-1]
 
     def fill(self) -> Iterator[None]:
-        """Find how many rows each table has."""
+        """Find how many rows each piece has."""
         raise NotImplementedError
+
+    def release(self) -> None:
+        """Hold no file open and no row decoded."""
+        self._held, self._stream = [], None
+        if self._slices is not None:
+            self._slices.clear()
 
     def raw(self, n: int) -> bytes | None:
         """Columns hold no record's bytes in one piece."""
@@ -45,57 +64,104 @@ class Columns:
         return None
 
     def entry(self, n: int) -> Entry:
-        """Row `n`; the table it stands in is kept until a row of another is asked for."""
-        table, at = self._table(n)
-        return self._entries(n, table, at, 1)[0]
+        """Row `n`; what stands around it is kept decoded."""
+        rows, at = self._rows(n)
+        return self._entries(n, rows, at, 1)[0]
 
     def block(self, first: int) -> Iterator[Entry]:
-        """The rows from `first` on, as many as stand in one table."""
-        table, at = self._table(first)
-        return iter(self._entries(first, table, at, BATCH))
+        """The rows from `first` on, as many as were decoded with it."""
+        rows, at = self._rows(first)
+        return iter(self._entries(first, rows, at, BATCH))
 
-    def _entries(self, n: int, table: Any, at: int, most: int) -> list[Entry]:
-        if isinstance(table, str):
-            return [Entry(n + 1, None, table)]
+    def _entries(self, n: int, rows: Any, at: int, most: int) -> list[Entry]:
+        if isinstance(rows, str):
+            return [Entry(n + 1, None, rows)]
         try:
-            values = table.slice(at, most).to_pylist()
+            values = rows.slice(at, most).to_pylist()
         except Exception as error:
             if most > 1:
-                count = min(most, len(table) - at)
-                return [self._entries(n + i, table, at + i, 1)[0] for i in range(count)]
+                count = min(most, rows.num_rows - at)
+                return [self._entries(n + i, rows, at + i, 1)[0] for i in range(count)]
             return [Entry(n + 1, None, _why(error))]
         return [Entry(n + i + 1, without_nulls(value)) for i, value in enumerate(values)]
 
-    def _table(self, n: int) -> tuple[Any, int]:
-        """A table that holds row `n` and its place there, or why there is none."""
+    def _rows(self, n: int) -> tuple[Any, int]:
+        """Decoded rows among which is `n`, and its place there, or why there are none."""
         with self._lock:
-            start, table = self._held
-            if table is None or not start <= n < start + table.num_rows:
-                try:
-                    if Stamp.of(self.path.stat()) != self._stamp:
-                        return "can't be read any more: the file changed since it was opened", 0
-                    start, table = self._load(bisect_right(self._firsts, n) - 1, n)
-                except Exception as error:  # Arrow's errors share no base with their own kinds.
-                    return _why(error), 0
-                self._held = (start, table)
-            return table, n - start
+            held = self._held
+            for i in range(len(held) - 1, -1, -1):
+                start, rows = held[i]
+                if start <= n < start + rows.num_rows:
+                    held.append(held.pop(i))
+                    return rows, n - start
+            try:
+                if Stamp.of(self.path.stat()) != self._stamp:
+                    return "can't be read any more: the file changed since it was opened", 0
+                start, rows = self._load(n)
+            except Exception as error:  # Arrow's errors share no base with their own kinds.
+                return _why(error), 0
+            held.append((start, rows))
+            total = sum(kept.nbytes for _, kept in held)
+            while len(held) > 1 and (total > HELD_BYTES or len(held) > HELD):
+                total -= held.pop(0)[1].nbytes
+            return rows, n - start
 
-    def _load(self, piece: int, n: int) -> tuple[int, Any]:
-        """The first row and the table of a piece that holds row `n`."""
+    def _load(self, n: int) -> tuple[int, Any]:
+        """Rows with `n` among them and the first one's number, from where they cost least."""
+        piece = bisect_right(self._firsts, n) - 1
+        start = self._firsts[piece]
+        at = n - start
+        slices = self._slices
+        if slices is not None and (found := slices.holding(piece, at)) is not None:
+            return start + found[0], found[1]
+        if at == 0:
+            self._stream = (n, self._cut(piece))
+        if self._stream is not None and self._stream[0] == n:
+            return self._next(n)
+        some, rest = _up_to(WHOLE, self._batches(piece))
+        if rest is None:
+            import pyarrow
+
+            return start, pyarrow.Table.from_batches(some)
+        if slices is not None:
+            try:
+                slices.begin(piece, chain(some, rest))
+                if (found := slices.holding(piece, at)) is not None:
+                    return start + found[0], found[1]
+            except NoRoom:
+                self._slices = None
+        self._stream = (start, self._cut(piece))
+        return self._next(n)
+
+    def _next(self, n: int) -> tuple[int, Any]:
+        """What the stream gives up to row `n`."""
+        assert self._stream is not None
+        (start, stream), self._stream = self._stream, None
+        for rows in stream:
+            if n < start + rows.num_rows:
+                self._stream = (start + rows.num_rows, stream)
+                return start, rows
+            start += rows.num_rows
+        raise EOFError("the rows end early")
+
+    def _cut(self, piece: int) -> Iterator[Any]:
+        for batch in self._batches(piece):
+            yield from cut(batch)
+
+    def _batches(self, piece: int) -> Iterator[Any]:
+        """All rows of a piece in record batches, decoded as they are asked for."""
         raise NotImplementedError
 
 
 class Parquet(Columns):
-    """Parquet, a row group at a time; from a large one, batches."""
+    """Parquet; its pieces are row groups."""
 
     container = "parquet"
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, cache: Cache | None = None) -> None:
+        super().__init__(path, cache)
         with self._opened() as file:
             self._metadata = file.metadata
-        # Where the batches of a large row group have come to, so that reading on costs nothing.
-        self._reading: tuple[int, int, Iterator[Any]] | None = None
 
     def fill(self) -> Iterator[None]:
         """The file itself says where its rows are."""
@@ -107,21 +173,12 @@ class Parquet(Columns):
         self.progress = 1.0
         yield
 
-    def _load(self, piece: int, n: int) -> tuple[int, Any]:
-        start = self._firsts[piece]
-        if self._metadata.row_group(piece).total_byte_size <= KEPT:
-            with self._opened(self._metadata) as file:
-                return start, file.read_row_group(piece)
-        if self._reading is not None and self._reading[0] == piece and self._reading[1] <= n:
-            _, start, batches = self._reading
-        else:
-            batches = self._opened(self._metadata).iter_batches(BATCH, row_groups=[piece])
-        for batch in batches:
-            if n < start + batch.num_rows:
-                self._reading = (piece, start + batch.num_rows, batches)
-                return start, batch
-            start += batch.num_rows
-        raise OSError("the row group ends early")
+    def _batches(self, piece: int) -> Iterator[Any]:
+        group = self._metadata.row_group(piece)
+        fitting = BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
+        with self._opened(self._metadata) as file:
+            for batch in file.iter_batches(max(1, min(BATCH, fitting)), row_groups=[piece]):
+                yield _spelled_out(batch)
 
     def _opened(self, metadata: Any = None) -> Any:
         import pyarrow
@@ -137,16 +194,19 @@ class Parquet(Columns):
 
 
 class Arrow(Columns):
-    """An Arrow stream, as `save_to_disk` writes it, or an Arrow file; a record batch at a time."""
+    """An Arrow stream, as `save_to_disk` writes it, or an Arrow file; its pieces are batches.
+
+    A stream with dictionaries is one piece: later batches may need any dictionary before them.
+    """
 
     container = "arrow"
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, cache: Cache | None = None) -> None:
+        super().__init__(path, cache)
         import pyarrow
 
         self._offsets: list[int] = []
-        self._whole: Any = None
+        self._one_piece = False
         try:
             with pyarrow.OSFile(str(path)) as file:
                 self._is_file = file.read(6) == b"ARROW1"
@@ -173,9 +233,9 @@ class Arrow(Columns):
                         yield
                     return
                 if any(pyarrow.types.is_dictionary(field.type) for field in self._schema):
-                    self._whole = pyarrow.ipc.open_stream(file).read_all()
-                    self._firsts.append(self._whole.num_rows)
-                    self.progress = 1.0
+                    self._one_piece = True
+                    self._offsets.append(0)
+                    self._firsts.append(sum(b.num_rows for b in pyarrow.ipc.open_stream(file)))
                     yield
                     return
                 pyarrow.ipc.read_message(file)
@@ -203,20 +263,56 @@ class Arrow(Columns):
         except EOFError:
             return None
 
-    def _load(self, piece: int, n: int) -> tuple[int, Any]:
+    def _batches(self, piece: int) -> Iterator[Any]:
         import pyarrow
 
-        start = self._firsts[piece]
-        if self._whole is not None:
-            return 0, self._whole
         if self._offsets[piece] < 0:
             raise OSError(self._broken)
         with pyarrow.OSFile(str(self.path)) as file:
-            if self._is_file:
-                return start, pyarrow.ipc.open_file(file).get_batch(self._offsets[piece])
-            file.seek(self._offsets[piece])
-            message = pyarrow.ipc.read_message(file)
-            return start, pyarrow.ipc.read_record_batch(message, self._schema)
+            if self._one_piece:
+                yield from map(_spelled_out, pyarrow.ipc.open_stream(file))
+            elif self._is_file:
+                yield _spelled_out(pyarrow.ipc.open_file(file).get_batch(self._offsets[piece]))
+            else:
+                file.seek(self._offsets[piece])
+                message = pyarrow.ipc.read_message(file)
+                yield pyarrow.ipc.read_record_batch(message, self._schema)
+
+
+def _up_to(most: int, batches: Iterator[Any]) -> tuple[list[Any], Iterator[Any] | None]:
+    """The batches of up to `most` bytes, and those that follow; None where these are all.
+
+    What goes wrong on the way is raised where it stands among those that follow.
+    """
+    some: list[Any] = []
+    try:
+        for batch in batches:
+            some.append(batch)
+            most -= batch.nbytes
+            if most < 0:
+                return some, batches
+    except Exception as error:
+        return some, _raising(error)
+    return some, None
+
+
+def _raising(error: Exception) -> Iterator[Any]:
+    yield from ()
+    raise error
+
+
+def _spelled_out(batch: Any) -> Any:
+    """A batch without dictionaries, which every slice of it would bring along whole."""
+    import pyarrow
+
+    columns = batch.columns
+    if not any(pyarrow.types.is_dictionary(column.type) for column in columns):
+        return batch
+    plain = [
+        column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
+        for column in columns
+    ]
+    return pyarrow.RecordBatch.from_arrays(plain, names=batch.schema.names)
 
 
 def without_nulls(value: Any) -> Any:

@@ -8,13 +8,14 @@ import os
 import stat
 import tempfile
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tuiwb.data.index import SETTLED_NS, Cache, Stamp
+from tuiwb.data.index import SETTLED_NS, Cache, Stamp, temporary
 from tuiwb.errors import BadInput
 
 CHUNK = 2 << 20
@@ -23,6 +24,33 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PACKED = {".gz": GZIP, ".zst": ZSTD}
 # How much packed zstd is fed at once: its blocks can grow ten-thousandfold.
 _ZSTD_FED = 4096
+
+
+class _Held:
+    """An open file, closed when the last who reads from it lets go of it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def of(cls, path: Path) -> "_Held":
+        """The file at `path`, opened for reading."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class _Feed:
+    """A packed file's bytes from front to back, as many as are asked for."""
+
+    def __init__(self, held: _Held) -> None:
+        self.held, self.fed = held, 0
+
+    def __call__(self, length: int) -> bytes:
+        data = os.pread(self.held.fd, length, self.fed)
+        self.fed += len(data)
+        return data
 
 
 class Changed(Exception):
@@ -40,18 +68,17 @@ class File:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise BadInput(f"{path} is not a regular file: save what it gives in one first")
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.stamp = Stamp.of(os.fstat(self._fd))
+        held = _Held.of(path)
+        self.stamp = Stamp.of(os.fstat(held.fd))
         self.size = self.stamp.size
         self._seen_as = self.stamp
-        self.fingerprint = self._fingerprint(self._fd)
-        if not keep:
-            os.close(self._fd)
-            self._fd = -1
+        self.fingerprint = self._fingerprint(held.fd)
+        # Where the bytes are read from; None opens the file anew.
+        self._held: _Held | None = held if keep else None
 
-    def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:
-            os.close(self._fd)
+    def release(self) -> None:
+        """Hold the file open no longer: reads from here on open it anew."""
+        self._held = None
 
     @property
     def problem(self) -> str | None:
@@ -78,18 +105,9 @@ class File:
 
     def read(self, at: int, length: int) -> bytes:
         """`length` bytes from `at`; Changed when the file can't give what it held at opening."""
-        fd = self._fd if self._fd >= 0 else os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            data = os.pread(fd, length, at)
-            while len(data) < length:
-                more = os.pread(fd, length - len(data), at + len(data))
-                if not more:
-                    raise Changed("is gone: the file became shorter while it was read")
-                data += more
-            self._check(fd)
-        finally:
-            if fd != self._fd:
-                os.close(fd)
+        held = self._held or _Held.of(self.path)
+        data = _pread(held.fd, at, length, "the file became shorter while it was read")
+        self._check(held.fd)
         return data
 
     def chunks(self) -> Iterator[bytes]:
@@ -139,28 +157,37 @@ class Unpacked(File):
 
     def __init__(self, path: Path, cache: Cache | None, keep: bool = True) -> None:
         super().__init__(path)
-        self._packed_fd, self._fd = self._fd, -1
-        self.packed_size, self._fed = self.size, 0
+        self._packed: _Feed | None = None
+        self.packed_size = self.size
         self._problem: str | None = None
         self._target = cache.file("unpacked") if cache is not None else None
+        # The finished copy in the cache.
+        self._copy: Path | None = None
         self._whole = False
-        if cache is not None and (kept := cache.sized("unpacked")) is not None:
-            self._fd = os.open(kept, os.O_RDONLY | os.O_CLOEXEC)
-            self.size, self._whole = os.fstat(self._fd).st_size, True
-            return
-        self.size = 0
+        # The name of the copy while it is written, and what removes it, also when we are quit.
         self._temporary: str | None = None
-        self._fd = self._spool()
-        unpack = _gunzip if os.pread(self._packed_fd, 2, 0) == GZIP else _unzstd
-        self._more = unpack(self._feed)
+        self._forget: weakref.finalize[..., Unpacked] | None = None
+        if cache is not None:
+            cache.sweep()
+            if (kept := cache.sized("unpacked")) is not None:
+                self._held = _Held.of(kept)
+                self.size, self._whole = os.fstat(self._held.fd).st_size, True
+                self._copy = kept
+                return
+        self.size = 0
+        self._packed = _Feed(self._held or _Held.of(path))
+        self._held, self._temporary = self._spool()
+        if self._temporary is not None:
+            self._forget = weakref.finalize(self, _unlink, self._temporary)
+        unpack = _gunzip if os.pread(self._packed.held.fd, 2, 0) == GZIP else _unzstd
+        self._more = unpack(self._packed)
 
-    def __del__(self) -> None:
-        super().__del__()
-        if getattr(self, "_packed_fd", -1) >= 0:
-            os.close(self._packed_fd)
-        if getattr(self, "_temporary", None):
-            with suppress(OSError):
-                os.unlink(self._temporary or "")
+    def release(self) -> None:
+        """Hold no file open that can be opened anew; a copy that isn't kept can't be."""
+        if self._copy is not None:
+            self._held = None
+        elif self._forget is not None:
+            self._forget()
 
     @property
     def problem(self) -> str | None:
@@ -168,20 +195,24 @@ class Unpacked(File):
 
     @property
     def progress(self) -> float:
-        return 1.0 if self._whole else min(1.0, self._fed / max(1, self.packed_size))
+        packed = self._packed
+        if packed is None:
+            return 1.0
+        return min(1.0, packed.fed / max(1, self.packed_size))
 
     def written_to(self) -> bool:
         return False
 
     def grow(self) -> bool:
-        if self._whole:
+        held = self._held
+        if self._whole or held is None:
             return False
         try:
             data = next(self._more, b"")
             if data:
                 at = 0
                 while at < len(data):
-                    at += os.pwrite(self._fd, data[at:], self.size + at)
+                    at += os.pwrite(held.fd, data[at:], self.size + at)
                 self.size += len(data)
                 return True
             self._keep()
@@ -189,7 +220,7 @@ class Unpacked(File):
             self._problem = f"can't be unpacked from here on: {error}"
         except OSError as error:
             self._problem = f"can't be unpacked from here on: {error.strerror or error}"
-        self._whole = True
+        self._whole, self._packed = True, None
         return False
 
     def chunks(self) -> Iterator[bytes]:
@@ -205,38 +236,51 @@ class Unpacked(File):
             yield data
 
     def read(self, at: int, length: int) -> bytes:
-        data = os.pread(self._fd, length, at)
-        while len(data) < length:
-            more = os.pread(self._fd, length - len(data), at + len(data))
-            if not more:
-                raise Changed("is gone: the unpacked copy in the cache was cut")
-            data += more
-        return data
+        held = self._held
+        if held is None:
+            if self._copy is None:
+                raise Changed("is gone: its unpacked copy was let go of")
+            held = _Held.of(self._copy)
+        return _pread(held.fd, at, length, "the unpacked copy in the cache was cut")
 
-    def _feed(self, length: int) -> bytes:
-        data = os.pread(self._packed_fd, length, self._fed)
-        self._fed += len(data)
-        return data
-
-    def _spool(self) -> int:
+    def _spool(self) -> tuple[_Held, str | None]:
         if self._target is not None:
             with suppress(OSError):
                 self._target.parent.mkdir(parents=True, exist_ok=True)
-                where = self._target.parent
-                number, self._temporary = tempfile.mkstemp(
-                    prefix=f".{self._target.name}.", dir=where
-                )
-                return number
+                number, name = temporary(self._target)
+                return _Held(number), name
         number, name = tempfile.mkstemp(prefix="tuiwb-")
         os.unlink(name)
-        return number
+        return _Held(number), None
 
     def _keep(self) -> None:
         """Give the finished copy its name in the cache, if the packed file is still the same."""
-        now = Stamp.of(os.fstat(self._packed_fd))
-        if self._temporary and self._target and now == self.stamp and self.settled:
-            os.replace(self._temporary, f"{self._target}-{self.size}")
-            self._temporary = None
+        if self._packed is None or not self._temporary or not self._target or not self.settled:
+            return
+        if Stamp.of(os.fstat(self._packed.held.fd)) == self.stamp:
+            copy = Path(f"{self._target}-{self.size}")
+            # Another may have emptied the cache: then the copy stays without a name.
+            with suppress(OSError):
+                os.replace(self._temporary, copy)
+                self._copy, self._temporary = copy, None
+                if self._forget is not None:
+                    self._forget.detach()
+
+
+def _pread(fd: int, at: int, length: int, why: str) -> bytes:
+    """`length` bytes from `at`; Changed with `why` when there are fewer."""
+    data = os.pread(fd, length, at)
+    while len(data) < length:
+        more = os.pread(fd, length - len(data), at + len(data))
+        if not more:
+            raise Changed(f"is gone: {why}")
+        data += more
+    return data
+
+
+def _unlink(name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name)
 
 
 def is_packed(head: bytes) -> bool:

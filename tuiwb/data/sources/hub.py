@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tuiwb.errors import BadInput, MissingHere
+from tuiwb.project import names_rows
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
@@ -122,11 +123,10 @@ def _readme(folder: Path) -> str:
 
 def _of_split(name: str, files: list[str], split: str | None, readme: str) -> list[str]:
     """The data files of one split, by the card's own patterns, else by what their names say."""
-    from tuiwb.data.sources.opening import is_dataset
     from tuiwb.data.sources.places import split_of
 
     data = [
-        f for f in files if is_dataset(Path(f)) and not f.endswith((".arrow", "dataset_infos.json"))
+        f for f in files if names_rows(Path(f)) and not f.endswith((".arrow", "dataset_infos.json"))
     ]
     by_split: dict[str, list[str]] = {}
     for named, patterns in _patterns(readme).items():

@@ -13,10 +13,8 @@ from tuiwb.data.sources.lines import JsonLines
 from tuiwb.data.sources.records import Source
 from tuiwb.data.sources.table import Csv
 from tuiwb.errors import BadInput
+from tuiwb.project import LINES, TABLES, rows_suffix
 
-LINES = (".jsonl", ".ndjson", ".json")
-TABLES = (".csv", ".tsv")
-COLUMNS = (".parquet", ".arrow")
 READ = "tuiwb reads .jsonl, .json, .csv, .tsv (also .gz or .zst), .parquet and .arrow"
 # A larger file is not read whole only to tell one JSON object from rows.
 _LOOKED_AT = 1 << 26
@@ -40,13 +38,13 @@ def open_source(path: Path, cache: Path | None = None, keep: bool = True) -> Sou
         head = file.head()
         if not head:
             raise BadInput(f"{path} {file.problem or 'holds nothing'}: pack it again")
-    suffix = _suffix(path)
+    suffix = rows_suffix(path)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadInput(f"{path} is UTF-16: save it as UTF-8")
     if not packed and (suffix == ".parquet" or head.startswith(b"PAR1")):
-        return Parquet(path)
+        return Parquet(path, kept)
     if not packed and (suffix == ".arrow" or head.startswith(b"ARROW1")):
-        return Arrow(path)
+        return Arrow(path, kept)
     if suffix in TABLES:
         return Csv(file, kept)
     if suffix not in LINES:
@@ -59,26 +57,19 @@ def open_source(path: Path, cache: Path | None = None, keep: bool = True) -> Sou
     return JsonLines(file, kept)
 
 
-def is_dataset(path: Path) -> bool:
-    """Whether a file's name is a dataset's."""
-    return _suffix(path) in (*LINES, *TABLES, *COLUMNS)
-
-
-def _suffix(path: Path) -> str:
-    packed = path.suffix.lower() in PACKED
-    return (Path(path.stem) if packed else path).suffix.lower()
-
-
 def _rows_follow(text: bytes) -> bool:
     """Whether a file that begins with '[' is JSONL all the same.
 
-    It is when a line is whole by itself and others follow, or when its second line is an object.
+    It is when a line is whole by itself and others follow, or when its second line is an object;
+    never when the first line says that it goes on.
     """
     first, _, rest = text.partition(b"\n")
+    if first.rstrip().endswith((b",", b":", b"[", b"{")):
+        return False
     second = rest.partition(b"\n")[0].strip()
     if _decoded(first) is not None:
         return bool(rest.strip())
-    return first.strip() != b"[" and isinstance(_decoded(second), dict)
+    return isinstance(_decoded(second), dict)
 
 
 def _one_object(file: File) -> bool:

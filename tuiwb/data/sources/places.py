@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.data.sources.hub import HUB_ID, hub_files
-from tuiwb.data.sources.opening import is_dataset
 from tuiwb.errors import BadInput
+from tuiwb.project import COMPRESSED, names_rows, rows_suffix
 
 # What file names call their splits, and the split it is.
 SPLITS = {
@@ -45,7 +45,7 @@ def _files(given: str | Path) -> list[Path]:
     name, _, split = str(given).rpartition(":")
     if name and Path(name).is_dir():
         return _folder(Path(name), split)
-    if HUB_ID.fullmatch(str(given)) and not is_dataset(path) and not path.parent.exists():
+    if HUB_ID.fullmatch(str(given)) and not names_rows(path) and not path.parent.exists():
         return hub_files(str(given))
     raise BadInput(f"there is no file {path}")
 
@@ -61,11 +61,11 @@ def _folder(folder: Path, split: str | None) -> list[Path]:
         return _saved(folder / split)
     if (folder / "state.json").is_file():
         return _saved(folder)
-    files = sorted(p for p in folder.iterdir() if is_dataset(p) and _plain(p))
+    files = sorted(p for p in folder.iterdir() if names_rows(p) and _plain(p))
     if not files:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and _plain(p))
         held = [
-            p for p in inside if any(is_dataset(q) or q.name == "state.json" for q in p.iterdir())
+            p for p in inside if any(names_rows(q) or q.name == "state.json" for q in p.iterdir())
         ]
         hint = (
             f"give one of {', '.join(map(str, held[:4]))}" if held else "give the files themselves"
@@ -127,4 +127,5 @@ def _plain(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
-    return "".join(path.suffixes[-2:] if path.suffix in (".gz", ".zst") else path.suffixes[-1:])
+    name = Path(path.name.lower())
+    return rows_suffix(name) + (name.suffix if name.suffix in COMPRESSED else "")

@@ -42,6 +42,10 @@ class Source(Protocol):
         """The bytes of record `n` as they stand in the file; None where it has none of its own."""
         ...
 
+    def release(self) -> None:
+        """Hold no file open between reads; records can be opened as before."""
+        ...
+
     def pieces(self, first: int) -> Iterator[tuple[int, bytes]] | None:
         """Lines and JSON bytes of the records from `first` on; None when they are not JSON."""
         ...
@@ -100,6 +104,10 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.index) + (self._tail is not None)
+
+    def release(self) -> None:
+        """Hold the file open no longer."""
+        self.file.release()
 
     def raw(self, n: int) -> bytes | None:
         """The bytes of record `n`; None for what stands after the last."""

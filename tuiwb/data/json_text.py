@@ -9,7 +9,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 _BLOCK = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _LINE = re.compile(r"^[ \t]*([{\[].*[}\]])[ \t\r]*$", re.MULTILINE)
@@ -82,6 +82,35 @@ class Shown:
     def _source(self, place: int) -> int:
         segment = bisect_right(self._at, place) - 1
         return self._from[segment] + place - self._at[segment]
+
+
+def as_shown(value: Any) -> str:
+    """A value as JSON with its strings decoded; a string as it is."""
+    if isinstance(value, str):
+        return value
+    try:
+        written = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):  # brackets in brackets beyond what is written
+        return "\n".join(_strings(value))
+    return Shown(written).text if "\\" in written else written
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a value however deep, names and what they name together."""
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if isinstance(inner, (dict, list)):
+                    yield str(name)
+                    todo.append(inner)
+                else:
+                    yield f"{name}: {inner}"
+        elif isinstance(value, list):
+            todo.extend(value)
+        elif value is not None:
+            yield str(value)
 
 
 def _parts(text: str) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
 from tuiwb.data.checks.lengths import Lengths
 from tuiwb.data.checks.malformed import Malformed
+from tuiwb.data.checks.masking import masked_findings
 from tuiwb.data.checks.pii import PersonalData
 from tuiwb.data.checks.preference import same_answers
 from tuiwb.data.checks.refusal import Refusals
@@ -39,7 +40,7 @@ NAMES = (*OF_A_ROW, *OF_ALL, LEAKAGE)
 
 
 def findings_of(rows: Sequence[Row]) -> Iterator[Finding]:
-    """All that the checks of single rows find in `rows`."""
+    """All that the checks of single rows find in `rows`, without secrets in what they say."""
     checks: tuple[Check, ...] = (
         Malformed(),
         Empty(),
@@ -52,7 +53,7 @@ def findings_of(rows: Sequence[Row]) -> Iterator[Finding]:
         ControlTokens(),
     )
     for check in checks:
-        yield from check.add(rows)
+        yield from masked_findings(check.add(rows))
 
 
 class OfAll:
@@ -75,7 +76,7 @@ class OfAll:
             self._found.extend(check.add(rows))
 
     def end(self) -> list[Finding]:
-        """What was found in all rows."""
+        """What was found in all rows, without secrets in it."""
         for check in self._checks:
             self._found.extend(check.end())
-        return self._found
+        return list(masked_findings(self._found))

@@ -17,6 +17,7 @@ from tuiwb.data.checks.language import Language
 from tuiwb.data.checks.leakage import Leakage
 from tuiwb.data.checks.lengths import Lengths
 from tuiwb.data.checks.malformed import Malformed
+from tuiwb.data.checks.masking import masked_audit, masked_findings
 from tuiwb.data.checks.overview import Overview
 from tuiwb.data.checks.pii import PersonalData
 from tuiwb.data.checks.preference import BothLabels, Pairs, same_answers
@@ -139,7 +140,7 @@ def _check(
             findings.append(finding)
             if told % TOLD_EVERY == 0:
                 tell("comparing rows", done, len(checks))
-    findings = _said_once(findings)
+    findings = list(masked_findings(_said_once(findings)))
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
     if columns is not None and keep_columns is not None:
         keep_columns(columns.columns())
@@ -166,5 +167,5 @@ def _audit(checks: Sequence[tuple[str, Check]], findings: list[Finding]) -> dict
             audit |= counted if name == "overview" else {name: counted}
     audit["checks"] = dict(Counter(finding.check for finding in findings).most_common())
     audit["rows_with_findings"] = len({finding.row for finding in findings})
-    told: dict[str, Any] = encodable(audit)
+    told: dict[str, Any] = masked_audit(encodable(audit))
     return told

@@ -1,15 +1,15 @@
 """Payment cards: a network's range and length (ISO/IEC 7812-1), and the Luhn digit."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from tuiwb.data.checks.pii.context import context, words_before
-from tuiwb.data.checks.pii.span import Span
+from tuiwb.data.checks.pii.span import Span, covered
 from tuiwb.data.checks.pii.tables import table
 
 _SEPARATOR = r"(?:[ ./_\u00a0\u202f\u2009\u2010\u2011–-]| [-–] )"
-ANCHOR = r"\d(?:(?:[ ./_-]|\xc2\xa0|\xe2\x80[\x80-\xaf]| (?:-|\xe2\x80\x93) )?\d){11}"
+ANCHOR = r"(?:^|[^0-9])\d(?:(?:[ ./_-]|\xc2\xa0|\xe2\x80[\x80-\xaf]| (?:-|\xe2\x80\x93) )?\d){11}"
 _RUN = re.compile(rf"[0-9](?:{_SEPARATOR}?[0-9]){{11,}}")
 _GROUP = re.compile("[0-9]+")
 _BARE = (15, 16)
@@ -38,10 +38,12 @@ def _test_cards() -> frozenset[str]:
     return frozenset(table("numbers")["test_cards"])
 
 
-def cards(text: str) -> Iterator[Span]:
+def cards(text: str, _numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Span]:
     """Card numbers, bare or grouped."""
     for run in _RUN.finditer(text):
         start, end = run.span()
+        if covered(taken, start, end):
+            continue
         lead, tail = text[max(0, start - 2) : start], text[end : end + 2]
         if (
             lead[-1:].isalpha()

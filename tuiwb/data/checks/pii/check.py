@@ -7,7 +7,8 @@ from typing import Any
 from tuiwb.data.checks.finding import Finding, found, quote
 from tuiwb.data.checks.pii.find import finder
 from tuiwb.data.checks.pii.span import KINDS, Span
-from tuiwb.data.rows import Row
+from tuiwb.data.json_text import as_shown
+from tuiwb.data.rows import Row, Turns
 
 _SHOWN = 4
 
@@ -16,20 +17,23 @@ class PersonalData:
     """The check over batches of rows; `audit` counts findings by kind and rows that have any."""
 
     def __init__(self) -> None:
-        self._find = finder().spans
+        self._find = finder().spans_of
         self._kinds: Counter[str] = Counter()
         self._rows = 0
 
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """The findings of a batch, row by row."""
-        for row in rows:
-            some = False
-            for field, _role, text in row.fields():
-                for span in self._find(text):
-                    self._kinds[span.kind] += 1
-                    some = True
-                    yield _finding(row, field, text, span)
-            self._rows += some
+        fields = [(row, field, text) for row in rows for field, text in _texts(row)]
+        last = -1
+        for (row, field, text), some in zip(
+            fields, self._find([text for _row, _field, text in fields]), strict=True
+        ):
+            for span in some:
+                self._kinds[span.kind] += 1
+                yield _finding(row, field, text, span)
+            if some and row.index != last:
+                self._rows += 1
+                last = row.index
 
     def end(self) -> Iterable[Finding]:
         """Nothing: no finding waits for another row."""
@@ -38,6 +42,20 @@ class PersonalData:
     def audit(self) -> dict[str, Any]:
         """How many findings of each kind, and how many rows have one."""
         return {"kinds": dict(self._kinds.most_common()), "rows": self._rows}
+
+
+def _texts(row: Row) -> Iterator[tuple[str, str]]:
+    """The texts of a row by their fields, then the arguments of its tool calls."""
+    for field, _role, text in row.fields():
+        yield field, text
+    for part in ("messages", "prompt", "completion", "chosen", "rejected"):
+        turns: Turns | None = getattr(row, part)
+        if turns is None or isinstance(turns, str):
+            continue
+        for i, turn in enumerate(turns):
+            for n, call in enumerate(turn.tool_calls or ()):
+                arguments = call["function"].get("arguments")
+                yield f"{part}[{i}].tool_calls[{n}].arguments", as_shown(arguments)
 
 
 def pii(row: Row) -> Iterator[Finding]:

@@ -61,6 +61,27 @@ class Phrases(Generic[T]):
         return max((place for place, _ in self.found(tokens)), default=-1)
 
 
+def words_anchor(phrases: Iterable[str]) -> str:
+    """A pattern for the engine that is in every text with one of the phrases."""
+    made = sorted({_phrase_anchor(phrase) for phrase in phrases})
+    return rf"(?i)(?:^|[^0-9a-z])(?:{'|'.join(made)})"
+
+
+def _phrase_anchor(phrase: str) -> str:
+    """Its words with anything between that is no letter or digit, in any case."""
+    words = phrase.removesuffix("*").split(" ")
+    shape = r"[^0-9a-z\x00]+".join("".join(map(_any_case, word)) for word in words)
+    shape = shape.replace(r"+\#", r"*\#")
+    closed = phrase[-1] not in "*#" and phrase[-1].isascii()
+    return shape + ("(?:[^0-9a-z]|$)" if closed else "")
+
+
+def _any_case(character: str) -> str:
+    if character.isascii():
+        return re.escape(character)
+    return f"(?:{'|'.join(sorted({character.lower(), character.upper()}))})"
+
+
 @cache
 def context(name: str) -> Phrases[None]:
     """A list of numbers.toml."""

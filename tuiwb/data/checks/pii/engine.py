@@ -1,17 +1,27 @@
-"""Which patterns may be in a text: many at once, each answered yes or no.
+"""Which patterns may be in which texts: many patterns and many texts at once.
 
-In: bytes, UTF-8. Out: the numbers of the patterns found in them. Hyperscan where it is installed
-(x86-64), else one automaton of RE2, else `re` one by one; the patterns keep to what all three read
-alike: bytes, no look-around, no back-reference, `\\b` and `(?i)` in ASCII.
+In: texts as UTF-8. Out: for each the numbers of the patterns found in it. Hyperscan where it is
+installed (x86-64), else one automaton of RE2, else `re` one by one; the patterns keep to what all
+three read alike: bytes, no look-around, no back-reference, `\\b` and `(?i)` in ASCII. Texts are
+scanned together with a NUL between two of them; a pattern that can begin at the start of a text
+takes a NUL before it as well. A match across a NUL only says more than is there: a pattern found
+is a question to the class that confirms.
 """
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
-Scan = Callable[[bytes], list[int]]
+from tuiwb.data.checks.pii.automaton import compiled
+
+Scan = Callable[[Sequence[bytes]], list[list[int]]]
+
+# Bytes of texts that are scanned at once; a longer text is asked once for each pattern.
+_TOGETHER = 1 << 18
 
 
 def as_bytes(pattern: str) -> str:
@@ -32,7 +42,7 @@ def keys(pattern: str) -> Any:
 
 
 def scanner(patterns: Sequence[str]) -> Scan:
-    """The fastest scan this machine has; results are in ascending order."""
+    """The fastest scan this machine has; the numbers are in ascending order."""
     shapes = [as_bytes(pattern) for pattern in patterns]
     return _hyperscan(shapes) or _re2(shapes) or plain(shapes)
 
@@ -49,35 +59,47 @@ def plain_scanner(patterns: Sequence[str]) -> Scan:
 
 
 def _hyperscan(patterns: list[str]) -> Scan | None:
-    try:
-        import hyperscan
-    except ImportError:
+    if compiled(tuple(patterns), once=False) is None:
         return None
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    flags = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
-    try:
-        database.compile(
-            expressions=[pattern.encode() for pattern in patterns],
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=[flags] * len(patterns),
-        )
-    except hyperscan.error:  # a processor without what the library was built for
-        return None
-    scratch = hyperscan.Scratch(database)
     own = threading.local()
 
-    def scan(data: bytes) -> list[int]:
-        found: list[int] = []
-        if not hasattr(own, "scratch"):
-            own.scratch = scratch.clone()
+    def hits(data: bytes, once: bool) -> list[tuple[int, int]]:
+        """(end, number) of each match, with `once` of one match a pattern."""
+        database, scratch = compiled(tuple(patterns), once=once)
+        scratches = own.__dict__.setdefault("scratches", {})
+        if once not in scratches:
+            scratches[once] = scratch.clone()
+        found: list[tuple[int, int]] = []
+        add = found.append
 
-        def on_match(number: int, _start: int, _end: int, _flags: int, _context: Any) -> None:
-            found.append(number)
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: Any) -> None:
+            add((end, number))
 
-        database.scan(data, on_match, scratch=own.scratch)
-        found.sort()
+        database.scan(data, on_match, scratch=scratches[once])
         return found
+
+    def together(texts: Sequence[bytes]) -> Iterator[list[int]]:
+        if len(texts) == 1:
+            once = len(texts[0]) > _TOGETHER
+            yield sorted({number for _end, number in hits(texts[0], once)})
+            return
+        starts = list(accumulate((len(data) + 1 for data in texts), initial=0))
+        fired: dict[int, set[int]] = {}
+        for end, number in hits(b"\0".join(texts), once=False):
+            # What takes in the NUL behind a text is that text's.
+            fired.setdefault(bisect_right(starts, end - 1) - 1, set()).add(number)
+        for text in range(len(texts)):
+            yield sorted(fired[text]) if text in fired else []
+
+    def scan(texts: Sequence[bytes]) -> list[list[int]]:
+        found: list[list[int]] = []
+        first, size = 0, 0
+        for here, data in enumerate(texts):
+            if size and size + len(data) > _TOGETHER:
+                found += together(texts[first:here])
+                first, size = here, 0
+            size += len(data) + 1
+        return found + list(together(texts[first:])) if texts else found
 
     return scan
 
@@ -103,11 +125,13 @@ def _re2(patterns: list[str]) -> Scan | None:
     except re2.error:
         return None
 
-    def scan(data: bytes) -> list[int]:
-        found = automaton.Match(data)
-        if not found or max(found) != last:
-            return slow(data)
-        return sorted(found)[:-1]
+    def scan(texts: Sequence[bytes]) -> list[list[int]]:
+        found = []
+        for data in texts:
+            some = automaton.Match(data)
+            complete = some and max(some) == last
+            found.append(sorted(some)[:-1] if complete else slow((data,))[0])
+        return found
 
     slow = plain(patterns)
     return scan
@@ -120,4 +144,6 @@ def _compiled(pattern: str) -> re.Pattern[bytes]:
 
 def plain(patterns: list[str]) -> Scan:
     """`re`, one pattern after the other: slow, and everywhere."""
-    return lambda data: [n for n, p in enumerate(patterns) if _compiled(p).search(data)]
+    return lambda texts: [
+        [n for n, p in enumerate(patterns) if _compiled(p).search(data)] for data in texts
+    ]

@@ -2,69 +2,85 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 
 from tuiwb.data.checks.pii import bank, card, ids, mail, network, people, phone, places, secret
 from tuiwb.data.checks.pii.engine import Scan, scanner
 from tuiwb.data.checks.pii.span import Span
 
-Find = Callable[[str], Iterator[Span]]
+# A text, which of the class's patterns are in it, what is taken already.
+Find = Callable[[str, Sequence[int], Sequence[Span]], Iterable[Span]]
 Make = Callable[[Sequence[str]], Scan]
 
 
+def _alone(find: Callable[[str], Iterator[Span]]) -> Find:
+    """A class of one pattern."""
+    return lambda text, _numbers, _taken: find(text)
+
+
+def _classes() -> list[tuple[Sequence[str], Find]]:
+    """Each class's patterns, in the order in which they take their place in a text."""
+    return [
+        (secret.anchors(), secret.vendor_secrets),
+        ((secret.assigned_anchor(),), _alone(secret.assigned_secrets)),
+        ((mail.ANCHOR,), _alone(mail.emails)),
+        ((mail.SPELLED_ANCHOR,), _alone(mail.spelled_emails)),
+        ((bank.anchor(),), _alone(bank.ibans)),
+        ((network.ANCHOR6,), _alone(network.ips6)),
+        ((network.ANCHOR,), _alone(network.ips)),
+        ((card.ANCHOR,), card.cards),
+        (ids.anchors(), ids.ids),
+        (phone.anchors(), phone.phones),
+        (places.anchors(), places.addresses),
+        (people.anchors(), people.names),
+    ]
+
+
 class Finder:
-    """The patterns of every class in the order in which they take their place in a text.
+    """The patterns of every class.
 
     An earlier class keeps what it found: a password in a URL is no address of mail, a card's
     number no phone's.
     """
 
     def __init__(self, make: Make = scanner) -> None:
-        finds: list[tuple[str, Find]] = []
-        for key in secret.shapes():
-            finds.append((key.anchor, partial(secret.vendor_secrets, shape=key)))
-        finds.append((secret.assigned_anchor(), secret.assigned_secrets))
-        finds.append((mail.ANCHOR, mail.emails))
-        finds.append((mail.SPELLED_ANCHOR, mail.spelled_emails))
-        finds.append((bank.anchor(), bank.ibans))
-        finds.append((network.ANCHOR6, network.ips6))
-        finds.append((network.ANCHOR, network.ips))
-        finds.append((card.ANCHOR, card.cards))
-        finds.append((ids.ANCHOR, ids.ids))
-        finds.append((phone.ANCHOR, phone.phones))
-        finds.append((phone.VANITY_ANCHOR, phone.vanity))
-        start = len(finds)
-        for place in places.places():
-            finds.append((place.anchor, partial(places.addresses, place=place)))
-        # Of addresses found by two patterns the longer one stays.
-        self._places = (start, len(finds))
-        for number, anchor in enumerate(people.anchors()):
-            finds.append((anchor, partial(people.names, number=number)))
-        self._finds = [find for _anchor, find in finds]
-        self._scan = make([anchor for anchor, _find in finds])
+        patterns: list[str] = []
+        # For each pattern: its class's first pattern, its class.
+        self._owners: list[tuple[int, Find]] = []
+        for anchors, find in _classes():
+            self._owners += [(len(patterns), find)] * len(anchors)
+            patterns += anchors
+        self._scan = make(patterns)
 
     def spans(self, text: str) -> list[Span]:
         """What is in one text, in order, none overlapping."""
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:  # a lone surrogate: one "?" takes its place
-            data = text.encode("utf-8", "replace")
-            text = data.decode()
-        fired = self._scan(data)
-        if not fired:
-            return []
+        return self.spans_of((text,))[0]
+
+    def spans_of(self, texts: Sequence[str]) -> list[list[Span]]:
+        """What is in each of many texts."""
+        data = []
+        for here, text in enumerate(texts):
+            try:
+                data.append(text.encode())
+            except UnicodeEncodeError:  # a lone surrogate: one "?" takes its place
+                data.append(text.encode("utf-8", "replace"))
+                texts = [*texts[:here], data[-1].decode(), *texts[here + 1 :]]
+        return [
+            self._confirmed(text, fired) if fired else []
+            for text, fired in zip(texts, self._scan(data), strict=True)
+        ]
+
+    def _confirmed(self, text: str, fired: Sequence[int]) -> list[Span]:
+        """What the classes say to the patterns that are in the text."""
         taken: list[Span] = []
-        finds, first, last = self._finds, *self._places
-        streets: list[Span] = []
-        for number in fired:
-            if first <= number < last:
-                streets.extend(finds[number](text))
-                continue
-            if streets and number >= last:
-                _take(taken, sorted(streets, key=lambda s: s.start - s.end))
-                streets = []
-            _take(taken, finds[number](text))
-        _take(taken, sorted(streets, key=lambda s: s.start - s.end))
+        place = 0
+        while place < len(fired):
+            first, find = self._owners[fired[place]]
+            numbers = []
+            while place < len(fired) and self._owners[fired[place]][0] == first:
+                numbers.append(fired[place] - first)
+                place += 1
+            _take(taken, find(text, numbers, taken))
         return taken
 
 
@@ -81,7 +97,7 @@ def _take(taken: list[Span], some: Iterable[Span]) -> None:
 
 @cache
 def finder() -> Finder:
-    """One for the process; it takes some 0.3 s to build."""
+    """One for the process; it takes a second to build the first time on a machine."""
     return Finder()
 
 
@@ -92,5 +108,4 @@ def spans(text: str) -> list[Span]:
 
 def spans_of(texts: Sequence[str]) -> list[list[Span]]:
     """The spans of each of many texts."""
-    find = finder().spans
-    return [find(text) for text in texts]
+    return finder().spans_of(texts)

@@ -1,18 +1,18 @@
 """National ids: a shape, its check digits, and where those are weak the words that name it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import NamedTuple
 
-from tuiwb.data.checks.pii.context import Phrases, context, words_after, words_before
+from tuiwb.data.checks.pii.context import Phrases, context, words_after, words_anchor, words_before
 from tuiwb.data.checks.pii.engine import Scan, lazy_scanner
-from tuiwb.data.checks.pii.span import Span
+from tuiwb.data.checks.pii.span import Span, covered
 from tuiwb.data.checks.pii.tables import table
 
 # Five digits at least, letters and single separators among them; four in an Indian PAN.
-ANCHOR = r"\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}|[A-Z]{5}\d{4}[A-Z]"
+_ANCHOR = r"(?:^|[^0-9])\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}"
 _CORE = re.compile(
     r"[0-9](?:[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}|"
     r"[0-9]{3}(?<=[A-Z]{5}[0-9]{4})(?=[A-Z]))"
@@ -56,35 +56,72 @@ def _words() -> Phrases[int]:
 
 
 @cache
-def _shape_scan() -> Scan:
-    """Which shapes stand in a stretch of text, touched by no letter or digit."""
+def _shape_anchors() -> tuple[str, ...]:
+    """Each shape, touched by no letter or digit, as the engine takes it."""
     shapes = [e.get("anchor") or _LOOK_AROUND.sub("", e["shape"]) for e in table("ids")["id"]]
-    return lazy_scanner([rf"(?:^|\W)(?:{shape})(?:\W|$)" for shape in shapes])
+    return tuple(rf"(?:^|\W)(?:{shape})(?:\W|$)" for shape in shapes)
 
 
-def ids(text: str) -> Iterator[Span]:
-    """National ids; where two shapes fit, the one that the words name, else the earlier."""
-    shapes = _shapes()
+@cache
+def _shape_scan() -> Scan:
+    """Which shapes stand in a stretch of text."""
+    return lazy_scanner(_shape_anchors())
+
+
+@cache
+def _lone() -> tuple[int, ...]:
+    """The shapes that need no words."""
+    return tuple(n for n, shape in enumerate(_shapes()) if shape.alone)
+
+
+def anchors() -> tuple[str, ...]:
+    """One for each shape that needs no words, one for words that name ids, one for any digits."""
+    tables = table("ids")
+    words = [*tables["words"], *(phrase for entry in tables["id"] for phrase in entry["words"])]
+    return (*(_shape_anchors()[n] for n in _lone()), words_anchor(words), _ANCHOR)
+
+
+def ids(text: str, numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Span]:
+    """National ids; where two shapes fit, the one that the words name, else the earlier.
+
+    `numbers` says which of the anchors are in the text.
+    """
+    lone = [_lone()[n] for n in numbers if n < len(_lone())]
+    named = numbers[-2:] == [len(_lone()), len(_lone()) + 1]
+    if not lone and not named:
+        return
     for core in _CORE.finditer(text):
-        begin, end = max(0, core.start() - _AROUND), min(len(text), core.end() + _AROUND)
-        fired = _shape_scan()(text[begin:end].encode())
-        if not fired or text[core.start() - 1 : core.start()] == "+":
+        start, end = core.span()
+        if covered(taken, start, end) or text[start - 1 : start] == "+":
             continue
-        lead = words_before(text, core.start(), _NEAR)
-        said = {n for _, n in _words().found(lead)}
-        said |= {n for _, n in _words().found(words_after(text, core.end(), _AFTER)) if n >= 0}
-        other = context("other_number").last(lead[-4:]) >= 0
-        fired.sort(key=lambda n: n not in said)
-        for number in fired:
-            shape = shapes[number]
-            named = number in said or (shape.checked and -1 in said)
-            if not named and (other or not shape.alone):
+        begin, end = max(0, start - _AROUND), min(len(text), end + _AROUND)
+        said = _said(text, start, core.end()) if named else set()
+        fired = {*lone, *said}
+        if -1 in said:
+            fired.update(_shape_scan()((text[begin:end].encode(),))[0])
+        fired.discard(-1)
+        for number in sorted(fired, key=lambda n: (n not in said, n)):
+            shape = _shapes()[number]
+            called = number in said or (shape.checked and -1 in said)
+            if not called and not shape.alone:
                 continue
             for match in shape.shape.finditer(text, begin, end):
                 value = match[0]
-                wanted = named or _alone(shape.alone, value)
-                if wanted and len(set(value)) >= 4 and shape.valid(value):
+                if not (called or _alone(shape.alone, value)) or len(set(value)) < 4:
+                    continue
+                if shape.valid(value) and (called or not _other(text, start)):
                     yield Span(match.start(), match.end(), "national_id", shape.name)
+
+
+def _said(text: str, start: int, end: int) -> set[int]:
+    """The ids that words before or after name, -1 where words before name any."""
+    said = {n for _, n in _words().found(words_before(text, start, _NEAR))}
+    return said | {n for _, n in _words().found(words_after(text, end, _AFTER)) if n >= 0}
+
+
+def _other(text: str, start: int) -> bool:
+    """Whether the text calls it an order's number, a part's."""
+    return context("other_number").last(words_before(text, start, _NEAR)[-4:]) >= 0
 
 
 def _alone(alone: str, value: str) -> bool:

@@ -174,14 +174,21 @@ def spelled_emails(text: str) -> Iterator[Span]:
     done = 0
     for key in keys(_AT_SPELLED).finditer(text):
         begin, end = max(done, key.start() - _BACK), min(len(text), key.end() + _AHEAD)
-        for number, shape in enumerate(_SPELLED):
-            match = shape.search(text, begin, end)
+        for number in _ways(key[0]):
+            match = _SPELLED[number].search(text, begin, end)
             if match is None:
                 continue
             if number == 0 or _meant(match[0], text[max(0, match.start() - 50) : match.start()]):
                 done = match.end()
                 yield Span(match.start() + _escape(text, match.start()), done, "email")
                 break
+
+
+def _ways(at: str) -> tuple[int, ...]:
+    """Which of the shapes such an at can be in."""
+    if at.strip()[:1] in tuple("[({<"):
+        return (0,)
+    return (2,) if "@" in at else (1,)
 
 
 def _meant(found: str, lead: str) -> bool:

@@ -5,7 +5,7 @@ first word must be a common given name, an initial, or follow a title.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -65,8 +65,13 @@ def _tables() -> _Tables:
     )
 
 
-def names(text: str, number: int) -> Iterator[Span]:
-    """Names after introduction `number`."""
+def names(text: str, numbers: Sequence[int], _taken: Sequence[Span]) -> Iterator[Span]:
+    """Names after the introductions of those numbers."""
+    for number in numbers:
+        yield from _names(text, number)
+
+
+def _names(text: str, number: int) -> Iterator[Span]:
     introduction, strict = introductions()[number]
     for lead in keys(introduction).finditer(text):
         match = _tables().name.match(text, lead.end())

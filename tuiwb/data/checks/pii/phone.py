@@ -5,16 +5,17 @@ country does it and be possible there, or words such as "call" must lead up to i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 
-from tuiwb.data.checks.pii.context import context, words_before
-from tuiwb.data.checks.pii.span import Span
+from tuiwb.data.checks.pii.context import context, words_anchor, words_before
+from tuiwb.data.checks.pii.span import Span, covered
+from tuiwb.data.checks.pii.tables import table
 
 # Seven digits with at most three separators between two of them; bytes, then text.
-ANCHOR = r"\d(?:(?:[ ().\-/]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,3}\d){6}"
-VANITY_ANCHOR = r"8(?:00|33|44|55|66|77|88)[-. )]{1,2}[A-Z0-9]"
+_ANCHOR = r"(?:^|[^0-9])\d(?:(?:[ ().\-/]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,3}\d){6}"
+_VANITY_ANCHOR = r"8(?:00|33|44|55|66|77|88)[-. )]{1,2}[A-Z0-9]"
 _S = r"[ ().\-/\u00a0\u2009\u2010\u2011\u202f–]"
 _RUN = re.compile(rf"[0-9](?:{_S}{{0,3}}[0-9]){{6,}}")
 _PREFIX = re.compile(r"00(?=[ -]?[1-9])|011[ -](?=[1-9])")
@@ -38,6 +39,8 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])[-/. ](?:0?[1-9]|[12]\d|3[01])[-/. ](?:19|20)\d\d(?!\d)"
     r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d(?!\d))"
 )
+# The anchors by their place.
+_DIGITS, _WORDS, _LETTERS = range(3)
 _GROUPS = re.compile("[0-9]+")
 _LONGEST_RUN, _LONGEST_HOME, _MOST_GROUPS = 60, 40, 12
 # Countries whose national numbers begin with a trunk 0 (Italy's 0 is part of the number).
@@ -116,10 +119,25 @@ def _assigned(digits: str) -> bool:
     return False
 
 
-def phones(text: str) -> Iterator[Span]:
-    """Phone numbers, one or none for each run of digits, two where a run holds two."""
+def anchors() -> tuple[str, str, str]:
+    """Digits, words for a phone, letters in a number."""
+    return _ANCHOR, words_anchor(table("numbers")["context"]["phone"]), _VANITY_ANCHOR
+
+
+def phones(text: str, numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Span]:
+    """Phone numbers; `numbers` says which of the anchors are in the text."""
+    if _DIGITS in numbers:
+        yield from _phones(text, _WORDS in numbers, taken)
+    if _LETTERS in numbers:
+        yield from vanity(text)
+
+
+def _phones(text: str, words: bool, taken: Sequence[Span]) -> Iterator[Span]:
+    """One or none for each run of digits, two where a run holds two."""
     for run in _RUN.finditer(text):
         start, end = run.span()
+        if covered(taken, start, end):
+            continue
         if text[start - 1 : start] == "(":
             start -= 1
         plus = text[start - 1 : start] in ("+", "＋") or text[max(0, start - 2) : start] == "+ "
@@ -132,11 +150,11 @@ def phones(text: str) -> Iterator[Span]:
         if found is not None:
             yield _span(text, start, found)
         elif not plus:
-            yield from _home(text, start, end)
+            yield from _home(text, start, end, words)
 
 
-def _home(text: str, start: int, end: int) -> Iterator[Span]:
-    """The national numbers of a run."""
+def _home(text: str, start: int, end: int, words: bool) -> Iterator[Span]:
+    """The national numbers of a run; `words`: the text has some for a phone."""
     if _LEAD.search(text, max(0, start - 2), start) or _DATE.search(text, start, end):
         return
     found: list[tuple[int, int]] = []
@@ -148,7 +166,7 @@ def _home(text: str, start: int, end: int) -> Iterator[Span]:
     if not found and end - start <= _LONGEST_HOME and not _TAIL.match(text, end):
         value = text[start:end]
         stop = _home_end(value, False)
-        if stop is None:
+        if stop is None and words:
             lead = words_before(text, start, 45)
             spoken = _spoken(lead)
             stop = _home_end(value, True) if spoken >= 0 and not _QUAD.fullmatch(value) else None
@@ -159,7 +177,7 @@ def _home(text: str, start: int, end: int) -> Iterator[Span]:
         return
     if lead is None:
         lead = words_before(text, start, 45)
-        spoken = context("phone").last(lead)
+        spoken = context("phone").last(lead) if words else -1
     near = lead[-4:]
     other = context("other_number").last(near)
     if other < 0 or len(lead) - len(near) + other <= spoken:

@@ -6,7 +6,7 @@ alone counts where words such as "deliver" lead up to it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -74,8 +74,18 @@ def _walk() -> _Walk:
     })  # fmt: skip
 
 
-def addresses(text: str, place: Place) -> Iterator[Span]:
-    """Addresses whose street line is written that way."""
+def anchors() -> tuple[str, ...]:
+    """One for each way to write a street line."""
+    return tuple(place.anchor for place in places())
+
+
+def addresses(text: str, numbers: Sequence[int], _taken: Sequence[Span]) -> list[Span]:
+    """Addresses with street lines of those numbers; of two that overlap the longer comes first."""
+    found = [span for number in numbers for span in _addresses(text, places()[number])]
+    return sorted(found, key=lambda span: span.start - span.end)
+
+
+def _addresses(text: str, place: Place) -> Iterator[Span]:
     done = 0
     for begin, end in _windows(text, place):
         for match in place.pattern.finditer(text, begin, end):

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -54,6 +54,11 @@ def shapes() -> tuple[SecretShape, ...]:
     )
 
 
+def anchors() -> tuple[str, ...]:
+    """One for each vendor's shape."""
+    return tuple(shape.anchor for shape in shapes())
+
+
 def assigned_anchor() -> str:
     """What stands in every text that `assigned_secrets` finds something in."""
     return str(table("secrets")["assigned"]["anchor"])
@@ -66,8 +71,13 @@ def _assigned() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     return re.compile(entry["word"]), re.compile(entry["lead"]), re.compile(entry["tail"])
 
 
-def vendor_secrets(text: str, shape: SecretShape) -> Iterator[Span]:
-    """Keys of one vendor's shape."""
+def vendor_secrets(text: str, numbers: Sequence[int], _taken: Sequence[Span]) -> Iterator[Span]:
+    """Keys of the vendors' shapes of those numbers."""
+    for number in numbers:
+        yield from _vendor_secrets(text, shapes()[number])
+
+
+def _vendor_secrets(text: str, shape: SecretShape) -> Iterator[Span]:
     for match in shape.pattern.finditer(text):
         group: str | int = "key" if shape.grouped else 0
         start, end = match.span(group)

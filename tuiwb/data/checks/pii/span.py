@@ -1,5 +1,7 @@
 """What is found: a stretch of text and its kind."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # Each kind as a sentence names it.
@@ -23,3 +25,13 @@ class Span(NamedTuple):
     end: int
     kind: str
     note: str = ""
+
+
+def covered(taken: Sequence[Span], start: int, end: int) -> bool:
+    """Whether one of the sorted spans holds all from `start` to `end`."""
+    place = bisect_right(taken, start, key=_start)
+    return place > 0 and taken[place - 1].end >= end
+
+
+def _start(span: Span) -> int:
+    return span.start

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 from tuiwb.data.examples import example_of, fits
 from tuiwb.data.formats import broken, to_row
+from tuiwb.data.records import BATCH_BYTES, characters
 from tuiwb.data.rows import Row
 from tuiwb.data.sources import Changed, Entry, Source, decode, files_of, open_source
 from tuiwb.data.typed import TypedReader, typed_reader
 from tuiwb.errors import BadInput, TuiwbError
 
 LOOKED_AT = 100
+# Rows of containers without JSON are handed on in lists of about so many characters.
+BLOCK = 1 << 20
 # With more files than this, none is held open between reads.
 HELD_OPEN = 64
 
@@ -44,6 +47,11 @@ class Dataset:
     def container(self) -> str:
         """How the files hold their rows: jsonl, json, csv, parquet, arrow; .gz, .zst if packed."""
         return self._parts[0][1].container
+
+    @property
+    def size(self) -> int:
+        """How many bytes its files have."""
+        return sum(self._sizes)
 
     @property
     def complete(self) -> bool:
@@ -113,20 +121,22 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Row]:
         """All rows in order, waiting for those not found yet."""
-        return chain.from_iterable(self._blocks())
+        return chain.from_iterable(rows for rows, _ in self._sized())
 
-    def batches(self, size: int = 2000) -> Iterator[list[Row]]:
-        """All rows in order in lists of `size`, the last one shorter."""
+    def batches(self, size: int = 2000, most: int = BATCH_BYTES) -> Iterator[list[Row]]:
+        """All rows in order in lists of `size`, of fewer where they come to about `most` bytes."""
         batch: list[Row] = []
-        for rows in self._blocks():
-            at = 0
+        held = 0.0
+        for rows, weight in self._sized():
+            at, each = 0, weight / max(1, len(rows))
             while at < len(rows):
                 take = rows[at : at + size - len(batch)]
                 at += len(take)
                 batch += take
-                if len(batch) == size:
+                held += each * len(take)
+                if len(batch) == size or held >= most:
                     yield batch
-                    batch = []
+                    batch, held = [], 0.0
         if batch:
             yield batch
 
@@ -165,20 +175,27 @@ class Dataset:
                 yield _row(entry, source.name, n), entry.value
                 n += 1
 
-    def _blocks(self) -> Iterator[list[Row]]:
+    def _sized(self) -> Iterator[tuple[list[Row], int]]:
+        """All rows in order, block by block, each of about BLOCK, with its weight."""
         n = 0
         while self._found(n):
             first, source = self._part(n)
             pieces = source.pieces(n - first)
             name = source.name
             if pieces is None:
-                rows = [_row(entry, name, i) for i, entry in enumerate(source.block(n - first), n)]
-            elif self._typed is None:
-                rows = [_general(data, name, i, line) for i, (line, data) in enumerate(pieces, n)]
+                for rows, weight in _weighed(source.block(n - first), name, n):
+                    yield rows, weight
+                    n += len(rows)
+                continue
+            read = list(pieces)
+            if self._typed is None:
+                rows = [_general(data, name, i, line) for i, (line, data) in enumerate(read, n)]
             else:
-                rows = self._typed.rows(pieces, name, n, _general)
-            yield rows
+                rows = self._typed.rows(read, name, n, _general)
             n += len(rows)
+            weight = sum(len(data) for _line, data in read)
+            del read
+            yield rows, weight
 
     def _found(self, n: int) -> bool:
         """Wait until row `n` is found; False when there is none."""
@@ -310,6 +327,21 @@ def training_examples(
         )
     chats = len(shapes) > 1 or any(isinstance(row.prompt, list) for row in rows)
     return [example_of(row, method, as_chat=chats) for row in rows], left_out
+
+
+def _weighed(entries: Iterator[Entry], name: str, n: int) -> Iterator[tuple[list[Row], int]]:
+    """Lists of rows of about BLOCK characters, and how many they have."""
+    rows: list[Row] = []
+    weight = 0
+    for i, entry in enumerate(entries, n):
+        row = _row(entry, name, i)
+        rows.append(row)
+        weight += characters(row)
+        if weight >= BLOCK:
+            yield rows, weight
+            rows, weight = [], 0
+    if rows:
+        yield rows, weight
 
 
 def _row(entry: Entry, name: str, n: int) -> Row:

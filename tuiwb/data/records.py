@@ -9,14 +9,16 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
 from tuiwb.data.rows import Row, Turns
 
 BATCH = 2000
-T = TypeVar("T")
+# A batch ends at so many bytes or characters: memory follows neither the number of rows nor their
+# size.
+BATCH_BYTES = 16 << 20
 _PARTS = ("messages", "conversations", "prompt", "completion", "chosen", "rejected")
 _READ_OF_A_TURN = frozenset(
     ("role", "content", "name", "tool_calls", "tool_call_id", "from", "value")
@@ -134,16 +136,39 @@ def unread_note(dataset: Stored) -> list[str]:
     return [f"the source has fields that are not read and not in the version: {listed}"]
 
 
-def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """`rows` in lists of `size`, in order."""
-    batch: list[T] = []
+def batches(rows: Iterable[Row], size: int = BATCH, most: int = BATCH_BYTES) -> Iterator[list[Row]]:
+    """`rows` in order in lists of `size`, of fewer where they come to `most` characters."""
+    batch: list[Row] = []
+    held = 0
     for row in rows:
         batch.append(row)
-        if len(batch) == size:
+        held += characters(row)
+        if len(batch) == size or held >= most:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
+
+
+def characters(row: Row) -> int:
+    """About how many characters a row holds: its texts, and those of its calls and tags."""
+    count = sum(len(text) for _field, _role, text in row.fields())
+    left: list[Any] = [row.tags, row.tools] if row.tags or row.tools else []
+    for part in (row.messages, row.prompt, row.completion, row.chosen, row.rejected):
+        if isinstance(part, list):
+            left.extend(turn.tool_calls for turn in part if turn.tool_calls is not None)
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            count += len(value)
+        elif isinstance(value, dict):
+            left.extend(value.keys())
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        else:
+            count += 8
+    return count
 
 
 def _plain(part: Turns | None) -> Any:

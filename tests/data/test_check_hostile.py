@@ -1,27 +1,25 @@
-"""Every check withstands any text in any place, alone and in batches."""
+"""Every check withstands any text in any place, alone and in batches; so does its report."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.some_rows import findings
-from tuiwb.data.checks.answer_format import Format
-from tuiwb.data.checks.check import Check, EachRow
-from tuiwb.data.checks.empty import Empty
-from tuiwb.data.checks.encoding import Encoding
-from tuiwb.data.checks.injection import Injection
-from tuiwb.data.checks.language import Language
-from tuiwb.data.checks.lengths import Lengths
-from tuiwb.data.checks.malformed import Malformed
-from tuiwb.data.checks.preference import BothLabels, Pairs, same_answers
-from tuiwb.data.checks.refusal import Refusals
-from tuiwb.data.checks.repetition import Repetition
-from tuiwb.data.checks.role_order import RoleOrder
-from tuiwb.data.checks.sizing import Sizing
-from tuiwb.data.checks.system_prompts import SystemPrompts
-from tuiwb.data.checks.tool_calls import tool_calls
+from tests.data.some_rows import chat, findings, rows_of
+from tuiwb.data.checks import check_dataset
+from tuiwb.data.checks.check import Audited, Check
+from tuiwb.data.checks.leakage import Leakage
+from tuiwb.data.checks.overview import MOST_ROLES, Overview
+from tuiwb.data.checks.run import _checks
+from tuiwb.data.checks.template import ControlTokens
+from tuiwb.data.columns import ColumnsBuilder
+from tuiwb.data.read import Dataset, open_dataset
+from tuiwb.data.records import encode_line
+from tuiwb.data.reports import keep_report, report_of, stamp_of
 
 PIECES = st.sampled_from(
     [
@@ -45,7 +43,10 @@ CALL = st.fixed_dictionaries(
     optional={"id": JSON, "type": JSON},
 )
 TURN = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant", "tool", "ghost"]), "content": TEXT},
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "tool", "ghost"]) | TEXT,
+        "content": TEXT,
+    },
     optional={"tool_calls": st.lists(CALL, max_size=2), "tool_call_id": TEXT, "name": TEXT},
 )
 TURNS = st.lists(TURN, min_size=1, max_size=5)
@@ -65,11 +66,19 @@ RECORD = st.one_of(
 )
 
 
-def checks() -> list[Check]:
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Rows to open where a check opens rows, and to have leaked."""
+    path = tmp_path_factory.mktemp("hostile") / "d.jsonl"
+    path.write_bytes(b"".join(encode_line(chat(f"what is {n}?")) for n in range(200)))
+    return open_dataset(path)
+
+
+def checks(dataset: Dataset) -> list[tuple[str, Check]]:
+    """All checks a dataset is given, with their names."""
+    leakage = Leakage(dataset, "held-out.jsonl", fast=False)
     return [
-        EachRow((tool_calls, same_answers)), Malformed(), Empty(), RoleOrder(), Injection(),
-        Format(), Pairs(), BothLabels(), Lengths(), Language(), Sizing(), SystemPrompts(),
-        Refusals(), Encoding(), Repetition(),
+        *_checks(dataset, None, False), ("leakage", leakage), ("control_tokens", ControlTokens()),
     ]  # fmt: skip
 
 
@@ -81,21 +90,66 @@ def checks() -> list[Check]:
 )
 @given(st.lists(RECORD, min_size=1, max_size=8), st.sampled_from([1, 12]))
 def test_any_rows_are_checked_and_what_is_found_can_be_written(
-    records: list[Any], times: int
+    dataset: Dataset, records: list[Any], times: int
 ) -> None:
-    for check in checks():
+    for _name, check in checks(dataset):
         for finding in findings(check, records * times, 50):
             assert 0 <= finding.row < len(records) * times
             assert finding.line == finding.row + 1
             msgspec.json.encode(finding)
             if finding.start is not None and finding.end is not None:
                 assert 0 <= finding.start < finding.end
-        audit = getattr(check, "audit", dict)
-        msgspec.json.encode(audit())
+    columns = ColumnsBuilder()
+    columns.add(rows_of(records))
+    assert len(columns.columns()) == len(records)
 
 
-def test_no_rows_at_all_are_no_findings() -> None:
-    for check in checks():
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[
+        HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture,
+    ],
+)  # fmt: skip
+@given(st.lists(RECORD, min_size=1, max_size=8))
+def test_the_report_of_any_rows_can_be_written_and_read(tmp_path: Path, records: list[Any]) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.jsonl"))
+    rows = [*records, chat("hi", "TODO")]
+    path.write_bytes(b"".join(map(encode_line, rows)))
+    report = check_dataset(path, keep_columns=lambda columns: columns.save(tmp_path / "rows.npz"))
+    keep_report(tmp_path, report, stamp_of(path))
+    told = report_of(tmp_path, path)
+    assert told.summary is not None
+    assert told.summary.rows == len(rows)
+    assert told.found is not None
+    assert sum(map(len, told.found.values())) == len(report.findings) == told.summary.findings
+    assert told.columns is not None
+    assert not told.stale
+    assert msgspec.json.decode((tmp_path / "report.json").read_bytes())["rows"] == len(rows)
+
+
+def test_no_rows_at_all_are_no_findings(dataset: Dataset) -> None:
+    for _name, check in checks(dataset):
         assert findings(check, []) == []
-        audit = getattr(check, "audit", dict)
-        msgspec.json.encode(audit())
+        if isinstance(check, Audited):
+            msgspec.json.encode(check.audit())
+
+
+def test_every_audit_has_a_name_of_its_own(dataset: Dataset) -> None:
+    names = [name for name, _check in checks(dataset)]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    report = check_dataset(dataset.path)
+    assert report.audit["pii"] == {"kinds": {}, "rows": 0}
+
+
+def test_roles_that_no_one_knows_are_counted_together() -> None:
+    names = ["\ud800", " ", "x" * 1_000_000, *(f"role {n}" for n in range(500))]
+    check = Overview()
+    findings(check, [{"messages": [{"role": name, "content": "x"}]} for name in names])
+    turns = check.audit()["turns"]
+    assert sum(turns.values()) == len(names)
+    assert len(turns) == MOST_ROLES + 1
+    assert all(name and len(name) <= 100 for name in turns)
+    msgspec.json.encode(turns)

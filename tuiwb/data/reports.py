@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tuiwb import jobs
-from tuiwb.data.checks.finding import Report
+from tuiwb.data.checks.finding import Report, encodable
 from tuiwb.data.columns import RowColumns
 from tuiwb.data.facets import Facet, found_facets
 from tuiwb.data.found import FINDINGS, FoundRows, found_rows, keep_findings
@@ -50,7 +50,7 @@ class Checked(NamedTuple):
 
 def stamp_of(path: Path | str) -> Stamp:
     """What a dataset's files are now: name, size, modification time (ns) and inode of each."""
-    stats = [(str(file), file.stat()) for file in files_of(path)]
+    stats = [(encodable(str(file)), file.stat()) for file in files_of(path)]
     return [(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats]
 
 

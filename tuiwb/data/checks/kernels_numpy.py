@@ -1,5 +1,6 @@
 """The kernels of the duplicate and leakage checks in numpy: slower, with the same results."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -31,11 +32,49 @@ _Codes: TypeAlias = NDArray[np.uint32] | NDArray[np.uint8]
 _INVERSE = pow(POLYNOMIAL, -1, 1 << 64)
 _PAIRS = 20_000
 _WINDOW = 1 << 18
+# Bytes, or words, that are worked on at once: each takes a hundred bytes of memory meanwhile.
+_PIECE = 1 << 20
+_WORDS = 1 << 18
 _32 = np.uint64(32)
 
 
 def tokenise(texts: Texts) -> Words:
     """The words that count in each row, and a digest of each row's whole text."""
+    starts = np.append(texts.starts, len(texts.buffer))[texts.bounds]
+    done = [_tokenise(_part(texts, starts, a, b)) for a, b in _pieces(starts, _PIECE)]
+    if len(done) == 1:
+        return done[0]
+    sizes = [np.diff(words.bounds) for words in done]
+    bounds = np.append(0, np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes])))
+    words = np.concatenate([np.empty(0, np.uint32), *(words.words for words in done)])
+    digests = np.concatenate([np.empty(0, np.uint64), *(words.digests for words in done)])
+    return Words(words, bounds.astype(np.int64), digests)
+
+
+def _pieces(bounds: I64, most: int) -> Iterator[tuple[int, int]]:
+    """Consecutive runs of rows that come to `most` at most, or are one row; row i has what lies
+    between bounds[i] and bounds[i + 1]."""
+    first, rows = 0, len(bounds) - 1
+    while first < rows:
+        fitting = int(np.searchsorted(bounds, bounds[first] + most, side="right")) - 1
+        end = min(rows, max(first + 1, fitting))
+        yield first, end
+        first = end
+
+
+def _part(texts: Texts, starts: I64, first: int, end: int) -> Texts:
+    """The texts of the rows first to end - 1; row i begins at byte starts[i]."""
+    at, until = texts.bounds[first], texts.bounds[end]
+    return texts._replace(
+        buffer=texts.buffer[starts[first] : starts[end]],
+        starts=texts.starts[at:until] - starts[first],
+        ends=texts.ends[at:until] - starts[first],
+        tags=texts.tags[at:until],
+        bounds=texts.bounds[first : end + 1] - at,
+    )
+
+
+def _tokenise(texts: Texts) -> Words:
     codes, starts, _ = _code_points(texts)
     kinds = texts.kinds[codes]
     first, last, is_run = _units(codes, kinds)
@@ -68,6 +107,19 @@ def tokenise(texts: Texts) -> Words:
 
 def sketch(words: Words, rows: I64) -> Sketches:
     """Band keys and word sets of those rows, each of which has a word."""
+    sizes = words.bounds[rows + 1] - words.bounds[rows]
+    counted = np.append(0, np.cumsum(sizes))
+    done = [_sketch(words, rows[a:b]) for a, b in _pieces(counted, _WORDS)]
+    if len(done) == 1:
+        return done[0]
+    keys = np.concatenate([np.empty((BANDS, 0), np.uint32), *(one.keys for one in done)], axis=1)
+    sets = np.concatenate([np.empty(0, np.uint32), *(one.sets for one in done)])
+    before = np.append(0, np.cumsum([len(one.sets) for one in done]))
+    ends = [one.ends + start for one, start in zip(done, before, strict=False)]
+    return Sketches(keys, sets, np.concatenate([np.empty(0, np.int64), *ends]).astype(np.int64))
+
+
+def _sketch(words: Words, rows: I64) -> Sketches:
     sizes = words.bounds[rows + 1] - words.bounds[rows]
     bounds = np.append(0, np.cumsum(sizes))
     owner = np.repeat(np.arange(len(rows)), sizes)
@@ -137,8 +189,18 @@ class Known:
 
     def find(self, words: Words, n: int) -> tuple[I64, I64]:
         """(row, place among the hashes) of each known run of a row, each once, in text order."""
-        if len(self._hashes) == 0:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
+        rows, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for first, end in _pieces(words.bounds, _WORDS) if len(self._hashes) else ():
+            at, until = words.bounds[first], words.bounds[end]
+            part = words._replace(
+                words=words.words[at:until], bounds=words.bounds[first : end + 1] - at
+            )
+            row, place = self._find(part, n)
+            rows.append(row + first)
+            places.append(place)
+        return np.concatenate(rows), np.concatenate(places)
+
+    def _find(self, words: Words, n: int) -> tuple[I64, I64]:
         hashed, bounds = grams(words, n)
         at = np.minimum(np.searchsorted(self._hashes, hashed), len(self._hashes) - 1)
         held = np.flatnonzero(self._hashes[at] == hashed)

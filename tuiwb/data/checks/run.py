@@ -25,7 +25,7 @@ from tuiwb.data.checks.provenance import SyntheticShare
 from tuiwb.data.checks.refusal import Refusals
 from tuiwb.data.checks.repetition import Repetition
 from tuiwb.data.checks.role_order import RoleOrder
-from tuiwb.data.checks.similarity import FAST_FROM
+from tuiwb.data.checks.similarity import is_large
 from tuiwb.data.checks.sizing import Sizing
 from tuiwb.data.checks.system_prompts import SystemPrompts
 from tuiwb.data.checks.template import ControlTokens
@@ -70,7 +70,7 @@ def check_dataset(
     if against is not None and Path(against).resolve() in [Path(p).resolve() for p in paths]:
         raise BadInput(f"{against} is the held-out set itself: give the training set to check")
     dataset = open_dataset(path, cache=cache)
-    fast = len(dataset) >= FAST_FROM
+    fast = is_large(len(dataset), dataset.size)
     checks = _checks(dataset, use, fast)
     if against is not None:
         tell("reading the held-out rows", 0, 0)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 JACCARD = 0.75
 SHORT = 8
 
-# Rows from which loading the compiled kernels (0.7 s) pays.
+# Rows, or bytes of their files, from which loading the compiled kernels (0.7 s) pays.
 FAST_FROM = 5_000
+FAST_BYTES = 8 << 20
 
 # In a band that more than CROWD rows share a row meets the first and the BEHIND before it, and
 # none once ENOUGH pairs of it are proven: work stays linear in families of boilerplate.
@@ -82,6 +83,11 @@ class Pairs(NamedTuple):
         first = np.append(True, np.diff(self.later[order]) != 0)[: len(order)]
         best = order[first]
         return Pairs(self.later[best], self.earlier[best], self.score[best])
+
+
+def is_large(rows: int, size: int) -> bool:
+    """Whether a dataset of so many rows and bytes is worth the compiled kernels."""
+    return rows >= FAST_FROM or size >= FAST_BYTES
 
 
 def load_kernels(fast: bool = True) -> Kernels:

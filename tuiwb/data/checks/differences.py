@@ -1,8 +1,18 @@
-"""The words in which two texts differ, in one line, in time linear in their lengths."""
+"""The words in which two texts differ, in one line, in time linear in their lengths.
+
+Words are compared without regard to letter case, and shown as they are written; secrets are masked.
+"""
 
 from collections.abc import Sequence
 
+from tuiwb.data.checks.masking import masked_part
+from tuiwb.data.checks.words import Word, words_in
+
 SHOWN = 6
+# Shorter values are no secrets.
+_SECRET = 6
+Anchor = tuple[str, int]
+Run = tuple[int, int]
 
 
 def differences(before: Sequence[str], after: Sequence[str]) -> list[str]:
@@ -11,13 +21,10 @@ def differences(before: Sequence[str], after: Sequence[str]) -> list[str]:
     "tent -> sack" where words stand in each other's place (after the same shared word), "+ blue"
     for words only `after` has, both in reading order; then "- red" for words only `before` has.
     """
-    gone = dict(_runs(before, frozenset(after)))
-    changes: list[str] = []
-    for anchor, words in _runs(after, frozenset(before)):
-        replaced = gone.pop(anchor, None)
-        changes.append(f"+ {words}" if replaced is None else f"{replaced} -> {words}")
-    changes.extend(f"- {words}" for words in gone.values())
-    return changes
+    return [
+        _change(gone and " ".join(before[slice(*gone)]), new and " ".join(after[slice(*new)]))
+        for gone, new in _changes(before, after)
+    ]
 
 
 def as_line(changes: Sequence[str]) -> str:
@@ -26,18 +33,57 @@ def as_line(changes: Sequence[str]) -> str:
     return ", ".join(changes[:SHOWN]) + more
 
 
-def _runs(words: Sequence[str], others: frozenset[str]) -> list[tuple[tuple[str, int], str]]:
-    """Runs of words the other text lacks, each with the shared word before it and its count."""
-    runs: list[tuple[tuple[str, int], list[str]]] = []
+def text_differences(before: str, after: str) -> str:
+    """`as_line` of two texts' `differences`, as the texts spell them, with secrets masked."""
+    ones, others = list(words_in(before)), list(words_in(after))
+    changes = _changes([word.folded for word in ones], [word.folded for word in others])
+    told = [
+        _change(
+            gone and _said(before, ones[slice(*gone)]), new and _said(after, others[slice(*new)])
+        )
+        for gone, new in changes[:SHOWN]
+    ]
+    return as_line([*told, *("" for _ in changes[SHOWN:])])
+
+
+def _change(gone: str | None, new: str | None) -> str:
+    if new is None:
+        return f"- {gone}"
+    return f"+ {new}" if gone is None else f"{gone} -> {new}"
+
+
+def _said(text: str, words: list[Word]) -> str:
+    """Words that stand side by side; what is a secret only beside its neighbours is masked."""
+    start, end = words[0].start, words[-1].end
+    hidden = masked_part(text, start, end) if end - start >= _SECRET else None
+    return hidden or " ".join(text[word.start : word.end] for word in words)
+
+
+def _changes(before: Sequence[str], after: Sequence[str]) -> list[tuple[Run | None, Run | None]]:
+    """Runs of words that are gone and that came in their place, in the order of `differences`."""
+    gone = dict(_runs(before, frozenset(after)))
+    changes: list[tuple[Run | None, Run | None]] = [
+        (gone.pop(anchor, None), run) for anchor, run in _runs(after, frozenset(before))
+    ]
+    changes.extend((run, None) for run in gone.values())
+    return changes
+
+
+def _runs(words: Sequence[str], others: frozenset[str]) -> list[tuple[Anchor, Run]]:
+    """Runs words[a:b] that the other text lacks, with the shared word before and its count."""
+    runs: list[tuple[Anchor, Run]] = []
     seen: dict[str, int] = {}
-    anchor, open_ = ("", 0), False
-    for word in words:
+    anchor: Anchor = ("", 0)
+    begun: int | None = None
+    for place, word in enumerate(words):
         if word in others:
+            if begun is not None:
+                runs.append((anchor, (begun, place)))
+                begun = None
             seen[word] = count = seen.get(word, 0) + 1
-            anchor, open_ = (word, count), False
-        elif open_:
-            runs[-1][1].append(word)
-        else:
-            runs.append((anchor, [word]))
-            open_ = True
-    return [(anchor, " ".join(run)) for anchor, run in runs]
+            anchor = (word, count)
+        elif begun is None:
+            begun = place
+    if begun is not None:
+        runs.append((anchor, (begun, len(words))))
+    return runs

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
-from tuiwb.data.checks.differences import as_line, differences
+from tuiwb.data.checks.differences import text_differences
 from tuiwb.data.checks.finding import Finding, found
 from tuiwb.data.checks.similarity import FAST_FROM, NearPairs, Pairs, clusters, load_kernels
-from tuiwb.data.checks.words import spoken_words, whole_texts
+from tuiwb.data.checks.words import spoken_text, whole_texts
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class Duplicates:
             sentence = f"says nearly what row {of} says ({score:.0%} of their words are shared)"
             text = ""
             if self._row is not None:
-                changes = differences(spoken_words(self._row(of)), spoken_words(self._row(index)))
-                text = as_line(changes)
+                before, after = self._row(of), self._row(index)
+                text = text_differences(spoken_text(before), spoken_text(after))
                 sentence += f"; differs in: {text}" if text else "; the same words, otherwise put"
             bare = Row(file=names[file], index=index, line=line, format="", shape="broken")
             yield found(

@@ -22,10 +22,12 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?----
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 # Keys are ASCII without spaces and quotes.
 _RUN = re.compile(r"[!#-&(-~]{10,}")
-# Texts that are cut without a sign of it are at least this long.
-_MAY_BE_CUT = 200
+# Checks whose texts are cut without a sign: after so many characters, at the end of a sentence.
+_CUTTING = frozenset(("malformed", "injection"))
 _REMEMBERED, _SHORT = 4096, 2000
 _BESIDE = 60
+
+Spans = tuple[tuple[int, int], ...]
 
 
 def masked_findings(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -36,10 +38,11 @@ def masked_findings(findings: Iterable[Finding]) -> Iterator[Finding]:
             continue
         sentence, text = without_secrets(finding.sentence), finding.text
         if text:
-            for start, end in secrets_in(text):
+            secrets = secrets_in(text, finding.check in _CUTTING)
+            for start, end in secrets:
                 # The words around it, which may have given it away, need not be in the sentence.
                 sentence = sentence.replace(text[start:end], masked(text[start:end]))
-            text = without_secrets(text)
+            text = _without(text, secrets)
         if sentence != finding.sentence or text != finding.text:
             finding = replace(finding, sentence=sentence, text=text)
         yield finding
@@ -58,8 +61,12 @@ def masked_audit(value: Any) -> Any:
 
 def without_secrets(text: str) -> str:
     """The text with each secret as at most its first 4 characters and its length."""
+    return _without(text, secrets_in(text))
+
+
+def _without(text: str, secrets: Spans) -> str:
     pieces, at = [], 0
-    for start, end in secrets_in(text):
+    for start, end in secrets:
         pieces += [text[at:start], masked(text[start:end])]
         at = end
     return "".join((*pieces, text[at:])) if pieces else text
@@ -80,23 +87,23 @@ def masked_part(text: str, start: int, end: int) -> str | None:
     return " ".join("".join((*pieces, text[at:end])).split()) if pieces else None
 
 
-def secrets_in(text: str) -> tuple[tuple[int, int], ...]:
+def secrets_in(text: str, cut: bool = False) -> Spans:
     """Where secrets stand in a text, halves at its cut ends among them; none overlap."""
-    return _remembered(text) if len(text) <= _SHORT else _secrets(text)
+    return _remembered(text, cut) if len(text) <= _SHORT else _secrets(text, cut)
 
 
 @lru_cache(_REMEMBERED)
-def _remembered(text: str) -> tuple[tuple[int, int], ...]:
-    return _secrets(text)
+def _remembered(text: str, cut: bool) -> Spans:
+    return _secrets(text, cut)
 
 
-def _secrets(text: str) -> tuple[tuple[int, int], ...]:
+def _secrets(text: str, cut: bool = False) -> Spans:
     found = [(span.start, span.end) for span in finder().spans(text) if span.kind == "secret"]
     found.extend(_private_keys(text))
-    ends = (0, len(text)) if len(text) >= _MAY_BE_CUT else ()
+    ends = (0, len(text)) if cut else ()
     for run in _RUN.finditer(text):
-        cut = text[run.end() : run.end() + 1] == "…" or run.start() in ends or run.end() in ends
-        if cut and random_looking(run[0]):
+        half = text[run.end() : run.end() + 1] == "…" or run.start() in ends or run.end() in ends
+        if half and random_looking(run[0]):
             found.append(run.span())
     return tuple(_joined(sorted(found)))
 

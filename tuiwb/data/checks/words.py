@@ -58,6 +58,14 @@ class Texts(NamedTuple):
         return kinds(self.buffer.isascii())
 
 
+class Word(NamedTuple):
+    """A word without regard to letter case, and where it stands in its text."""
+
+    folded: str
+    start: int
+    end: int
+
+
 def whole_texts(rows: Sequence[Row]) -> Texts:
     """Everything that is trained on; the words of users and assistants count.
 
@@ -108,20 +116,25 @@ def asks(row: Row) -> bool:
     return any(role in ASKED and text.strip() for _field, role, text in row.fields())
 
 
-def spoken_words(row: Row) -> list[str]:
-    """The lower-case words of the users' and assistants' turns, in order."""
-    words: list[str] = []
+def spoken_text(row: Row) -> str:
+    """What users and assistants say and call, in order."""
+    texts: list[str] = []
     for _part, message in row.conversation():
         if message.role in SPOKEN or message.role == "text":
-            words.extend(words_of(message.content))
+            texts.append(message.content)
         if message.tool_calls:
-            words.extend(words_of(_calls(message.tool_calls)))
-    return words
+            texts.append(_calls(message.tool_calls))
+    return "\n".join(texts)
 
 
 def words_of(text: str) -> Iterator[str]:
     """The lower-case words of a text; two neighbours at a time where characters are paired."""
     return (match[0] for match in _WORD.finditer(text.casefold()))
+
+
+def words_in(text: str) -> Iterator[Word]:
+    """The words of a text with their places."""
+    return (Word(match[0].casefold(), *match.span()) for match in _WORD.finditer(text))
 
 
 @cache

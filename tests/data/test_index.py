@@ -1,8 +1,13 @@
 """The index: kept for the very same file and no other; rows can be read while it grows."""
 
+import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -261,3 +266,153 @@ def test_a_line_of_fifty_megabytes_is_a_row_like_any_other(tmp_path: Path) -> No
     rows = list(open_dataset(path))
     assert [row.shape for row in rows] == ["text", "broken", "text"]
     assert len(rows[1].text or "") < 10_000
+
+
+OPEN = """
+import os, signal, sys
+from pathlib import Path
+from tuiwb.data.read import open_dataset
+from tuiwb.data.sources import file
+file.CHUNK = 1000
+unzstd = file._unzstd
+def held(feed):
+    yield from (data for n, data in zip(range(20), unzstd(feed)))
+    print("amid", flush=True)
+    sys.stdin.read()
+file._unzstd = held
+dataset = open_dataset(Path(sys.argv[1]), cache=Path(sys.argv[2]), wait=False)
+sys.stdin.readline()
+if sys.argv[3] == "close":
+    dataset.close()
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("how", "left"), [("end", 0), ("close", 0), ("kill", 1)])
+def test_a_process_that_ends_amid_unpacking_leaves_nothing_for_ever(
+    tmp_path: Path, how: str, left: int
+) -> None:
+    cache = tmp_path / "cache"
+    packed = zstandard.ZstdCompressor().compress(os.urandom(200_000).hex().encode())
+    path = write(tmp_path / "a.jsonl.zst", zstandard.compress(rows_of(3000)) + packed)
+    other = write(tmp_path / "b.jsonl.gz", gzip.compress(rows_of(3)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(path), str(cache), how],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "amid\n"
+    (half,) = kept(cache, "unpacked")
+    # Another dataset, opened meanwhile, leaves what is still written alone.
+    open_dataset(other, cache=cache)
+    assert half.exists()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.wait(60) == (0 if how == "end" else -signal.SIGKILL)
+    process.stdin.close()
+    process.stdout.close()
+    assert [p.name.startswith(".") for p in cache.iterdir()].count(True) == left
+    open_dataset(other, cache=cache)
+    assert not [p for p in cache.iterdir() if p.name.startswith(".")]
+    assert len(kept(cache, "unpacked")) == 1
+
+
+def test_a_half_written_index_is_swept_and_strange_files_are_not(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    path = write(tmp_path / "a.jsonl.gz", gzip.compress(rows_of(3)))
+    open_dataset(path, cache=cache)
+    (index,) = kept(cache)
+    half = cache / f".{index.name}.abcd1234"
+    for other in (half, cache / ".gitignore", cache / f".{index.name}"):
+        other.write_text("x")
+    open_dataset(path, cache=cache)
+    assert sorted(p.name for p in cache.iterdir() if p.name.startswith(".")) == sorted(
+        [".gitignore", f".{index.name}"]
+    )
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files under `folder` that this process holds open, those without a name too."""
+    links = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{number}"))
+        except OSError:
+            continue
+    return [link for link in links if link.startswith(str(folder))]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.jsonl.zst"])
+def test_a_closed_dataset_holds_no_file_open_and_its_rows_can_be_read(
+    tmp_path: Path, name: str
+) -> None:
+    path, cache = write(tmp_path / name, CONTAINERS[name](500)), tmp_path / "cache"
+    dataset = open_dataset(path, cache=cache)
+    rows = list(dataset)
+    assert open_files(tmp_path) != []
+    dataset.close()
+    dataset.close()
+    assert open_files(tmp_path) == []
+    assert [dataset.row(n) for n in range(len(rows))] == rows
+    assert list(dataset) == rows
+    assert open_files(tmp_path) == []
+
+
+def test_closing_ends_the_thread_and_lets_go_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tuiwb.data.sources import file
+
+    monkeypatch.setattr(file, "CHUNK", 2000)
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        with monkeypatch.context() as patch:
+            gate = Gate(patch)
+            data = rows_of(50_000)
+            data = data if name == "a.jsonl" else gzip.compress(data)
+            dataset = open_dataset(write(tmp_path / name, data), cache=tmp_path / "c", wait=False)
+            threads = [t for t in threading.enumerate() if t.name.startswith("rows of ")]
+            assert len(threads) == 1
+            found = len(dataset)
+            dataset.close()
+            gate.open.set()
+            threads[0].join(60)
+            assert not threads[0].is_alive()
+            assert len(dataset) < found + 200
+            for _ in range(2):
+                dataset.close()
+                with pytest.raises(BadInput, match="was closed before all of it was read"):
+                    dataset.wait(60)
+            with pytest.raises(BadInput, match="was closed before all of it was read"):
+                list(dataset)
+            assert dataset.row(found - 1).text == f"row {found - 1}"
+            gone = weakref.ref(dataset)
+            del dataset
+            # Without a collection: nothing refers to it in a circle.
+            assert gone() is None
+            assert open_files(tmp_path) == []
+            assert list(tmp_path.glob("c/.*")) == []
+
+
+def test_a_dataset_is_closed_while_many_read_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", rows_of(3000))
+    dataset = open_dataset(path)
+    started, wrong = threading.Barrier(5), list[str]()
+
+    def read() -> None:
+        started.wait(60)
+        for n in range(3000):
+            row = dataset.row(n)
+            if row.text != f"row {n}":
+                wrong.append(str(row.problem))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    started.wait(60)
+    while any(thread.is_alive() for thread in threads):
+        dataset.close()
+        (tmp_path / "other").write_bytes(b"what takes over a descriptor that is closed too soon")
+    assert wrong == []

@@ -1,11 +1,13 @@
 """Folders, saved datasets, hub ids and several files: the rows of each keep their own file."""
 
+import gzip
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +19,9 @@ import pytest
 
 from tuiwb.data.read import open_dataset, training_examples
 from tuiwb.data.rows import Message
+from tuiwb.data.sources import columns, slices
 from tuiwb.errors import BadInput, MissingHere
+from tuiwb.project import Project
 
 
 def records(first: int, count: int) -> list[dict[str, Any]]:
@@ -179,15 +183,194 @@ def test_an_arrow_file_that_was_cut_keeps_the_rows_before_and_says_so(tmp_path: 
         assert "can't be read from here on" in str(rows[-1].problem)
 
 
-def test_a_large_row_group_is_read_in_pieces(
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is bounded is bounded to little, so that files of a few rows are large."""
+    for name, value in (("WHOLE", 0), ("BATCH", 7), ("HELD", 2)):
+        monkeypatch.setattr(columns, name, value)
+    monkeypatch.setattr(slices, "SLICE", 60)
+
+
+def one_batch(path: Path, count: int, stream: bool, kind: str) -> Path:
+    """An Arrow file of one batch; its texts plain, in a dictionary, or in one inside a struct."""
+    texts: Any = pa.array([f"row {n % 40}" for n in range(count)])
+    texts = texts if kind == "plain" else texts.dictionary_encode()
+    turns = pa.StructArray.from_arrays([pa.array(["user"] * count), texts], ["role", "content"])
+    one_each = pa.array(range(count + 1), pa.int32())
+    arrays = [pa.ListArray.from_arrays(one_each, turns), pa.array(range(count))]
+    if kind != "inner":
+        arrays = [texts, pa.array(range(count))]
+    batch = pa.RecordBatch.from_arrays(arrays, ["messages" if kind == "inner" else "text", "id"])
+    with pa.OSFile(str(path), "wb") as out:
+        new = pa.ipc.new_stream if stream else pa.ipc.new_file
+        with new(out, batch.schema) as writer:
+            writer.write_batch(batch)
+    return path
+
+
+@pytest.mark.usefixtures("small")
+def test_a_large_row_group_is_read_in_slices(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", 0, 500, group=230)
+    assert [text for *_, text in asked(path)] == [f"row {n}" for n in range(500)]
+    dataset = open_dataset(path)
+    order = [n * 197 % 500 for n in range(500)]
+    assert [(dataset.row(n).messages or [])[0].content for n in order] == [
+        f"row {n}" for n in order
+    ]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["plain", "dictionary", "inner"])
+def test_an_arrow_file_of_one_large_batch_is_read_in_slices(
+    tmp_path: Path, stream: bool, kind: str
+) -> None:
+    dataset = open_dataset(one_batch(tmp_path / "a.arrow", 200, stream, kind))
+    rows = list(dataset)
+    assert [row.tags["id"] for row in rows] == list(range(200))
+    assert {text for row in rows for _, _, text in row.fields()} == {f"row {n}" for n in range(40)}
+    assert [dataset.row(n) for n in reversed(range(200))] == rows[::-1]
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split("rchar: ")[1].split("\n")[0])
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One row group of 20,000 rows, 13 MB, that no packing makes smaller."""
+    path = tmp_path_factory.mktemp("large") / "a.parquet"
+    texts = [f"{n} {os.urandom(330).hex()}" for n in range(20_000)]
+    pq.write_table(pa.table({"text": texts}), path, compression="none", use_dictionary=False)
+    assert pq.ParquetFile(path).num_row_groups == 1
+    return path
+
+
+def test_a_jump_into_a_large_row_group_opens_one_slice(large: Path) -> None:
+    dataset = open_dataset(large)
+    dataset.row(19_999)
+    before = bytes_read()
+    for n in range(200):
+        at = n * 7919 % 20_000
+        assert str(dataset.row(at).text).startswith(f"{at} ")
+    assert bytes_read() - before < 200 * 2 * slices.SLICE
+
+
+def test_paging_up_reads_every_row_once(large: Path) -> None:
+    dataset = open_dataset(large)
+    dataset.row(19_999)
+    before = bytes_read()
+    for top in range(19_950, -1, -50):
+        assert [dataset.row(n).index for n in range(top, top + 50)] == list(range(top, top + 50))
+    assert bytes_read() - before < 1.5 * large.stat().st_size
+
+
+def test_what_is_kept_decoded_is_bounded(large: Path) -> None:
+    before = pa.total_allocated_bytes()
+    dataset = open_dataset(large)
+    at = [(n * 7919) % 20_000 for n in range(100)]
+    held = []
+    for n in at:
+        dataset.row(n)
+        held.append(pa.total_allocated_bytes() - before)
+    assert max(held) < columns.HELD_BYTES + columns.WHOLE + 8 * slices.SLICE
+    dataset.close()
+    assert pa.total_allocated_bytes() - before < slices.SLICE
+
+
+def test_two_passes_at_once_and_jumps_between_them_cost_no_more_than_a_few(large: Path) -> None:
+    dataset = open_dataset(large)
+    before = bytes_read()
+    behind = iter(dataset)
+    for n, row in enumerate(dataset):
+        assert row.index == n
+        if n > 5000:
+            assert next(behind).index == n - 5001
+        if n % 50 == 0:
+            dataset.row((n * 7919) % 20_000)
+    assert bytes_read() - before < 5 * large.stat().st_size + 400 * 2 * slices.SLICE
+
+
+@pytest.mark.usefixtures("small")
+def test_without_room_on_the_disk_rows_are_read_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tuiwb.data.sources import columns
+    monkeypatch.setattr(slices, "spool", partial(open, "/dev/full", "wb", buffering=0))
+    path = parquet(tmp_path / "a.parquet", 0, 100, group=60)
+    assert [text for *_, text in asked(path)] == [f"row {n}" for n in range(100)]
 
-    monkeypatch.setattr(columns, "WHOLE", 0)
-    monkeypatch.setattr(columns, "BATCH", 4)
-    path = parquet(tmp_path / "a.parquet", 0, 50, group=23)
-    assert [text for *_, text in asked(path)] == [f"row {n}" for n in range(50)]
+
+@pytest.mark.usefixtures("small")
+def test_slices_of_many_files_hold_few_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "MOST", 2)
+    monkeypatch.setattr(slices, "DECODED", 1)
+    for n in range(9):
+        parquet(tmp_path / f"{n}.parquet", 40 * n, 40, group=40)
+    before = len(os.listdir("/proc/self/fd"))
+    dataset = open_dataset(tmp_path)
+    for n in [n * 97 % 360 for n in range(720)]:
+        assert (dataset.row(n).messages or [])[0].content == f"row {n}"
+        assert len(os.listdir("/proc/self/fd")) <= before + 3
+    del dataset
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.usefixtures("small")
+def test_slices_that_took_their_room_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "ROOM", 20_000)
+    dataset = open_dataset(parquet(tmp_path / "a.parquet", 0, 300, group=50))
+    for n in [n * 97 % 300 for n in range(600)]:
+        assert (dataset.row(n).messages or [])[0].content == f"row {n}"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_row_group_that_is_damaged_gives_the_same_rows_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = [f"{n} {os.urandom(50).hex()}" for n in range(300)]
+    pq.write_table(
+        pa.table({"text": texts}), path, use_dictionary=False, data_page_size=2000,
+        write_batch_size=10, compression="gzip",
+    )  # fmt: skip
+    whole = path.read_bytes()
+    some = 0
+    for at in range(4000, len(whole) - 2000, len(whole) // 9):
+        path.write_bytes(whole[:at] + b"\0" * 40 + whole[at + 40 :])
+        dataset = open_dataset(path)
+        rows = list(dataset)
+        assert [dataset.row(n) for n in reversed(range(300))] == rows[::-1]
+        again = open_dataset(path)
+        assert [again.row(n) for n in range(299, -1, -1)] == rows[::-1]
+        good = [row.index for row in rows if row.problem is None]
+        assert len(good) < 300
+        assert good == list(range(len(good)))
+        some += len(good) > 0
+    assert some > 3
+
+
+def test_what_can_be_opened_is_listed_and_the_other_way_round(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    jsonl(data / "A.JSONL", 0, 2)
+    (data / "b.jsonl.GZ").write_bytes(gzip.compress(b'{"text": "a"}\n'))
+    parquet(data / "C.Parquet", 0, 2)
+    one_batch(data / "d.arrow", 5, True, "plain")
+    (data / "manifest.json").write_text("{}")
+    (data / "e.parquet.gz").write_bytes(gzip.compress(b"PAR1"))
+    (data / "notes.txt").write_text("no")
+    listed = Project(tmp_path).datasets()
+    assert [path.name for path in listed] == ["A.JSONL", "C.Parquet", "b.jsonl.GZ", "d.arrow"]
+    assert [len(open_dataset(path)) for path in listed] == [2, 2, 1, 5]
+
+
+def test_a_version_with_its_manifest_is_a_dataset(tmp_path: Path) -> None:
+    jsonl(tmp_path / "rows.jsonl", 0, 3)
+    jsonl(tmp_path / "more.JSONL", 3, 1)
+    for name in ("manifest.json", "dropped.jsonl"):
+        (tmp_path / name).write_text("{}")
+    assert len(open_dataset(tmp_path)) == 4
 
 
 def test_a_parquet_file_replaced_while_open_gives_broken_rows(tmp_path: Path) -> None:

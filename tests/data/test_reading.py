@@ -125,6 +125,29 @@ def test_thumbs_keep_their_label(tmp_path: Path, record: Any) -> None:
     assert (row.prompt, row.completion) == ([ASKED], [ANSWERED])
 
 
+@pytest.mark.parametrize(
+    ("record", "unread"),
+    [
+        ({"prompt": "hi", "completion": "yo", "label": True}, {"messages": [ASK], "input": "x"}),
+        ({"prompt": [ASK], "completion": [ANSWER], "label": True}, {"conversations": [HUMAN]}),
+        ({"instruction": "hi", "output": "yo", "kto_tag": True}, {"messages": [ASK, ANSWER]}),
+        ({"messages": [ASK, ANSWER], "label": True}, {"conversations": [HUMAN], "history": []}),
+        ({"prompt": "hi", "chosen": "yo", "rejected": "no"}, {"messages": [ASK], "output": "x"}),
+        ({"conversations": [HUMAN], "chosen": GPT, "rejected": GPT}, {"messages": [ASK]}),
+        ({"instruction": "hi", "input": "", "chosen": "a", "rejected": "b"}, {"completion": "c"}),
+    ],
+)
+def test_what_a_thumb_or_a_pair_does_not_read_stays_among_its_tags(
+    tmp_path: Path, record: dict[str, Any], unread: dict[str, Any]
+) -> None:
+    row = only(write(tmp_path / "a.jsonl", [record | unread]))
+    alone = only(write(tmp_path / "a.jsonl", [record]))
+    assert alone.tags == {}
+    assert row.tags == unread
+    row.tags = {}
+    assert row == alone
+
+
 def test_a_class_label_is_a_tag_and_not_a_thumb(tmp_path: Path) -> None:
     row = only(write(tmp_path / "a.jsonl", [{"messages": [ASK, ANSWER], "label": "sports"}]))
     assert (row.shape, row.tags) == ("chat", {"label": "sports"})
@@ -180,6 +203,32 @@ def test_a_json_array_in_a_jsonl_file_opens_as_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('[{"text": "a"}, {"text": "b"}]\n')
     assert [row.text for row in open_dataset(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"text": "a"},\n{"text": "b"}\n]',
+        '[{"text": "a"},\r\n{"text": "b"}\r\n]\r\n',
+        '[{"text": "a"} ,\n\n{"text": "b"}]',
+        '[{"text": "a"}\n,{"text": "b"}\n]',
+        '[{"text":\n"a"}, {"text": "b", "more":\n{}\n}]',
+        '[{"text": "a", "more":\n{"x": 1}\n}, {"text": "b"}]',
+        '[{\n"text": "a"}, {"text": "b"}]',
+    ],
+)
+def test_an_array_is_one_wherever_its_lines_end(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, newline="")
+    dataset = open_dataset(tmp_path / name)
+    assert (dataset.container, [row.text for row in dataset]) == ("json", ["a", "b"])
+
+
+def test_a_first_row_that_is_a_list_leaves_the_others_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for first in ("[1, 2]", "[1, 2", '["a": }'):
+        path.write_text(f'{first}\n{{"text": "b"}}\n')
+        assert [row.text for row in open_dataset(path) if row.problem is None] == ["b"]
 
 
 def test_a_broken_row_says_why_and_the_others_open(tmp_path: Path) -> None:
@@ -264,7 +313,9 @@ def test_one_row_is_read_without_the_others(tmp_path: Path, name: str) -> None:
 
 def test_packed_members_may_follow_one_another_padded_with_zeros(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"text": "a"}\n') + b"\0" * 9 + gzip.compress(b'{"text": "b"}'))
+    path.write_bytes(
+        gzip.compress(b'{"text": "a"}\n') + b"\0" * 9 + gzip.compress(b'{"text": "b"}')
+    )
     assert [row.text for row in open_dataset(path)] == ["a", "b"]
     path.write_bytes(gzip.compress(b'{"text": "a"}\n') + b"\0" * 9)
     assert [row.text for row in open_dataset(path)] == ["a"]

@@ -244,7 +244,8 @@ class Dataset:
         if self._parts[0][1].pieces(0) is not None:
             self._typed = typed_reader(seen)
         if not self._done:
-            threading.Thread(target=self._go_on, args=(steps,), daemon=True).start()
+            name = f"rows of {self.path.name}"
+            threading.Thread(target=self._go_on, args=(steps,), name=name, daemon=True).start()
 
     def _fill(self) -> Iterator[bool]:
         """Find all rows, step by step."""

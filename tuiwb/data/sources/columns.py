@@ -9,7 +9,7 @@ from typing import Any
 
 from tuiwb.data.index import Cache, Stamp
 from tuiwb.data.sources.entry import Entry
-from tuiwb.data.sources.slices import NoRoom, Slices, cut
+from tuiwb.data.sources.slices import NoRoom, Slices, cut, used
 from tuiwb.errors import BadInput
 
 # Rows that are decoded at once, fewer where they are long: about so many bytes.
@@ -49,9 +49,13 @@ class Columns:
         """Find how many rows each piece has."""
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """Let go of decoded rows and of what is read in order; any thread may ask for it."""
+        self._held, self._stream = [], None
+
     def release(self) -> None:
         """Hold no file open and no row decoded."""
-        self._held, self._stream = [], None
+        self.rest()
         if self._slices is not None:
             self._slices.clear()
 
@@ -97,6 +101,7 @@ class Columns:
             try:
                 if Stamp.of(self.path.stat()) != self._stamp:
                     return "can't be read any more: the file changed since it was opened", 0
+                used(self)
                 start, rows = self._load(n)
             except Exception as error:  # Arrow's errors share no base with their own kinds.
                 return _why(error), 0
@@ -114,10 +119,9 @@ class Columns:
         slices = self._slices
         if slices is not None and (found := slices.holding(piece, at)) is not None:
             return start + found[0], found[1]
-        if at == 0:
-            self._stream = (n, self._cut(piece))
-        if self._stream is not None and self._stream[0] == n:
-            return self._next(n)
+        stream = (n, self._cut(piece)) if at == 0 else self._stream
+        if stream is not None and stream[0] == n:
+            return self._next(n, *stream)
         some, rest = _up_to(WHOLE, self._batches(piece))
         if rest is None:
             import pyarrow
@@ -130,16 +134,15 @@ class Columns:
                     return start + found[0], found[1]
             except NoRoom:
                 self._slices = None
-        self._stream = (start, self._cut(piece))
-        return self._next(n)
+        return self._next(n, start, self._cut(piece))
 
-    def _next(self, n: int) -> tuple[int, Any]:
-        """What the stream gives up to row `n`."""
-        assert self._stream is not None
-        (start, stream), self._stream = self._stream, None
+    def _next(self, n: int, start: int, stream: Iterator[Any]) -> tuple[int, Any]:
+        """Row `n` and those with it from a stream that has come to row `start`."""
+        self._stream = None
         for rows in stream:
             if n < start + rows.num_rows:
-                self._stream = (start + rows.num_rows, stream)
+                if start + rows.num_rows < self._firsts[bisect_right(self._firsts, n)]:
+                    self._stream = (start + rows.num_rows, stream)
                 return start, rows
             start += rows.num_rows
         raise EOFError("the rows end early")
@@ -232,7 +235,7 @@ class Arrow(Columns):
                         self.progress = (i + 1) / reader.num_record_batches
                         yield
                     return
-                if any(pyarrow.types.is_dictionary(field.type) for field in self._schema):
+                if any(_has_dictionary(field.type) for field in self._schema):
                     self._one_piece = True
                     self._offsets.append(0)
                     self._firsts.append(sum(b.num_rows for b in pyarrow.ipc.open_stream(file)))
@@ -299,6 +302,13 @@ def _up_to(most: int, batches: Iterator[Any]) -> tuple[list[Any], Iterator[Any] 
 def _raising(error: Exception) -> Iterator[Any]:
     yield from ()
     raise error
+
+
+def _has_dictionary(kind: Any) -> bool:
+    import pyarrow
+
+    inner = (kind.field(i).type for i in range(kind.num_fields))
+    return pyarrow.types.is_dictionary(kind) or any(map(_has_dictionary, inner))
 
 
 def _spelled_out(batch: Any) -> Any:

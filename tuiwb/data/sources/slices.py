@@ -6,10 +6,11 @@ the whole group; from its slices it costs one of them.
 """
 
 import os
+import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from tuiwb.data.index import Cache, spool
 
@@ -17,8 +18,8 @@ from tuiwb.data.index import Cache, spool
 SLICE = 1 << 19
 # What one file's slices may take on disk before they are made anew.
 ROOM = 4 << 30
-# So many files have slices at a time, each an open file without a name.
-MOST = 16
+# So many files have slices at a time, each an open file without a name, and decoded rows.
+MOST, DECODED = 16, 3
 
 
 class NoRoom(Exception):
@@ -48,7 +49,6 @@ class Slices:
                 spool = self._spool = _Spool(self._cache)
             except OSError as error:
                 raise NoRoom from error
-            _hold(self)
         spool.pieces[piece] = _Piece(batches)
 
     def holding(self, piece: int, at: int) -> tuple[int, Any] | None:
@@ -128,16 +128,30 @@ class _Piece:
             self._firsts.append(self._firsts[-1] + part.num_rows)
 
 
-_holding: list["weakref.ref[Slices]"] = []
+class Holder(Protocol):
+    """A source that keeps decoded rows, and slices, for the next time."""
+
+    def rest(self) -> None:
+        """Let go of decoded rows and of what is read in order."""
+        ...
+
+    def release(self) -> None:
+        """Let go of everything."""
+        ...
 
 
-def _hold(slices: Slices) -> None:
-    """Count one more file with slices; the one that began first loses its own."""
-    others = [ref for ref in list(_holding) if ref() not in (None, slices)]
-    for ref in others[: -MOST + 1]:
-        if (oldest := ref()) is not None:
-            oldest.clear()
-    _holding[:] = [*others[-MOST + 1 :], weakref.ref(slices)]
+_holders: list["weakref.ref[Holder]"] = []
+_lock = threading.Lock()
+
+
+def used(holder: Holder) -> None:
+    """Note that a source decoded rows; those that did so longest ago let go of theirs."""
+    with _lock:
+        others = [ref for ref in _holders if ref() not in (None, holder)]
+        _holders[:] = [weakref.ref(holder), *others[: MOST - 1]]
+    for n, ref in enumerate(others, 1):
+        if n >= DECODED and (other := ref()) is not None:
+            other.release() if n >= MOST else other.rest()
 
 
 def cut(batch: Any) -> Iterator[Any]:

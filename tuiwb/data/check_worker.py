@@ -7,7 +7,8 @@ are sorted and counted by.
 
 from pathlib import Path
 
-from tuiwb.data.checks import MAX_LENGTH, check_dataset
+from tuiwb.data.checks import MAX_LENGTH
+from tuiwb.data.checks.run import COMPARING, check_dataset
 from tuiwb.data.reports import COLUMNS, FINDINGS, REPORT, keep_report, stamp_of
 from tuiwb.errors import BadInput
 from tuiwb.jobs.run import JobContext
@@ -27,7 +28,7 @@ def run(context: JobContext) -> None:
         if name != phase:
             phase = name
             context.state("running", name)
-        context.progress(name, done, total, "rows")
+        context.progress(name, done, total, "checks" if name == COMPARING else "rows")
 
     stamp = stamp_of(spec["path"])
     report = check_dataset(

@@ -39,6 +39,7 @@ from tuiwb.errors import BadInput
 BATCH = 2000
 # Findings of the whole dataset between two words of progress, at which a stop is heard.
 TOLD_EVERY = 200
+COMPARING = "comparing rows"
 ROW_CHECKS = (tool_calls, same_answers)
 TOKEN = "control_token"
 Progress = Callable[[str, int, int], None]
@@ -135,11 +136,11 @@ def _check(
         done += len(rows)
         tell("checking rows", done, total)
     for done, (_name, check) in enumerate(checks):
-        tell("comparing rows", done, len(checks))
+        tell(COMPARING, done, len(checks))
         for told, finding in enumerate(check.end(), 1):
             findings.append(finding)
             if told % TOLD_EVERY == 0:
-                tell("comparing rows", done, len(checks))
+                tell(COMPARING, done, len(checks))
     findings = list(masked_findings(_said_once(findings)))
     findings.sort(key=lambda f: (f.row, f.check, f.field, f.start or 0))
     if columns is not None and keep_columns is not None:

@@ -7,12 +7,16 @@ from functools import cache
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import table
 
-_SEPARATOR = "(?:[ ._/\u00a0\u202f\u2009\u2011–-]{0,2})"
+_SIGN = "[ ._/\u00a0\u202f\u2009\u2011–-]"
+_SEPARATOR = f"(?:{_SIGN}{{0,2}})"
 _GAP = r"(?:[ ._/-]|\xc2\xa0|\xe2\x80[\x80-\xaf]){0,2}"
 _CHARACTERS = re.compile(rf"[A-Za-z0-9](?:{_SEPARATOR}[A-Za-z0-9]){{10,33}}")
-_BEGINNING = re.compile(
-    rf"(?<![0-9A-Za-z])([A-Za-z])[ .-]?([A-Za-z]){_SEPARATOR}[0-9]{_SEPARATOR}[0-9]"
+# A digit with a letter up to two separators before it; then what stands before that digit.
+_DIGIT = re.compile(
+    rf"[0-9](?={_SEPARATOR}[0-9])(?:(?<=[A-Za-z][0-9])|(?<=[A-Za-z]{_SIGN}[0-9])|(?<=[A-Za-z]{_SIGN}{_SIGN}[0-9]))"
 )
+_COUNTRY = re.compile(rf"(?<![0-9A-Za-z])([A-Za-z])[ .-]?([A-Za-z]){_SEPARATOR}\Z")
+_BACK = 6
 _KIND = {"n": "[0-9]", "a": "[A-Z]", "c": "[A-Z0-9]"}
 
 
@@ -45,7 +49,11 @@ def anchor() -> str:
 def ibans(text: str) -> Iterator[Span]:
     """Valid IBANs in any grouping, upper or lower case."""
     end = 0
-    for begun in _BEGINNING.finditer(text):
+    for digit in _DIGIT.finditer(text):
+        here = digit.start()
+        begun = _COUNTRY.search(text, max(0, here - _BACK), here)
+        if begun is None:
+            continue
         start = begun.start()
         known = _structures().get((begun[1] + begun[2]).upper())
         if start < end or known is None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from tuiwb.data.checks.pii.context import context, words_before
+from tuiwb.data.checks.pii.runs import parts
 from tuiwb.data.checks.pii.span import Span, covered
 from tuiwb.data.checks.pii.tables import table
 
@@ -40,8 +41,7 @@ def _test_cards() -> frozenset[str]:
 
 def cards(text: str, _numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Span]:
     """Card numbers, bare or grouped."""
-    for run in _RUN.finditer(text):
-        start, end = run.span()
+    for start, end in parts(_RUN, text):
         if covered(taken, start, end):
             continue
         lead, tail = text[max(0, start - 2) : start], text[end : end + 2]

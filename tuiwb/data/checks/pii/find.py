@@ -8,6 +8,8 @@ from tuiwb.data.checks.pii import bank, card, ids, mail, network, people, phone,
 from tuiwb.data.checks.pii.engine import Scan, scanner
 from tuiwb.data.checks.pii.span import Span
 
+# Texts that one class goes over before the next does.
+_TOGETHER = 256
 # A text, which of the class's patterns are in it, what is taken already.
 Find = Callable[[str, Sequence[int], Sequence[Span]], Iterable[Span]]
 Make = Callable[[Sequence[str]], Scan]
@@ -45,10 +47,12 @@ class Finder:
 
     def __init__(self, make: Make = scanner) -> None:
         patterns: list[str] = []
-        # For each pattern: its class's first pattern, its class.
-        self._owners: list[tuple[int, Find]] = []
+        self._finds: dict[int, Find] = {}
+        # For each pattern its class's first one.
+        self._firsts: list[int] = []
         for anchors, find in _classes():
-            self._owners += [(len(patterns), find)] * len(anchors)
+            self._finds[len(patterns)] = find
+            self._firsts += [len(patterns)] * len(anchors)
             patterns += anchors
         self._scan = make(patterns)
 
@@ -65,22 +69,34 @@ class Finder:
             except UnicodeEncodeError:  # a lone surrogate: one "?" takes its place
                 data.append(text.encode("utf-8", "replace"))
                 texts = [*texts[:here], data[-1].decode(), *texts[here + 1 :]]
-        return [
-            self._confirmed(text, fired) if fired else []
-            for text, fired in zip(texts, self._scan(data), strict=True)
-        ]
+        fired = self._scan(data)
+        found: list[list[Span]] = []
+        for first in range(0, len(texts), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
+            found += self._confirmed(texts[some], fired[some])
+        return found
 
-    def _confirmed(self, text: str, fired: Sequence[int]) -> list[Span]:
-        """What the classes say to the patterns that are in the text."""
-        taken: list[Span] = []
-        place = 0
-        while place < len(fired):
-            first, find = self._owners[fired[place]]
-            numbers = []
-            while place < len(fired) and self._owners[fired[place]][0] == first:
-                numbers.append(fired[place] - first)
-                place += 1
-            _take(taken, find(text, numbers, taken))
+    def _confirmed(self, texts: Sequence[str], fired: Sequence[Sequence[int]]) -> list[list[Span]]:
+        """What the classes say to the patterns that are in each text.
+
+        One class goes over all texts before the next does: its tables and patterns stay in the
+        processor's cache.
+        """
+        taken: list[list[Span]] = [[] for _ in texts]
+        asked: dict[int, list[tuple[int, list[int]]]] = {}
+        for text, numbers in enumerate(fired):
+            last = -1
+            for number in numbers:
+                first = self._firsts[number]
+                if first != last:
+                    own: list[int] = []
+                    asked.setdefault(first, []).append((text, own))
+                    last = first
+                own.append(number - first)
+        for first in sorted(asked):
+            find = self._finds[first]
+            for text, own in asked[first]:
+                _take(taken[text], find(texts[text], own, taken[text]))
         return taken
 
 

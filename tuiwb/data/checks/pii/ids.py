@@ -12,7 +12,6 @@ from tuiwb.data.checks.pii.span import Span, covered
 from tuiwb.data.checks.pii.tables import table
 
 # Five digits at least, letters and single separators among them; four in an Indian PAN.
-_ANCHOR = r"(?:^|[^0-9])\d[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}\d){4}"
 _CORE = re.compile(
     r"[0-9](?:[A-Za-z]{0,6}(?:[ ./-]?[A-Za-z]{0,6}[0-9]){4,}|"
     r"[0-9]{3}(?<=[A-Z]{5}[0-9]{4})(?=[A-Z]))"
@@ -75,10 +74,10 @@ def _lone() -> tuple[int, ...]:
 
 
 def anchors() -> tuple[str, ...]:
-    """One for each shape that needs no words, one for words that name ids, one for any digits."""
+    """One for each shape that needs no words, one for words that name ids."""
     tables = table("ids")
     words = [*tables["words"], *(phrase for entry in tables["id"] for phrase in entry["words"])]
-    return (*(_shape_anchors()[n] for n in _lone()), words_anchor(words), _ANCHOR)
+    return (*(_shape_anchors()[n] for n in _lone()), words_anchor(words))
 
 
 def ids(text: str, numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Span]:
@@ -86,21 +85,21 @@ def ids(text: str, numbers: Sequence[int], taken: Sequence[Span]) -> Iterator[Sp
 
     `numbers` says which of the anchors are in the text.
     """
+    named = numbers[-1] == len(_lone())
     lone = [_lone()[n] for n in numbers if n < len(_lone())]
-    named = numbers[-2:] == [len(_lone()), len(_lone()) + 1]
-    if not lone and not named:
-        return
     for core in _CORE.finditer(text):
         start, end = core.span()
         if covered(taken, start, end) or text[start - 1 : start] == "+":
             continue
         begin, end = max(0, start - _AROUND), min(len(text), end + _AROUND)
+        fired = _shape_scan()((text[begin:end].encode(),))[0]
+        if not named:
+            fired = [number for number in fired if number in lone]
+        if not fired:
+            continue
         said = _said(text, start, core.end()) if named else set()
-        fired = {*lone, *said}
-        if -1 in said:
-            fired.update(_shape_scan()((text[begin:end].encode(),))[0])
-        fired.discard(-1)
-        for number in sorted(fired, key=lambda n: (n not in said, n)):
+        fired.sort(key=lambda n: n not in said)
+        for number in fired:
             shape = _shapes()[number]
             called = number in said or (shape.checked and -1 in said)
             if not called and not shape.alone:

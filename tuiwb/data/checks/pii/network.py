@@ -17,6 +17,9 @@ _V6 = re.compile(
     r"(?:[0-9A-Fa-f]{1,4}:|::?)[0-9A-Fa-f:]{1,40}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
     r"(?:%[\w.-]{1,16})?(?:/[0-9]{1,3})?(?![\w:]|\.[0-9])"
 )
+# A colon with another one a group behind it; the group before a colon.
+_COLON = re.compile(r":(?=[0-9A-Fa-f]{0,4}:)")
+_GROUP = re.compile(r"[0-9A-Fa-f]{1,4}\Z")
 _EUI64 = re.compile(r"(?:[0-9A-Fa-f]{2}:){7}[0-9A-Fa-f]{2}")
 # Where no word speaks of a network, a first part below this is a version's or a section's, but
 # for RFC 1918's 10.
@@ -55,7 +58,15 @@ def ips(text: str) -> Iterator[Span]:
 
 def ips6(text: str) -> Iterator[Span]:
     """IPv6 addresses of hosts and networks."""
-    for match in _V6.finditer(text):
+    done = 0
+    for colon in _COLON.finditer(text):
+        if colon.start() < done:
+            continue
+        group = _GROUP.search(text, max(done, colon.start() - 4), colon.start())
+        match = _V6.match(text, group.start() if group else colon.start())
+        if match is None:
+            continue
+        done = match.end()
         before = text[match.start() - 1 : match.start()]
         if before.isalnum() or (before and before in ":._"):
             continue

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import islice
 
 from tuiwb.data.checks.pii.context import context, words_anchor, words_before
+from tuiwb.data.checks.pii.runs import parts
 from tuiwb.data.checks.pii.span import Span, covered
 from tuiwb.data.checks.pii.tables import table
 
@@ -68,6 +69,7 @@ _SHAPES = (
     (re.compile(r"1[38]00 \d{3} \d{3}"), "AU"),
     (re.compile(r"\([1-9]\d{0,4}\) ?\d[\d -]{4,10}\d"), ""),
 )
+_ANY_SHAPE = re.compile("|".join(f"(?:{shape.pattern})" for shape, _region in _SHAPES))
 
 
 @cache
@@ -134,8 +136,7 @@ def phones(text: str, numbers: Sequence[int], taken: Sequence[Span]) -> Iterator
 
 def _phones(text: str, words: bool, taken: Sequence[Span]) -> Iterator[Span]:
     """One or none for each run of digits, two where a run holds two."""
-    for run in _RUN.finditer(text):
-        start, end = run.span()
+    for start, end in parts(_RUN, text):
         if covered(taken, start, end):
             continue
         if text[start - 1 : start] == "(":
@@ -257,7 +258,7 @@ def _home_end(value: str, spoken: bool) -> int | None:
 
 def _by_shape(value: str, digits: str, sizes: list[int]) -> bool:
     """A grouping that only phone numbers have."""
-    for shape, region in _SHAPES:
+    for shape, region in _SHAPES if _ANY_SHAPE.fullmatch(value) else ():
         if shape.fullmatch(value):
             return _possible(region, digits) if region else _somewhere(digits)
     if not value.lstrip("(").startswith("0"):

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tuiwb.data.checks.pii import KINDS as KIND_WORDS
-from tuiwb.data.checks.pii import spans
+from tuiwb.data.checks.pii import spans, spans_of
 from tuiwb.data.json_text import Shown
 from tuiwb.data.rows import Message, Row, Turns
 from tuiwb.errors import BadInput
@@ -55,7 +55,8 @@ def redact(row: Row, kinds: Sequence[str] = KINDS) -> tuple[Row, dict[str, int]]
         return row, {}
     names = _Names(frozenset(kinds))
     # Twice: what words give away in one turn ("my name is") is replaced in every other too.
-    _rewritten(row, names.learn)
+    _rewritten(row, names.take)
+    names.learn()
     if not names.known:
         return row, {}
     changed = _rewritten(row, names.replace)
@@ -75,18 +76,25 @@ class _Names:
         self._read: dict[tuple[str, str], tuple[Shown, list[Found]]] = {}
         self._elsewhere: _Elsewhere | None = None
 
-    def learn(self, text: str, name: str = "", key: bool = False) -> str:
-        """Find what is to be replaced in `text`, a value called `name`; the text unchanged."""
+    def take(self, text: str, name: str = "", key: bool = False) -> str:
+        """Remember `text`, a value called `name`, for `learn`; the text unchanged."""
         for match in _PLACEHOLDER.finditer(text):
             kind, number = match[1].lower(), int(match[2])
             self._last[kind] = max(self._last.get(kind, 0), number)
         if (name, text) not in self._read:
-            shown = Shown(text)
-            found = self._found(shown.text, name)
-            self._read[name, text] = shown, found
+            self._read[name, text] = Shown(text), []
+        return text
+
+    def learn(self) -> None:
+        """Find what is to be replaced in the texts that were taken, in all at once."""
+        read = list(self._read.items())
+        texts = [shown.text for _key, (shown, _found) in read]
+        for ((name, _text), (shown, found)), some in zip(read, spans_of(texts), strict=True):
+            found += [(s.start, s.end, s.kind) for s in some if s.kind in self._kinds]
+            if name and not found:
+                found += self._by_name(shown.text, name)
             for start, end, kind in found:
                 self.known.setdefault(shown.text[start:end], kind)
-        return text
 
     def replace(self, text: str, name: str = "", key: bool = False) -> str:
         """`text` with placeholders; JSON stays JSON. `key`: two spellings must stay two."""
@@ -103,13 +111,10 @@ class _Names:
             self.counts[kind] += 1
         return "".join((*pieces, text[at:])) if pieces else text
 
-    def _found(self, text: str, name: str) -> list[Found]:
-        found = [(s.start, s.end, s.kind) for s in spans(text) if s.kind in self._kinds]
-        if found or not name:
-            return found
-        called = name.replace("_", " ")
+    def _by_name(self, text: str, name: str) -> list[Found]:
+        found: list[Found] = []
         if sum(map(str.isdigit, text)) >= _DIGITS:
-            found = self._named(f"{called}: ", text, "", _NUMBERS)
+            found = self._named(f"{name.replace('_', ' ')}: ", text, "", _NUMBERS)
         if not found and len(text) <= _LONGEST_SECRET and _SECRET_NAME.search(name):
             found = self._named(f'"{name}": "', text, '"', frozenset(("secret",)))
         return found

@@ -5,6 +5,7 @@ takes a tokenizer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from tuiwb.data.checks.answer_format import Format
 from tuiwb.data.checks.check import Check, EachRow
@@ -52,8 +53,7 @@ def findings_of(rows: Sequence[Row]) -> Iterator[Finding]:
         Repetition(),
         ControlTokens(),
     )
-    for check in checks:
-        yield from masked_findings(check.add(rows))
+    yield from masked_findings(chain.from_iterable(check.add(rows) for check in checks))
 
 
 class OfAll:

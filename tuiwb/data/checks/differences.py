@@ -5,12 +5,10 @@ Words are compared without regard to letter case, and shown as they are written;
 
 from collections.abc import Sequence
 
-from tuiwb.data.checks.masking import masked_part
+from tuiwb.data.checks.masking import masked_parts
 from tuiwb.data.checks.words import Word, words_in
 
 SHOWN = 6
-# Shorter values are no secrets.
-_SECRET = 6
 Anchor = tuple[str, int]
 Run = tuple[int, int]
 
@@ -37,12 +35,10 @@ def text_differences(before: str, after: str) -> str:
     """`as_line` of two texts' `differences`, as the texts spell them, with secrets masked."""
     ones, others = list(words_in(before)), list(words_in(after))
     changes = _changes([word.folded for word in ones], [word.folded for word in others])
-    told = [
-        _change(
-            gone and _said(before, ones[slice(*gone)]), new and _said(after, others[slice(*new)])
-        )
-        for gone, new in changes[:SHOWN]
-    ]
+    shown = changes[:SHOWN]
+    gone = _said(before, [ones[slice(*run)] if run else [] for run, _new in shown])
+    new = _said(after, [others[slice(*run)] if run else [] for _gone, run in shown])
+    told = [_change(*both) for both in zip(gone, new, strict=True)]
     return as_line([*told, *("" for _ in changes[SHOWN:])])
 
 
@@ -52,11 +48,14 @@ def _change(gone: str | None, new: str | None) -> str:
     return f"+ {new}" if gone is None else f"{gone} -> {new}"
 
 
-def _said(text: str, words: list[Word]) -> str:
-    """Words that stand side by side; what is a secret only beside its neighbours is masked."""
-    start, end = words[0].start, words[-1].end
-    hidden = masked_part(text, start, end) if end - start >= _SECRET else None
-    return hidden or " ".join(text[word.start : word.end] for word in words)
+def _said(text: str, runs: list[list[Word]]) -> list[str | None]:
+    """Runs of words; what is a secret only beside its neighbours is masked. None for none."""
+    masked = masked_parts([(text, run[0].start, run[-1].end) for run in runs if run])
+    hidden = iter(masked)
+    return [
+        (next(hidden) or " ".join(text[word.start : word.end] for word in run)) if run else None
+        for run in runs
+    ]
 
 
 def _changes(before: Sequence[str], after: Sequence[str]) -> list[tuple[Run | None, Run | None]]:

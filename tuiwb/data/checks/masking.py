@@ -6,8 +6,8 @@ masked where it looks random, for half a key no longer has its shape.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,28 +24,36 @@ _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _RUN = re.compile(r"[!#-&(-~]{10,}")
 # Checks whose texts are cut without a sign: after so many characters, at the end of a sentence.
 _CUTTING = frozenset(("malformed", "injection"))
-_REMEMBERED, _SHORT = 4096, 2000
 _BESIDE = 60
+_TOGETHER = 2000
 
-Spans = tuple[tuple[int, int], ...]
+Spans = list[tuple[int, int]]
 
 
 def masked_findings(findings: Iterable[Finding]) -> Iterator[Finding]:
     """The findings without secrets in what they say; those of the PII check are masked already."""
-    for finding in findings:
-        if finding.check == "pii":
-            yield finding
-            continue
-        sentence, text = without_secrets(finding.sentence), finding.text
-        if text:
-            secrets = secrets_in(text, finding.check in _CUTTING)
-            for start, end in secrets:
-                # The words around it, which may have given it away, need not be in the sentence.
-                sentence = sentence.replace(text[start:end], masked(text[start:end]))
-            text = _without(text, secrets)
-        if sentence != finding.sentence or text != finding.text:
-            finding = replace(finding, sentence=sentence, text=text)
-        yield finding
+    findings = iter(findings)
+    while some := list(islice(findings, _TOGETHER)):
+        said = {f.sentence for f in some if f.check != "pii"}
+        said |= {f.text for f in some if f.check != "pii" and f.text}
+        secrets = dict(zip(said, _keys(list(said)), strict=True))
+        for finding in some:
+            yield finding if finding.check == "pii" else _masked(finding, secrets)
+
+
+def _masked(finding: Finding, secrets: dict[str, Spans]) -> Finding:
+    sentence, text = finding.sentence, finding.text
+    hidden = _joined(secrets[sentence] + _halves(sentence, cut=False))
+    shown = _without(sentence, hidden) if hidden else sentence
+    if text:
+        hidden = _joined(secrets[text] + _halves(text, cut=finding.check in _CUTTING))
+        for start, end in hidden:
+            # The words around it, which may have given it away, need not be in the sentence.
+            shown = shown.replace(text[start:end], masked(text[start:end]))
+        text = _without(text, hidden) if hidden else text
+    if shown == sentence and text == finding.text:
+        return finding
+    return replace(finding, sentence=shown, text=text)
 
 
 def masked_audit(value: Any) -> Any:
@@ -61,51 +69,54 @@ def masked_audit(value: Any) -> Any:
 
 def without_secrets(text: str) -> str:
     """The text with each secret as at most its first 4 characters and its length."""
-    return _without(text, secrets_in(text))
+    return _without(text, _joined(_keys([text])[0] + _halves(text, cut=False)))
 
 
-def _without(text: str, secrets: Spans) -> str:
-    pieces, at = [], 0
-    for start, end in secrets:
-        pieces += [text[at:start], masked(text[start:end])]
-        at = end
-    return "".join((*pieces, text[at:])) if pieces else text
-
-
-def masked_part(text: str, start: int, end: int) -> str | None:
-    """text[start:end] on one line with what belongs to a secret masked; None without a secret.
+def masked_parts(parts: Sequence[tuple[str, int, int]]) -> list[str | None]:
+    """text[start:end] of each on one line, secrets masked; None where it has no part of one.
 
     A secret is known by what it stands beside, so its neighbours are looked at too.
     """
-    first, last = max(0, start - _BESIDE), end + _BESIDE
-    pieces, at = [], start
-    for begin, stop in _secrets(text[first:last]):
-        begin, stop = first + begin, first + stop
-        if begin < end and stop > start:
-            pieces += [text[at:begin], masked(text[begin:stop])]
-            at = stop
-    return " ".join("".join((*pieces, text[at:end])).split()) if pieces else None
+    shown: list[str | None] = []
+    beside = [(max(0, start - _BESIDE), end + _BESIDE) for _text, start, end in parts]
+    windows = [part[0][first:last] for part, (first, last) in zip(parts, beside, strict=True)]
+    found = _keys(windows)
+    for (text, start, end), (first, _last), secrets in zip(parts, beside, found, strict=True):
+        inside = [(first + a, first + b) for a, b in _joined(secrets)]
+        inside = [(a, b) for a, b in inside if a < end and b > start]
+        one_line = _without(text[:end], inside, start) if inside else ""
+        shown.append(" ".join(one_line.split()) if inside else None)
+    return shown
 
 
-def secrets_in(text: str, cut: bool = False) -> Spans:
-    """Where secrets stand in a text, halves at its cut ends among them; none overlap."""
-    return _remembered(text, cut) if len(text) <= _SHORT else _secrets(text, cut)
+def _without(text: str, secrets: Spans, at: int = 0) -> str:
+    pieces = []
+    for start, end in secrets:
+        pieces += [text[at:start], masked(text[start:end])]
+        at = end
+    return "".join((*pieces, text[at:]))
 
 
-@lru_cache(_REMEMBERED)
-def _remembered(text: str, cut: bool) -> Spans:
-    return _secrets(text, cut)
+def _keys(texts: Sequence[str]) -> list[Spans]:
+    """Where the whole secrets of each text stand."""
+    found: list[Spans] = []
+    for text, spans in zip(texts, finder().spans_of(texts), strict=True):
+        secrets = [(span.start, span.end) for span in spans if span.kind == "secret"]
+        found.append([*secrets, *_private_keys(text)])
+    return found
 
 
-def _secrets(text: str, cut: bool = False) -> Spans:
-    found = [(span.start, span.end) for span in finder().spans(text) if span.kind == "secret"]
-    found.extend(_private_keys(text))
+def _halves(text: str, *, cut: bool) -> Spans:
+    """What may be half a secret: before an ellipsis, and at the ends of a text that is cut."""
+    if not cut and "…" not in text:
+        return []
     ends = (0, len(text)) if cut else ()
+    found = []
     for run in _RUN.finditer(text):
         half = text[run.end() : run.end() + 1] == "…" or run.start() in ends or run.end() in ends
         if half and random_looking(run[0]):
             found.append(run.span())
-    return tuple(_joined(sorted(found)))
+    return found
 
 
 def _private_keys(text: str) -> Iterator[tuple[int, int]]:
@@ -116,15 +127,12 @@ def _private_keys(text: str) -> Iterator[tuple[int, int]]:
         yield key.start(), at
 
 
-def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Sorted spans, those that overlap as one."""
-    last: tuple[int, int] | None = None
-    for start, end in spans:
-        if last is not None and start < last[1]:
-            last = last[0], max(end, last[1])
-            continue
-        if last is not None:
-            yield last
-        last = start, end
-    if last is not None:
-        yield last
+def _joined(spans: Spans) -> Spans:
+    """The spans in order, those that overlap as one."""
+    joined: Spans = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined

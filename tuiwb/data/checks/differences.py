@@ -3,10 +3,11 @@
 Words are compared without regard to letter case, and shown as they are written; secrets are masked.
 """
 
+import re
 from collections.abc import Sequence
 
 from tuiwb.data.checks.masking import masked_parts
-from tuiwb.data.checks.words import Word, words_in
+from tuiwb.data.checks.words import words_in
 
 SHOWN = 6
 Anchor = tuple[str, int]
@@ -33,8 +34,8 @@ def as_line(changes: Sequence[str]) -> str:
 
 def text_differences(before: str, after: str) -> str:
     """`as_line` of two texts' `differences`, as the texts spell them, with secrets masked."""
-    ones, others = list(words_in(before)), list(words_in(after))
-    changes = _changes([word.folded for word in ones], [word.folded for word in others])
+    ones, others = words_in(before), words_in(after)
+    changes = _changes([w[0].casefold() for w in ones], [w[0].casefold() for w in others])
     shown = changes[:SHOWN]
     gone = _said(before, [ones[slice(*run)] if run else [] for run, _new in shown])
     new = _said(after, [others[slice(*run)] if run else [] for _gone, run in shown])
@@ -48,14 +49,11 @@ def _change(gone: str | None, new: str | None) -> str:
     return f"+ {new}" if gone is None else f"{gone} -> {new}"
 
 
-def _said(text: str, runs: list[list[Word]]) -> list[str | None]:
+def _said(text: str, runs: list[list[re.Match[str]]]) -> list[str | None]:
     """Runs of words; what is a secret only beside its neighbours is masked. None for none."""
-    masked = masked_parts([(text, run[0].start, run[-1].end) for run in runs if run])
+    masked = masked_parts([(text, run[0].start(), run[-1].end()) for run in runs if run])
     hidden = iter(masked)
-    return [
-        (next(hidden) or " ".join(text[word.start : word.end] for word in run)) if run else None
-        for run in runs
-    ]
+    return [(next(hidden) or " ".join(word[0] for word in run)) if run else None for run in runs]
 
 
 def _changes(before: Sequence[str], after: Sequence[str]) -> list[tuple[Run | None, Run | None]]:

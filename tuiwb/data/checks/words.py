@@ -58,14 +58,6 @@ class Texts(NamedTuple):
         return kinds(self.buffer.isascii())
 
 
-class Word(NamedTuple):
-    """A word without regard to letter case, and where it stands in its text."""
-
-    folded: str
-    start: int
-    end: int
-
-
 def whole_texts(rows: Sequence[Row]) -> Texts:
     """Everything that is trained on; the words of users and assistants count.
 
@@ -132,9 +124,9 @@ def words_of(text: str) -> Iterator[str]:
     return (match[0] for match in _WORD.finditer(text.casefold()))
 
 
-def words_in(text: str) -> Iterator[Word]:
-    """The words of a text with their places."""
-    return (Word(match[0].casefold(), *match.span()) for match in _WORD.finditer(text))
+def words_in(text: str) -> list[re.Match[str]]:
+    """The words of a text as they are written, with their places."""
+    return list(_WORD.finditer(text))
 
 
 @cache

@@ -17,7 +17,7 @@ BATCH, BATCH_BYTES = 1000, 4 << 20
 # A piece up to this many bytes, decoded, is opened whole; a larger one from its slices on disk.
 WHOLE = 4 << 20
 # What is kept decoded, so that rows around those that were opened cost nothing.
-HELD, HELD_BYTES = 64, 32 << 20
+HELD, HELD_BYTES = 64, 16 << 20
 
 
 class Columns:

@@ -246,7 +246,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_jump_into_a_large_row_group_opens_one_slice(large: Path) -> None:
+def test_a_jump_into_a_large_row_group_opens_one_slice(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "HELD", 4)
     dataset = open_dataset(large)
     dataset.row(19_999)
     before = bytes_read()
@@ -278,7 +281,10 @@ def test_what_is_kept_decoded_is_bounded(large: Path) -> None:
     assert pa.total_allocated_bytes() - before < slices.SLICE
 
 
-def test_two_passes_at_once_and_jumps_between_them_cost_no_more_than_a_few(large: Path) -> None:
+def test_two_passes_at_once_and_jumps_between_them_cost_no_more_than_a_few(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "HELD", 4)
     dataset = open_dataset(large)
     before = bytes_read()
     behind = iter(dataset)

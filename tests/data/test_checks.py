@@ -132,9 +132,11 @@ def test_the_system_prompt_makes_no_rows_alike(tmp_path: Path) -> None:
     assert findings(tmp_path, *rows) == []
 
 
-def test_case_and_white_space_hide_no_exact_duplicate(tmp_path: Path) -> None:
+def test_case_and_white_space_hide_no_duplicate(tmp_path: Path) -> None:
     found = findings(tmp_path, chat("Where is it?"), chat("where  is\nit? "), chat("where is he?"))
-    assert [(f.row, f.check, f.of) for f in found] == [(1, "exact_duplicate", 0)]
+    assert [(f.row, f.check, f.kind, f.of) for f in found] == [
+        (1, "near_duplicate", "case_or_space", 0)
+    ]
 
 
 def test_a_leaked_prompt_is_found_though_it_was_edited(tmp_path: Path) -> None:

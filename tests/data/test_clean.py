@@ -328,6 +328,29 @@ def test_thumbs_of_two_labels_are_not_copies(tmp_path: Path) -> None:
     assert len(result(clean(path, Cleaning(drop_near=True)))) == 2
 
 
+def test_code_of_another_indentation_is_no_exact_copy(tmp_path: Path) -> None:
+    code, flat = "if x:\n    a()\nb()", "if x:\n    a()\n    b()"
+    rows = [chat("write code", text) for text in (code, flat)]
+    rows += [chat("spell us", text) for text in ("US", "us", "US")]
+    path = write(tmp_path / "d.jsonl", *rows)
+    exact = clean(path, Cleaning(drop_exact=True))
+    assert [(e["row"], e["of"]) for e in dropped(exact)] == [(4, 2)]
+    near = clean(path, Cleaning(drop_near=True))
+    assert [(e["row"], e["reason"], e["of"]) for e in dropped(near)] == [
+        (0, "near_duplicate", 1), (3, "near_duplicate", 2), (4, "exact_duplicate", 2)
+    ]  # fmt: skip
+    assert dropped(near)[0]["why"] == "says nearly what row 1 says (100%)"
+
+
+def test_rows_made_to_share_a_digest_are_both_kept(tmp_path: Path) -> None:
+    word = "a"
+    while len(word) < 4096:
+        word += word.translate(str.maketrans("ab", "ba"))
+    other = word.translate(str.maketrans("ab", "ba"))
+    path = write(tmp_path / "d.jsonl", chat(word, "x"), chat(other, "x"), chat("a", "b"))
+    assert len(result(clean(path, Cleaning(drop_near=True)))) == 3
+
+
 def test_rows_marked_keep_are_never_dropped(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", *[chat("same", "same")] * 4, chat("", ""))
     dataset = open_dataset(path)

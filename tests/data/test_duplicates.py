@@ -176,7 +176,7 @@ def test_planted_copies_are_found_and_boilerplate_is_not(
     planted = [i for i, truth in enumerate(truths) if truth.kind == "near"]
     assert len(right) >= 0.99 * len(near)
     assert len(right & set(planted)) >= 0.97 * len(planted)
-    exact = [f.row for f in found if f.check == "exact_duplicate"]
+    exact = [f.row for f in found if f.check == "exact_duplicate" or f.kind == "case_or_space"]
     assert exact == [i for i, truth in enumerate(truths) if truth.kind == "exact"]
 
 
@@ -237,7 +237,7 @@ def test_rows_of_one_word_are_near_only_in_the_same_word(fast: bool) -> None:
     found, _ = run(rows, fast=fast)
     assert sorted(pairs(found)) == [
         (1, "near_duplicate", 0),
-        (3, "exact_duplicate", 0),
+        (3, "near_duplicate", 0),
         (5, "near_duplicate", 2),
     ]
 
@@ -279,7 +279,49 @@ def test_system_prompts_tell_rows_apart_but_make_none_alike() -> None:
 def test_case_and_white_space_alone_make_no_difference() -> None:
     texts = ["Where is it?", " where\u2003 IS\nit? ", "where is it ?", "STRASSE 9", "straße 9"]
     found, _ = run(chat(i, text) for i, text in enumerate(texts))
-    assert pairs(found)[:2] == [(1, "exact_duplicate", 0), (4, "exact_duplicate", 3)]
+    same = [(1, "near_duplicate", 0), (4, "near_duplicate", 3)]
+    assert (pairs(found)[:2], [f.kind for f in found[:2]]) == (same, ["case_or_space"] * 2)
+    assert found[0].sentence == "says what row 0 says, but for letter case or white space"
+
+
+def test_each_spelling_has_copies_of_its_own_and_only_the_very_same_are_exact() -> None:
+    code, flat = "if x:\n    a()\nb()", "if x:\n    a()\n    b()"
+    texts = [code, flat, code, flat, code.upper(), flat, "US"]
+    found, duplicates = run(
+        (chat(i, "write it", text) for i, text in enumerate(texts)), opened=True
+    )
+    assert [(f.row, f.check, f.of) for f in found] == [
+        (1, "near_duplicate", 0), (2, "exact_duplicate", 0), (3, "exact_duplicate", 1),
+        (4, "near_duplicate", 0), (5, "exact_duplicate", 1),
+    ]  # fmt: skip
+    assert duplicates.copies() == [(2, 0), (3, 1), (5, 1)]
+    assert duplicates.clusters() == [[0, 1, 2, 3, 4, 5]]
+
+
+def thue_morse(size: int) -> tuple[str, str]:
+    """Two words whose polynomials modulo 2^64 agree whatever the base (Pachocki 2012)."""
+    word = "a"
+    while len(word) < size:
+        word += word.translate(str.maketrans("ab", "ba"))
+    return word, word.translate(str.maketrans("ab", "ba"))
+
+
+@ENGINES
+def test_texts_made_to_share_a_digest_are_no_copies_where_rows_can_be_read(fast: bool) -> None:
+    one, other = thue_morse(4096)
+    rows = [chat(0, one), chat(1, other), chat(2, other), chat(3, one)]
+    assert pairs(run(rows, fast=fast, opened=True)[0])[:2] == [
+        (2, "exact_duplicate", 1),
+        (3, "exact_duplicate", 0),
+    ]
+    assert "exact_duplicate" not in {f.check for f in run(rows[:2], fast=fast)[0]}
+
+
+def test_names_of_speakers_tell_rows_apart() -> None:
+    rows = [row(i, shape="chat", messages=[Message("user", "so be it", name=name)])
+            for i, name in enumerate(("ann", "bo", "ann"))]  # fmt: skip
+    found = run(rows)[0]
+    assert [p for p in pairs(found) if p[1] == "exact_duplicate"] == [(2, "exact_duplicate", 0)]
 
 
 def test_turns_in_another_order_or_by_others_are_no_exact_copy() -> None:

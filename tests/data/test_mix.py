@@ -99,6 +99,26 @@ def test_enough_new_rows_are_found_among_many_repeats(tmp_path: Path) -> None:
     assert outcome.notes == []
 
 
+def test_the_dataset_is_read_few_times_however_many_general_rows_repeat_it(tmp_path: Path) -> None:
+    own = [chat(n) for n in range(200)]
+    path = write(tmp_path / "d.jsonl", *own)
+    other = write(tmp_path / "general.jsonl", *own * 10, *(chat(n) for n in range(300, 345)))
+    begun: list[tuple[str, int]] = []
+    outcome = mix(path, other, progress=lambda phase, done, _: begun.append((phase, done)))
+    assert len(general(rows_of(outcome))) == 45
+    assert begun.count(("comparing rows", 0)) <= 6
+
+
+def test_rows_that_can_not_be_trained_along_are_not_compared(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", *(chat(n) for n in range(40)))
+    texts: list[Any] = [{"text": f"plain {n}"} for n in range(500)]
+    other = write(tmp_path / "general.jsonl", *texts)
+    phases = set()
+    with pytest.raises(BadInput, match="is a text row"):
+        mix(path, other, progress=lambda phase, _done, _total: phases.add(phase))
+    assert phases == {"reading rows"}
+
+
 def test_a_source_that_is_there_is_left_and_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", *(chat(n) for n in range(8)))
     other = write(tmp_path / "general.jsonl", *(chat(n, source="web") for n in range(100, 110)))

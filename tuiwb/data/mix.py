@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tuiwb.data.checks.duplicates import Duplicates
+from tuiwb.data.checks.duplicates import EXACT, NEAR, Duplicates
 from tuiwb.data.checks.similarity import FAST_FROM
 from tuiwb.data.manifest import Operation
 from tuiwb.data.read import Dataset, open_dataset
@@ -25,6 +25,7 @@ SOURCE = "source"
 _TOGETHER = ({"chat", "prompt_completion"}, {"text"}, {"preference"}, {"kto"})
 # More are looked at than are needed, for some will repeat others.
 _SPARE = 1.2
+_FEWEST = 100
 
 
 def mix(
@@ -80,8 +81,11 @@ class _Mix:
         order = np.random.default_rng(seed).permutation(len(self._general)).tolist()
         looked = 0
         while len(self._taken) < wanted and looked < len(order):
-            more = max(100, int((wanted - len(self._taken)) * _SPARE))
-            self._take(order[looked : looked + more], wanted, shapes)
+            # Each pass reads the dataset again: every one looks at as many as all before it did.
+            more = max(_FEWEST, looked, int((wanted - len(self._taken)) * _SPARE))
+            fitting = self._fitting(order[looked : looked + more], shapes)
+            if fitting:
+                self._take(fitting, wanted)
             looked += more
         if not self._taken:
             why = self._left[0][2] if self._left else "it holds no rows"
@@ -141,14 +145,29 @@ class _Mix:
         fitting = [group for group in _TOGETHER if group & have.keys()]
         return set().union(*fitting), sum(have.values())
 
-    def _take(self, candidates: Sequence[int], wanted: int, shapes: set[str]) -> None:
+    def _fitting(self, candidates: Sequence[int], shapes: set[str]) -> list[int]:
+        """Those that can be trained along; the others are listed as left out."""
+        fitting = []
+        for index in candidates:
+            row = self._general.row(index)
+            if row.shape in shapes:
+                fitting.append(index)
+            else:
+                why = row.problem if row.shape == "broken" else f"is a {row.format} row"
+                self._left.append((index, "shape", f"the row {why}: it can't be trained along"))
+        return fitting
+
+    def _take(self, candidates: Sequence[int], wanted: int) -> None:
         """Take those that are new, up to `wanted` in all; say of the others why not."""
         shift = len(self._dataset)
         duplicates = Duplicates(fast=shift + len(candidates) >= FAST_FROM)
         copies: dict[int, int] = {}
+        exact: set[int] = set()
 
         def see(rows: Sequence[Row]) -> None:
-            copies.update((f.row, f.of) for f in duplicates.add(rows) if f.of is not None)
+            found = duplicates.add(rows)
+            copies.update((f.row, f.of) for f in found if f.of is not None)
+            exact.update(f.row for f in found if f.check == EXACT)
 
         done = 0
         for batch in batches(self._dataset):
@@ -169,18 +188,14 @@ class _Mix:
         for n, index in enumerate(candidates, own + len(self._taken)):
             if len(self._taken) == wanted:
                 return
-            row = self._general.row(index)
             # A copy is as near to what is kept as the one it is a copy of.
             beside = [*near.get(n, ()), *near.get(copies.get(n, -1), ())]
             of = next((other for other in sorted(beside) if other in kept), None)
-            if row.shape not in shapes:
-                why = row.problem if row.shape == "broken" else f"is a {row.format} row"
-                self._left.append((index, "shape", f"the row {why}: it can't be trained along"))
-            elif of is not None:
-                exact = copies.get(n) == of
+            if of is not None:
+                very = n in exact and copies[n] == of
                 whose = f"row {of} of the dataset" if of < own else "another that is mixed in"
-                says = "exactly" if exact else "nearly"
-                reason = "exact_duplicate" if exact else "near_duplicate"
+                says = "exactly" if very else "nearly"
+                reason = EXACT if very else NEAR
                 self._left.append((index, reason, f"the row says {says} what {whose} says"))
             else:
                 kept.add(n)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from tuiwb.data.checks.duplicates import Duplicates
+from tuiwb.data.checks.duplicates import CASE_OR_SPACE, EXACT, NEAR, Duplicates
 from tuiwb.data.checks.similarity import FAST_FROM
+from tuiwb.data.checks.words import folded
 from tuiwb.data.records import batches
 from tuiwb.data.rows import Row
 
-EXACT = "exact_duplicate"
-NEAR = "near_duplicate"
+__all__ = ["CASE_OR_SPACE", "EXACT", "NEAR", "Dropped", "Repeats", "Worth"]
 
 
 class Worth(msgspec.Struct, frozen=True):
@@ -36,7 +36,10 @@ class Worth(msgspec.Struct, frozen=True):
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """Why a row is left out: an exact or near duplicate of `of`, which stays."""
+    """Why a row is left out: an exact or near duplicate of `of`, which stays.
+
+    A near duplicate of score 1 has the same words.
+    """
 
     reason: str
     of: int
@@ -55,12 +58,17 @@ class Repeats:
         self._fast = rows >= FAST_FROM
         self._duplicates = Duplicates(fast=self._fast)
         self._first: dict[int, int] = {}
+        self._same_words: list[tuple[int, int]] = []
 
     def add(self, rows: Sequence[Row]) -> None:
         """Look at the next rows; their `index` names them."""
         for finding in self._duplicates.add(rows):
-            if finding.of is not None:
+            if finding.of is None:
+                continue
+            if finding.check == EXACT:
                 self._first[finding.row] = finding.of
+            elif self._near:
+                self._same_words.append((finding.row, finding.of))
 
     def to_drop(self, weigh: Weigh, open_rows: Open) -> dict[int, Dropped]:
         """The rows to leave out.
@@ -72,7 +80,9 @@ class Repeats:
         if self._near:
             for _finding in self._duplicates.end():
                 pass
-            edges = self._duplicates.edges()
+            # A digest that leaves case and space aside can be made to fit: the rows are read.
+            unlike = {pair for pair in self._same_words if not _same_words(pair, open_rows)}
+            edges = [edge for edge in self._duplicates.edges() if edge[:2] not in unlike]
         asked = {*self._first, *self._first.values()}
         asked.update(row for edge in edges for row in edge[:2])
         worth = weigh(sorted(asked))
@@ -98,12 +108,18 @@ class Repeats:
 
     def _pairs_of(self, rows: Sequence[int], open_rows: Open) -> dict[tuple[int, int], float]:
         duplicates = Duplicates(fast=self._fast)
-        copies: set[tuple[int, int | None]] = set()
         for batch in batches(open_rows(rows)):
-            copies.update((finding.row, finding.of) for finding in duplicates.add(batch))
+            duplicates.add(batch)
         for _finding in duplicates.end():
             pass
+        copies = set(duplicates.copies())
         return {(b, a): score for a, b, score in duplicates.edges() if (a, b) not in copies}
+
+
+def _same_words(pair: tuple[int, int], open_rows: Open) -> bool:
+    """Whether the two rows say the same but for letter case and white space."""
+    one, other = open_rows(sorted(pair))
+    return folded(one) == folded(other)
 
 
 def exact_to_drop(first: dict[int, int], worth: dict[int, Worth]) -> dict[int, Dropped]:

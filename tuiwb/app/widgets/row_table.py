@@ -10,6 +10,7 @@ from tuiwb.text import short_count
 SHORT_NAMES = {
     "exact_duplicate": "same as",
     "near_duplicate": "nearly as",
+    "case_or_space": "same but case",
     "role_order": "order",
     "too_long": "too long",
     "national_id": "national id",

@@ -1,5 +1,8 @@
-"""Rows that repeat another: exactly, or in nearly the same words."""
+"""Rows that repeat another: exactly, but for letter case and white space, or in nearly the same
+words.
+"""
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
@@ -7,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from tuiwb.data.checks.differences import text_differences
 from tuiwb.data.checks.finding import Finding, found
 from tuiwb.data.checks.similarity import FAST_FROM, NearPairs, Pairs, clusters, load_kernels
-from tuiwb.data.checks.words import spoken_text, whole_texts
+from tuiwb.data.checks.words import folded, gathered, spoken_text
 from tuiwb.data.rows import Row
 
 if TYPE_CHECKING:
     from tuiwb.data.checks.hashes import I64
 
 BATCH = 2_000
+EXACT, NEAR, CASE_OR_SPACE = "exact_duplicate", "near_duplicate", "case_or_space"
 _LABELS = {True: 0x9FB21C651E98DF25, False: 0x2127599BF4325C37}
 
 
@@ -26,54 +30,88 @@ class Rows(Protocol):
 
 
 class Duplicates:
-    """Remembers every row: a digest of its text for exact copies, a sketch for near ones.
+    """Remembers every row: two digests of its text for copies, a sketch for near ones.
 
-    Takes the rows in order, in batches, and keeps no text. With `row`, which opens a row by its
-    index, near duplicates also say which words differ. Without `fast` the compiled kernels are
-    not loaded; what is found is the same.
+    One digest is of the very text, the other leaves letter case and white space aside. Takes the
+    rows in order, in batches, and keeps no text. With `row`, which opens a row by its index, near
+    duplicates also say which words differ, and rows that seem the same but for case and space are
+    read again before they are called so. Without `fast` the compiled kernels are not loaded; what
+    is found is the same.
     """
 
     def __init__(self, row: Callable[[int], Row] | None = None, *, fast: bool = True) -> None:
         self._row = row
         self._kernels = load_kernels(fast)
         self._near = NearPairs(self._kernels)
+        # Rows by their number in the order they came: its index, the digest of its very text.
+        self._indexes, self._exactly = array("q"), array("q")
+        # The first row of each folded digest; of each other text that shares it, the first too.
         self._first: dict[int, int] = {}
+        self._others: dict[tuple[int, int], int] = {}
         self._copies: list[tuple[int, int]] = []
+        self._same_words: list[tuple[int, int]] = []
         self._torn: list[tuple[int, int]] = []
         self._places: list[I64] = []
         self._files: dict[str, int] = {}
         self._pairs: Pairs | None = None
 
     def add(self, rows: Sequence[Row]) -> list[Finding]:
-        """Remember the rows; a finding for each that says exactly what an earlier one says."""
+        """Remember the rows; a finding for each that says what an earlier one says.
+
+        Exactly (exact_duplicate), or but for case and space (near_duplicate of that kind).
+        """
         import numpy as np
 
-        words = self._kernels.tokenise(whole_texts(rows))
+        texts = gathered(rows)
+        words = self._kernels.tokenise(texts.packed())
+        begin = len(self._indexes)
+        self._indexes.extend([row.index for row in rows])
+        self._exactly.frombytes(texts.exactly().tobytes())
         speaks = (np.diff(words.bounds) > 0).tolist()
         findings: list[Finding] = []
         fresh: list[int] = []
         first = self._first
-        for i, (row, digest) in enumerate(zip(rows, words.digests.tolist(), strict=True)):
+        for number, (row, digest) in enumerate(
+            zip(rows, words.digests.tolist(), strict=True), begin
+        ):
             if row.shape == "broken":
                 continue
-            index = row.index
-            of = first.setdefault(digest, index)
-            if of == index and speaks[i]:
-                fresh.append(i)
+            of = first.setdefault(digest, number)
+            if of == number and speaks[number - begin]:
+                fresh.append(number - begin)
             if row.label is not None:
-                same = first.setdefault(digest ^ _LABELS[bool(row.label)], index)
-                if same == index != of:
+                digest ^= _LABELS[bool(row.label)]
+                same = first.setdefault(digest, number)
+                if same == number != of:
                     # The same answer marked good and bad is the preference check's finding.
-                    self._torn.append((index, of))
+                    self._torn.append((row.index, self._indexes[of]))
                 of = same
-            if of != index:
-                self._copies.append((index, of))
-                sentence = f"says exactly what row {of} says"
-                findings.append(found(row, "exact_duplicate", sentence, of=of, score=1.0))
+            if of != number:
+                finding = self._repeats(row, number, of, digest)
+                if finding is not None:
+                    findings.append(finding)
+                elif speaks[number - begin]:
+                    fresh.append(number - begin)
         if fresh:
             self._near.add(words, np.array(fresh, np.int64))
             self._places.append(self._places_of([rows[i] for i in fresh]))
         return findings
+
+    def _repeats(self, row: Row, number: int, of: int, digest: int) -> Finding | None:
+        """How the row repeats the first of its digest; None when the two only share it."""
+        exactly = self._exactly[number]
+        if exactly != self._exactly[of]:
+            of = self._others.setdefault((digest, exactly), number)
+        if of != number:
+            index = self._indexes[of]
+            self._copies.append((row.index, index))
+            return found(row, EXACT, f"says exactly what row {index} says", of=index, score=1.0)
+        index = self._indexes[self._first[digest]]
+        if self._row is not None and folded(self._row(index)) != folded(row):
+            return None
+        self._same_words.append((row.index, index))
+        sentence = f"says what row {index} says, but for letter case or white space"
+        return found(row, NEAR, sentence, kind=CASE_OR_SPACE, of=index, score=1.0)
 
     def end(self) -> Iterator[Finding]:
         """Rows whose word set is nearly that of an earlier row, each with the one most like it."""
@@ -92,16 +130,21 @@ class Duplicates:
                 sentence += f"; differs in: {text}" if text else "; the same words, otherwise put"
             bare = Row(file=names[file], index=index, line=line, format="", shape="broken")
             yield found(
-                bare, "near_duplicate", sentence, of=of, score=round(score, 4), text=text
+                bare, NEAR, sentence, of=of, score=round(score, 4), text=text
             )  # fmt: skip
+
+    def copies(self) -> list[tuple[int, int]]:
+        """(row, earlier row) of the exact copies, each with the first of its kind."""
+        return self._copies
 
     def edges(self) -> list[tuple[int, int, float]]:
         """(row, earlier row, similarity) of all pairs that were proven; after end().
 
-        An exact copy has one edge, to the first of its kind.
+        A copy, be it but for case and space, has one edge, to the first of its kind.
         """
         rows, of, score = (part.tolist() for part in self._near_rows())
-        return sorted([*((row, of, 1.0) for row, of in self._copies),
+        same = chain(self._copies, self._same_words)
+        return sorted([*((row, of, 1.0) for row, of in same),
                        *zip(rows, of, score, strict=True)])  # fmt: skip
 
     def clusters(self) -> list[list[int]]:
@@ -111,7 +154,8 @@ class Duplicates:
         by it. The same text with two labels is joined too.
         """
         rows, of, _ = (part.tolist() for part in self._near_rows())
-        return clusters(chain(self._copies, self._torn, zip(rows, of, strict=True)))
+        same = chain(self._copies, self._same_words, self._torn)
+        return clusters(chain(same, zip(rows, of, strict=True)))
 
     def _near_rows(self) -> Pairs:
         """The proven pairs by the indexes of their rows."""
@@ -128,7 +172,11 @@ class Duplicates:
         places = np.empty((len(rows), 3), np.int64)
         places[:, 0] = [row.index for row in rows]
         places[:, 1] = [row.line for row in rows]
-        places[:, 2] = [files.setdefault(row.file, len(files)) for row in rows]
+        names = [row.file for row in rows]
+        if names.count(names[0]) == len(names):
+            places[:, 2] = files.setdefault(names[0], len(files))
+        else:
+            places[:, 2] = [files.setdefault(name, len(files)) for name in names]
         return places
 
     def _all_places(self) -> "I64":

@@ -35,7 +35,42 @@ _WORD = re.compile(
 
 SPOKEN = frozenset(("user", "assistant", ""))
 ASKED = frozenset(("user", ""))
-_CALLS, _TOOLS = "\0calls", "\0tools"
+_CALLS, _TOOLS, _NAME = "\0calls", "\0tools", "\0name"
+
+
+class Gathered(NamedTuple):
+    """The texts of a batch of rows as they stand there, whose each is, and where each row begins.
+
+    Row j has texts[bounds[j]:bounds[j + 1]] and as many tags (see Texts).
+    """
+
+    texts: list[str]
+    tags: list[int]
+    bounds: list[int]
+
+    def exactly(self) -> "NDArray[np.int64]":
+        """A number for each row, equal where all its texts are, character for character.
+
+        Sums of Python's own hashes of strings, SipHash keyed anew in every process (PEP 456): no
+        text can be made to share another's.
+        """
+        import numpy as np
+
+        from tuiwb.data.checks.hashes import MIX_2, ORDINAL
+
+        hashes = np.fromiter(map(hash, self.texts), np.int64, len(self.texts)).view(np.uint64)
+        bounds = np.array(self.bounds)
+        nth = np.arange(len(hashes)) - np.repeat(bounds[:-1], np.diff(bounds))
+        # A text counts by its place too: the same texts in another order are others.
+        placed = (hashes + nth.astype(np.uint64) * np.uint64(ORDINAL)) * np.uint64(MIX_2)
+        sums = np.zeros(len(hashes) + 1, np.uint64)
+        np.cumsum(placed ^ (placed >> np.uint64(32)), out=sums[1:])
+        numbers: NDArray[np.int64] = (sums[bounds[1:]] - sums[bounds[:-1]]).view(np.int64)
+        return numbers
+
+    def packed(self) -> "Texts":
+        """The same as one buffer."""
+        return _packed(self.texts, self.tags, self.bounds)
 
 
 class Texts(NamedTuple):
@@ -63,6 +98,17 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
 
     A system prompt repeats by design: it tells two rows apart, but its words count for nothing.
     """
+    return gathered(rows).packed()
+
+
+def folded(row: Row) -> list[tuple[int, str]]:
+    """All that the row trains on and whose it is, letter case and white space aside."""
+    texts, tags, _ = gathered([row])
+    return [(tag, " ".join(text.casefold().split())) for text, tag in zip(texts, tags, strict=True)]
+
+
+def gathered(rows: Sequence[Row]) -> Gathered:
+    """Everything that is trained on, but for the ids of tool calls."""
     texts: list[str] = []
     tags: list[int] = []
     bounds = [0]
@@ -71,6 +117,9 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
             for message in row.messages:
                 texts.append(message.content)
                 tags.append(_tag(message.role))
+                if message.name is not None:
+                    texts.append(message.name)
+                    tags.append(_tag(_NAME))
                 if message.tool_calls is not None:
                     texts.append(_calls(message.tool_calls))
                     tags.append(_tag(_CALLS))
@@ -78,6 +127,9 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
             for part, message in row.conversation():
                 texts.append(message.content)
                 tags.append(_tag(part if part in ("chosen", "rejected") else message.role))
+                if message.name is not None:
+                    texts.append(message.name)
+                    tags.append(_tag(_NAME))
                 if message.tool_calls is not None:
                     texts.append(_calls(message.tool_calls))
                     tags.append(_tag(_CALLS))
@@ -85,7 +137,7 @@ def whole_texts(rows: Sequence[Row]) -> Texts:
             texts.append(_plain(row.tools))
             tags.append(_tag(_TOOLS))
         bounds.append(len(texts))
-    return _packed(texts, tags, bounds)
+    return Gathered(texts, tags, bounds)
 
 
 def asked_texts(rows: Sequence[Row]) -> Texts:

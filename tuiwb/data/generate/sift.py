@@ -61,6 +61,7 @@ def sift(
         duplicates.add(batch)
     for _ in duplicates.end():
         pass
+    copies = set(duplicates.copies())
     # Sorted by the later row, so that an earlier one's fate is known.
     for later, earlier, score in duplicates.edges():
         at, of = later - total, earlier - total
@@ -68,7 +69,7 @@ def sift(
             continue
         place = bisect_right(starts, earlier) - 1
         file, row = ("generated", of) if of >= 0 else (known[place][0], earlier - starts[place])
-        reason = "exact_duplicate" if score == 1.0 else "near_duplicate"
+        reason = "exact_duplicate" if (later, earlier) in copies else "near_duplicate"
         verdicts[at] = Rejection(reason=reason, file=file, of=row, score=round(score, 4))
     return verdicts
 

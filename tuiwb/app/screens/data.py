@@ -132,6 +132,11 @@ class DataScreen(VersionActions):
         self._report_folder: Path | None = None
         self._table.focus()
 
+    def on_unmount(self) -> None:
+        """No thread goes on reading a file that nobody looks at."""
+        if self._dataset is not None:
+            self._dataset.close()
+
     # Datasets
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:

@@ -15,7 +15,7 @@ from tuiwb.data.checks.pii.engine import keys
 from tuiwb.data.checks.pii.span import Span
 from tuiwb.data.checks.pii.tables import filled, table
 
-_MOST_PARTS = 6
+_MOST_PARTS, _MOST_LEADS, _MOST_REGIONS = 7, 3, 2
 _LEAD = 60
 _NEAR = 50
 _AHEAD = 100
@@ -43,6 +43,7 @@ class _Walk(NamedTuple):
     postcode: re.Pattern[str]
     middle: re.Pattern[str]
     town: re.Pattern[str]
+    country: re.Pattern[str]
     unit: re.Pattern[str]
     region: re.Pattern[str]
     lead: re.Pattern[str]
@@ -93,8 +94,6 @@ def _addresses(text: str, place: Place) -> Iterator[Span]:
                 continue
             street = match.start() + len(match[0].rstrip(" ,.\n"))
             start, done = _start(text, match.start()), _end(text, street)
-            if done == street:
-                done = _town(text, street)
             done -= len(text[start:done]) - len(text[start:done].rstrip(" .,\n"))
             sure = done > street or start < match.start() or place.sure
             if sure or context("address").last(words_before(text, start, _NEAR)) >= 0:
@@ -116,28 +115,19 @@ def _windows(text: str, place: Place) -> Iterator[tuple[int, int]]:
 
 
 def _start(text: str, start: int) -> int:
-    """Where a flat or a house's name before the street line begins."""
-    lead = _walk().lead.search(text, max(0, start - _LEAD), start)
-    return lead.start() if lead else start
+    """Where the flats and a house's name before the street line begin."""
+    for _ in range(_MOST_LEADS):
+        lead = _walk().lead.search(text, max(0, start - _LEAD), start)
+        if lead is None:
+            break
+        start = lead.start()
+    return start
 
 
-def _town(text: str, end: int) -> int:
-    """Where a town and a country that follow without a postcode end."""
+def _end(text: str, street: int) -> int:
+    """Where the address ends whose street line ends at `street`."""
     walk = _walk()
-    gap = _COMMA.match(text, end)
-    town = walk.town.match(text, gap.end()) if gap else None
-    if town is None or not _CLOSED.match(text, town.end()):
-        return end
-    gap_end = gap.end() if gap else end
-    gap = _COMMA.match(text, town.end())
-    region = walk.region.match(text, gap.end()) if gap else None
-    return region.end() if region else gap_end + len(town[0].rstrip("."))
-
-
-def _end(text: str, end: int) -> int:
-    """Where the address ends whose street line ends at `end`."""
-    walk = _walk()
-    here, best = end, end
+    here, best = street, street
     for _ in range(_MOST_PARTS):
         gap = walk.gap.match(text, here)
         if gap is None:
@@ -148,13 +138,40 @@ def _end(text: str, end: int) -> int:
             here = unit.end()
             continue
         if code := walk.postcode.match(text, part):
-            best = code.end()
-            gap = walk.gap.match(text, best)
-            region = walk.region.match(text, gap.end()) if gap else None
-            best = region.end() if region else best
-            break
+            return _after_code(text, code)
+        apart = "," in gap[0] or "\n" in gap[0]
+        if apart and (country := walk.country.match(text, part)):
+            return country.end()
         middle = walk.middle.match(text, part)
         if middle is None:
             break
         here = middle.end()
-    return best
+    return _town(text, best)
+
+
+def _after_code(text: str, code: re.Match[str]) -> int:
+    """What follows a postcode: a town after a bare one, a region, a country."""
+    walk, end = _walk(), code.end()
+    if code["bare"] and text[end : end + 1] == " ":
+        town = walk.town.match(text, end + 1)
+        if town and _CLOSED.match(text, town.end()):
+            end = town.end() - town[0].endswith(".")
+    for _ in range(_MOST_REGIONS):
+        gap = walk.gap.match(text, end)
+        region = walk.region.match(text, gap.end()) if gap else None
+        if region is None:
+            break
+        end = region.end()
+    return end
+
+
+def _town(text: str, end: int) -> int:
+    """Where a town and a country that follow without a postcode end."""
+    walk = _walk()
+    gap = _COMMA.match(text, end)
+    town = walk.town.match(text, gap.end()) if gap else None
+    if town is None or not _CLOSED.match(text, town.end()):
+        return end
+    gap = _COMMA.match(text, town.end())
+    region = walk.region.match(text, gap.end()) if gap else None
+    return region.end() if region else town.end() - town[0].endswith(".")

@@ -139,6 +139,17 @@ def test_case_and_white_space_hide_no_duplicate(tmp_path: Path) -> None:
     ]
 
 
+def test_a_leak_names_the_shard_of_a_held_out_folder(tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    write(held / "x-00000-of-00002.jsonl", [chat("a b c d e f g"), chat("h i j k l m n")])
+    shard = write(held / "x-00001-of-00002.jsonl", [chat("o p q r"), chat(" ".join(WORDS))])
+    train = write(tmp_path / "train.jsonl", [chat(" ".join(WORDS), "no"), chat("nothing of it")])
+    (finding,) = check_dataset(train, held).findings
+    assert (finding.check, finding.of, finding.of_file) == ("leakage", 3, str(shard))
+    assert f"({shard}:2)" in finding.sentence
+
+
 def test_a_leaked_prompt_is_found_though_it_was_edited(tmp_path: Path) -> None:
     held = write(tmp_path / "held.jsonl", [chat("a b c d e f g"), chat(" ".join(WORDS))])
     edited = [*WORDS[:10], "really", *WORDS[10:], "thanks"]

@@ -439,7 +439,7 @@ def test_leaks_are_found_verbatim_edited_and_embedded(fast: bool) -> None:
     assert [(f.row, f.of, f.kind) for f in found] == [
         (1, 1, "near"), (2, 1, "exact"), (3, 1, "near"), (4, 1, "exact"),
     ]  # fmt: skip
-    assert {(f.of_file, f.severity) for f in found} == {("held.jsonl", "error")}
+    assert {(f.of_file, f.severity) for f in found} == {("d.jsonl", "error")}
     assert [f.score for f in found[1:]] == [1.0, 1.0, 1.0]
 
 

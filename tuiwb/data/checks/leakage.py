@@ -27,17 +27,17 @@ class Leakage:
     A training row leaks a prompt exactly when it asks the same, case and white space aside. It
     leaks it nearly when it holds at least CONTAINED of the prompt's runs, FEWEST or all of them;
     runs that stand in more than COMMON training rows or prompts are boilerplate and count for
-    nothing. A prompt of fewer words is one run. No text is kept. Without `fast` the compiled
-    kernels are not loaded; what is found is the same.
+    nothing. A prompt of fewer words is one run. No text is kept. `file` names held-out rows that
+    do not say which file they stand in. Without `fast` the compiled kernels are not loaded; what is
+    found is the same.
     """
 
     def __init__(self, held_out: Iterable[Row], file: str, *, fast: bool = True) -> None:
         import numpy as np
 
         self._kernels = load_kernels(fast)
-        self._file = file
         self._prompts: dict[int, int] = {}
-        self._held: list[tuple[int, int]] = []
+        self._held: list[tuple[int, int, str]] = []
         grams, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         rows = iter(held_out)
         while batch := list(islice(rows, BATCH)):
@@ -48,7 +48,7 @@ class Leakage:
                 # The same prompt twice is one prompt: the first stands for it.
                 if digest not in self._prompts and asks(row):
                     numbers[i] = self._prompts[digest] = len(self._held)
-                    self._held.append((row.index, row.line))
+                    self._held.append((row.index, row.line, row.file or file))
             owner = np.repeat(numbers, np.diff(bounds))
             grams.append(hashed[owner >= 0])
             owners.append(owner[owner >= 0])
@@ -136,16 +136,16 @@ class Leakage:
             yield self._finding(row, int(prompt[i]), "near", float(score[i]))
 
     def _finding(self, row: Row, prompt: int, kind: str, score: float) -> Finding:
-        of, line = self._held[prompt]
+        of, line, file = self._held[prompt]
         verb = "asks what" if kind == "exact" else f"holds {score:.0%} of"
         ending = " asks" if kind == "exact" else ""
         return found(
             row,
             "leakage",
-            f"{verb} held-out row {of}{ending} ({self._file}:{line})",
+            f"{verb} held-out row {of}{ending} ({file}:{line})",
             severity="error",
             kind=kind,
             of=of,
-            of_file=self._file,
+            of_file=file,
             score=round(score, 4),
         )

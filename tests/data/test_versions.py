@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tuiwb.data.clean import Cleaning, clean
 from tuiwb.data.formats import to_row
 from tuiwb.data.manifest import DATA, Operation, changed_parents, read_manifest, verify, versions_in
+from tuiwb.data.marks import Marks
 from tuiwb.data.read import open_dataset
 from tuiwb.data.records import encode_line, record_of, row_key
 from tuiwb.data.rows import Row
@@ -254,6 +255,45 @@ def test_a_source_that_changes_meanwhile_makes_no_version(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="changed while it was read"):
         copy()
     assert list((tmp_path / "v").iterdir()) == []
+
+
+def test_a_projects_data_folder_of_shards_can_be_versioned(tmp_path: Path) -> None:
+    data = tmp_path / "p" / "data"
+    for shard in range(2):
+        rows = [{"text": f"shard {shard} row {n}"} for n in range(3)]
+        write(data / f"part-0000{shard}-of-00002.jsonl", *rows)
+    (tmp_path / "p" / "tuiwb.yaml").write_text("")
+    folder = Path(str(clean(data, EXACT, root=data / "versions").folder))
+    (parent,) = read_manifest(folder).parents
+    assert parent.files == ["part-00000-of-00002.jsonl", "part-00001-of-00002.jsonl"]
+    assert parent.bytes == sum(file.stat().st_size for file in data.glob("part-*"))
+    assert (verify(folder), changed_parents(folder)) == ([], [])
+    clean(data, EXACT, root=data / "versions")
+    assert changed_parents(folder) == []
+    write(data / "part-00001-of-00002.jsonl", {"text": "other"})
+    assert "another sha256" in changed_parents(folder)[0]
+    (data / "part-00001-of-00002.jsonl").unlink()
+    assert "part-00001-of-00002.jsonl is gone" in changed_parents(folder)[0]
+
+
+def test_the_marks_and_the_held_out_set_that_decided_are_parents(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", *({"text": f"some row {n}"} for n in range(4)))
+    held = write(tmp_path / "held.jsonl", {"text": "some row 3"})
+    dataset = open_dataset(path)
+    marks = Marks(path, dataset)
+    marks.mark(dataset.row(0), "drop")
+    cleaning = Cleaning(apply_marks=True, drop_checks=["leakage"], against=str(held))
+    folder = Path(str(clean(path, cleaning).folder))
+    parents = {parent.role: parent for parent in read_manifest(folder).parents}
+    assert {role: (p.path, p.rows) for role, p in parents.items()} == {
+        "rows": ("../../d.jsonl", 4),
+        "marks": ("../../d.jsonl.marks", 1),
+        "held_out": ("../../held.jsonl", 1),
+    }
+    marks.mark(dataset.row(1), "keep")
+    assert changed_parents(folder) == []
+    marks.path.write_bytes(marks.path.read_bytes().replace(b"drop", b"hard"))
+    assert "begins otherwise" in changed_parents(folder)[0]
 
 
 def test_versions_lie_in_the_project_or_beside_the_file(tmp_path: Path) -> None:

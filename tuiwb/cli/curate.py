@@ -182,7 +182,7 @@ def versions(
     as_json: JsonOption = False,
 ) -> None:
     """List versions, or verify that their files are as their manifests say (exit 1 if not)."""
-    from tuiwb.data.manifest import changed_parents, read_manifest, verify, versions_in
+    from tuiwb.data.manifest import ROWS, changed_parents, read_manifest, verify, versions_in
 
     if action not in ("list", "verify"):
         raise BadInput(f"{action!r} is nothing versions can do: list or verify")
@@ -203,7 +203,7 @@ def versions(
         rows.append(
             {"name": version.name, "folder": where.shorten(folder), "created": version.created,
              "rows": {o.file: o.rows for o in version.outputs},
-             "parents": [parent.path for parent in version.parents],
+             "parents": [parent.path for parent in version.parents if parent.role == ROWS],
              "operations": [operation.op for operation in version.operations],
              "dropped": version.dropped}
         )  # fmt: skip

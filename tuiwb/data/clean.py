@@ -16,16 +16,24 @@ from tuiwb.data.checks.finding import Finding
 from tuiwb.data.checks.similarity import JACCARD
 from tuiwb.data.fixes import FIXES, fixes_named
 from tuiwb.data.formats import to_row
-from tuiwb.data.manifest import Operation
+from tuiwb.data.manifest import HELD_OUT_ROWS, Operation
 from tuiwb.data.marks import NOTHING, Marks, State
 from tuiwb.data.read import open_dataset
-from tuiwb.data.records import Stored, answer_length, batches, unread_note
+from tuiwb.data.records import Rows, Stored, answer_length, batches, unread_note
 from tuiwb.data.redact import kinds_named, redact
 from tuiwb.data.repeats import NEAR, Dropped, Repeats, Worth
 from tuiwb.data.row_findings import LEAKAGE, NAMES, OF_A_ROW, OfAll, findings_of
 from tuiwb.data.rows import Row
 from tuiwb.data.scratch import Scratch
-from tuiwb.data.versions import Outcome, Progress, Source, VersionWriter, name_of, versions_root
+from tuiwb.data.versions import (
+    Journal,
+    Outcome,
+    Progress,
+    Source,
+    VersionWriter,
+    name_of,
+    versions_root,
+)
 from tuiwb.errors import BadInput
 
 DEFAULT_FIXES = ("invisible", "line_ends", "trailing_space", "empty_system")
@@ -75,16 +83,22 @@ def clean(
     """
     cleaning = checked(cleaning)
     dataset = open_dataset(path)
+    held_out = None if cleaning.against is None else open_dataset(cleaning.against)
     marks = Marks(path, dataset)
     if dry_run:
-        work = _Work(dataset, cleaning, marks, progress, None)
+        work = _Work(dataset, cleaning, marks, held_out, progress, None)
         operations = work.run()
         return Outcome(folder=None, operations=operations, notes=work.notes)
     with VersionWriter(Path(root or versions_root(path)), name or name_of(path)) as writer:
-        source = Source(path, len(dataset), dataset.files)
-        work = _Work(dataset, cleaning, marks, progress, writer)
+        sources: list[Source | Journal] = [Source(path, len(dataset), dataset.files)]
+        if marks.size and (cleaning.apply_marks or cleaning.repeat):
+            sources.append(Journal(marks.path, len(marks), marks.size))
+        if held_out is not None:
+            against = held_out.path, len(held_out), held_out.files
+            sources.append(Source(*against, role=HELD_OUT_ROWS))
+        work = _Work(dataset, cleaning, marks, held_out, progress, writer)
         operations = work.run()
-        folder, version = writer.finish([source], operations, notes=tuple(work.notes))
+        folder, version = writer.finish(sources, operations, notes=tuple(work.notes))
     return Outcome(folder=str(folder), operations=operations, notes=work.notes, version=version)
 
 
@@ -134,6 +148,7 @@ class _Work:
         dataset: Stored,
         cleaning: Cleaning,
         marks: Marks,
+        held_out: Rows | None,
         progress: Progress | None,
         writer: VersionWriter | None,
     ) -> None:
@@ -147,7 +162,7 @@ class _Work:
         asked = {"checks": cleaning.drop_checks, "severity": cleaning.drop_severity}
         asked |= {"against": cleaning.against} if cleaning.against else {}
         self._checked = _Count("drop_findings", **asked)
-        self._held_out = None if cleaning.against is None else open_dataset(cleaning.against)
+        self._held_out = held_out
         op = "drop_near_duplicates" if cleaning.drop_near else "drop_exact_duplicates"
         self._compared = _Count(op, threshold=JACCARD) if cleaning.drop_near else _Count(op)
         self._repeated = _Count("repeat", times=cleaning.repeat)

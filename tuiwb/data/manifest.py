@@ -3,9 +3,10 @@
 In: a version's folder. Out: its manifest, and what no longer agrees with it.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,19 @@ DATA = "data.jsonl"
 TRAIN = "train.jsonl"
 HELD_OUT = "heldout.jsonl"
 DROPPED = "dropped.jsonl"
+ROWS, HELD_OUT_ROWS, JOURNAL = "rows", "held_out", "marks"
+_CHUNK = 1 << 20
 VERSION_FOLDER = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)-v(?P<number>[1-9]\d{0,8})")
 
 
 class Parent(msgspec.Struct, kw_only=True):
-    """A file or folder that rows came from; paths are relative to the version's folder.
+    """What a version was made of; paths are relative to the version's folder.
 
-    `manifest` is the parent's own, when it is a version itself; `bytes` and `sha256` are those of
-    the file (of a folder: as tuiwb.jobs.folder.fingerprint hashes one).
+    `role`: "rows" came from it; "held_out", rows were left out that ask what it asks; "marks", the
+    journal that said what to do with the rows, `rows` of them marked. `manifest` is the parent's
+    own, when it is a version itself. `bytes` and `sha256` are those of the file; of a folder those
+    of `files`, what was read of it (see sha256_of); of a journal, which is only appended to, those
+    of the beginning that was read.
     """
 
     path: str
@@ -35,6 +41,8 @@ class Parent(msgspec.Struct, kw_only=True):
     bytes: int
     sha256: str
     manifest: str | None = None
+    role: str = ROWS
+    files: list[str] = []
 
 
 class Operation(msgspec.Struct, kw_only=True):
@@ -121,20 +129,51 @@ def verify(folder: Path) -> list[str]:
 def changed_parents(folder: Path) -> list[str]:
     """Which of a version's parents are gone or are no longer what they were, a sentence each."""
     version = read_manifest(folder)
-    found = (
-        _differs((folder / parent.path).resolve(), parent.bytes, parent.sha256)
-        for parent in version.parents
-    )
+    found = (_parent_differs(folder, parent) for parent in version.parents)
     return [problem for problem in found if problem]
 
 
-def _differs(path: Path, size: int, sha256: str) -> str | None:
+def sha256_of(path: Path, files: Sequence[str] = (), size: int | None = None) -> str:
+    """sha256 of a file, of its first `size` bytes, or of a folder's `files`, as hex digits.
+
+    Of several files: over each one's name, a NUL and its content, in order.
+    """
+    digest = hashlib.sha256()
+    for name in files or ("",):
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" if name else b"")
+        left = size
+        with (path / name if name else path).open("rb") as stream:
+            while chunk := stream.read(_CHUNK if left is None else min(left, _CHUNK)):
+                digest.update(chunk)
+                left = None if left is None else left - len(chunk)
+    return digest.hexdigest()
+
+
+def _parent_differs(folder: Path, parent: Parent) -> str | None:
+    path = (folder / parent.path).resolve()
+    if parent.role != JOURNAL:
+        return _differs(path, parent.bytes, parent.sha256, parent.files)
     try:
+        if sha256_of(path, size=parent.bytes) != parent.sha256:
+            return f"{path} begins otherwise than it did when its marks were read: it was changed"
+    except FileNotFoundError:
+        return f"{path} is gone"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror or error}"
+    return None
+
+
+def _differs(path: Path, size: int, sha256: str, files: Sequence[str] = ()) -> str | None:
+    try:
+        for name in files:
+            if not (path / name).is_file():
+                return f"{path / name} is gone"
         if path.is_file() and (now := path.stat().st_size) != size:
             return f"{path} has {now:,} bytes, not {size:,}: it was changed"
         if not path.exists():
             return f"{path} is gone"
-        if fingerprint(path).removeprefix("sha256:") != sha256:
+        now_sha = sha256_of(path, files) if files else fingerprint(path).removeprefix("sha256:")
+        if now_sha != sha256:
             return f"{path} has another sha256 than the manifest says: it was changed"
     except OSError as error:
         return f"{path} can't be read: {error.strerror or error}"

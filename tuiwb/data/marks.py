@@ -188,6 +188,11 @@ class Marks:
         with self._lock:
             return sum(map(len, self._fold.states.values()))
 
+    @property
+    def size(self) -> int:
+        """How many bytes of the journal were read."""
+        return self._offset
+
     def refresh(self) -> bool:
         """Read what others added; whether there was anything."""
         with self._lock:

@@ -26,17 +26,20 @@ import tuiwb
 from tuiwb.data.manifest import (
     DATA,
     DROPPED,
+    JOURNAL,
     MANIFEST,
+    ROWS,
     VERSION_FOLDER,
     Operation,
     Output,
     Parent,
     Version,
+    sha256_of,
 )
 from tuiwb.data.records import encode_line
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import fingerprint, write_atomically
+from tuiwb.jobs.folder import write_atomically
 from tuiwb.project import SETTINGS
 
 Progress = Callable[[str, int, int], None]
@@ -58,19 +61,24 @@ class Outcome(msgspec.Struct, kw_only=True):
 class Source:
     """A dataset that is being read: what its files were when the work began.
 
-    A dataset that is no path here (a hub id) is known by the file, or the folder, it was read from.
+    `files` are those that are read of a folder, which may hold others, such as its own versions. A
+    dataset that is no path here (a hub id) is known by the file, or the folder, it was read from.
     """
 
-    def __init__(self, path: str | Path, rows: int, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, path: str | Path, rows: int, files: Sequence[Path] = (), role: str = ROWS
+    ) -> None:
         self.path = Path(path)
         if files and not self.path.exists():
             self.path = files[0] if len(files) == 1 else Path(os.path.commonpath(files))
-        self.rows = rows
+        folder = self.path.is_dir()
+        self._names = [os.path.relpath(file, self.path) for file in files] if folder else []
+        self.rows, self.role = rows, role
         self._stamp = self._look()
 
     def parent(self, folder: Path) -> Parent:
         """Its entry in a manifest in `folder`; BadInput when it changed meanwhile."""
-        digest = fingerprint(self.path).removeprefix("sha256:")
+        digest = sha256_of(self.path, self._names)
         if self._look() != self._stamp:
             raise BadInput(
                 f"{self.path} changed while it was read: nothing was written; do it again when "
@@ -83,13 +91,36 @@ class Source:
             bytes=sum(size for _name, size, _time in self._stamp),
             sha256=digest,
             manifest=_seen_from(folder, manifest) if manifest.is_file() else None,
+            role=self.role,
+            files=self._names,
         )
 
     def _look(self) -> list[tuple[str, int, int]]:
-        folder = self.path.is_dir()
-        files = sorted(p for p in self.path.rglob("*") if p.is_file()) if folder else [self.path]
-        stats = [(str(file), file.stat()) for file in files]
-        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        found = []
+        for name in self._names or ("",):
+            try:
+                stat = (self.path / name if name else self.path).stat()
+                found.append((name, stat.st_size, stat.st_mtime_ns))
+            except FileNotFoundError:
+                found.append((name, -1, 0))
+        return found
+
+
+class Journal:
+    """The marks that are applied: the beginning of a journal that may grow meanwhile."""
+
+    def __init__(self, path: Path, rows: int, size: int) -> None:
+        self.path, self.rows, self.size = path, rows, size
+
+    def parent(self, folder: Path) -> Parent:
+        """Its entry in a manifest in `folder`."""
+        return Parent(
+            path=_seen_from(folder, self.path),
+            rows=self.rows,
+            bytes=self.size,
+            sha256=sha256_of(self.path, size=self.size),
+            role=JOURNAL,
+        )
 
 
 class VersionWriter:
@@ -158,7 +189,7 @@ class VersionWriter:
 
     def finish(
         self,
-        sources: list[Source],
+        sources: Sequence[Source | Journal],
         operations: list[Operation],
         *,
         seed: int | None = None,

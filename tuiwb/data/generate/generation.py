@@ -36,7 +36,8 @@ class Generation:
         self.context, self.folder = context, context.folder
         self.spec = msgspec.convert(context.spec, GenerateSpec)
         self.seeds = Seeds(self.spec.seeds)
-        self.source = Source(self.spec.seeds, len(self.seeds.dataset))
+        seeds = self.seeds.dataset
+        self.source = Source(self.spec.seeds, len(seeds), seeds.files)
         self.questions = Questions(self.spec, self.seeds)
         self.log = RequestLog(self.folder / REQUESTS)
         self.prices = self.spec.prices

@@ -23,6 +23,11 @@ _AHEAD = 100
 
 _COMMA = re.compile(r",[ ]?\n?|\n")
 _CLOSED = re.compile(r"\s*(?:$|[.,;:!?)\n]|(?:and|but|or|for|by|if|when|so|is|was)\b)")
+# What follows a street line that is all of an address.
+_ENDED = re.compile(
+    r"[ \t]*(?:$|[.;!?)\"]|\n[ \t]*\n|,[ ](?=[a-z])|"
+    r"(?:and|but|or|for|by|if|when|so|is|was|on|before|after|please|since|with|instead|at|today|now)\b)"
+)
 
 
 class Place(NamedTuple):
@@ -96,8 +101,15 @@ def _addresses(text: str, place: Place) -> Iterator[Span]:
             start, done = _start(text, match.start()), _end(text, street)
             done -= len(text[start:done]) - len(text[start:done].rstrip(" .,\n"))
             sure = done > street or start < match.start() or place.sure
-            if sure or context("address").last(words_before(text, start, _NEAR)) >= 0:
+            if sure or _is_all(text, start, done):
                 yield Span(start, done, "address")
+
+
+def _is_all(text: str, start: int, end: int) -> bool:
+    """Whether words lead up to a street line alone, and it does not go on in a way unknown."""
+    if _ENDED.match(text, end) is None:
+        return False
+    return context("address").last(words_before(text, start, _NEAR)) >= 0
 
 
 def _windows(text: str, place: Place) -> Iterator[tuple[int, int]]:

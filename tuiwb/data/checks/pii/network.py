@@ -44,6 +44,8 @@ def ips(text: str) -> Iterator[Span]:
         start = match.start()
         if _V4_LEAD.search(text, max(0, start - 3), start) or not _is_host(match[0]):
             continue
+        if _network_of_low(match[0]):
+            continue
         lead, tail = words_before(text, start, 60), words_after(text, match.end(), 30)
         address = context("ip").last(lead)
         if context("version").last(lead) > address:
@@ -54,6 +56,13 @@ def ips(text: str) -> Iterator[Span]:
             if context("version").last(tail) >= 0 or (parts[0] < _LOW and not private):
                 continue
         yield Span(start, match.end(), "ip")
+
+
+def _network_of_low(value: str) -> bool:
+    """Whether it ends in 0 and begins low: a host part of zeros names a network (RFC 1122,
+    3.2.1.3), which is written with its prefix; without one this is a version."""
+    first, _, _, last = value.partition("/")[0].split(".")
+    return "/" not in value and int(last) == 0 and int(first) < _LOW and int(first) != _PRIVATE
 
 
 def ips6(text: str) -> Iterator[Span]:

@@ -171,7 +171,7 @@ def national_id(r: random.Random) -> str:
 
 
 def address(r: random.Random) -> str:
-    """Street lines with their towns, as some fifteen countries write them."""
+    """Street lines with their towns, as some thirty countries write them."""
     n = r.randint(2, 98)
     return r.choice((
         f"{n}4 Evergreen Terrace, Springfield, IL 62704", f"{n} N Main St Apt 4B, Austin, TX 78701",
@@ -186,6 +186,21 @@ def address(r: random.Random) -> str:
         f"Drottninggatan {n}, 111 60 Stockholm", f"Nørregade {n}, 1165 København K",
         f"Karl Johans gate {n}, 0154 Oslo", f"Bahnhofstrasse {n}, 8001 Zürich",
         f"Václavské náměstí {n}, 110 00 Praha 1", f"Mannerheimintie {n}, 00100 Helsinki",
+        f"{n} West 23rd Street\nApt 12B\nNew York, NY 10011\nUSA",
+        f"The Old Mill, {n} Church Lane, Cheltenham GL54 2JF, United Kingdom",
+        f"{n} rue de la Paix, Bâtiment B, 75002 Paris Cedex 02, France",
+        f"Rue de la Loi {n}, boîte 3, 1000 Bruxelles", f"Keizersgracht {n}-II, 1015 CJ Amsterdam",
+        f"Meir {n} bus 3, 2000 Antwerpen, België", f"Mariahilfer Straße {n}/2/11, 1060 Wien",
+        f"Nørregade {n}, 3. tv., 1165 København K", f"Andrássy út {n}, 1061 Budapest",
+        f"Atatürk Cad. No: {n} D: 5, 34710 Kadıköy/İstanbul, Türkiye",
+        f"Flat No. {n}, Sunshine Apartments, MG Road, Pune - 411001",
+        f"Blk {n} Ang Mo Kio Avenue 3 #12-34, Singapore 560123",
+        f"Av. Insurgentes Sur {n}, Col. Del Valle, 03100 Ciudad de México, CDMX, México",
+        f"Carrera 7 # 12-{n}, Bogotá 110311, Colombia", f"{n} Long Street, Cape Town, 8001",
+        f"Herzl Street {n}, Tel Aviv 6423806, Israel", f"P.O. Box 1{n}, Nairobi 00100, Kenya",
+        f"{n} Adeola Odeku Street, Victoria Island, Lagos, Nigeria",
+        f"Av. Paulista, {n} - Bela Vista, São Paulo - SP, 01310-200",
+        f"{n} Queen's Road Central, Central, Hong Kong", f"{n} Willis Street, Wellington 6011",
     ))  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuiwb.data.checks.pii import PersonalData, masked, pii, spans, spans_of
-from tuiwb.data.checks.pii.engine import as_bytes, lazy_scanner, plain_scanner
+from tuiwb.data.checks.pii.automaton import compiled
+from tuiwb.data.checks.pii.engine import as_bytes, lazy_scanner, plain_scanner, scanner
 from tuiwb.data.checks.pii.find import Finder
 from tuiwb.data.checks.pii.secret import shapes as secret_shapes
 from tuiwb.data.rows import Message, Row
@@ -64,6 +65,20 @@ FOUND = [
     ("address", "au 12 rue de la Paix\n75002 Paris", "12 rue de la Paix\n75002 Paris"),
     ("address", "Calle Mayor 5, 2º B, 28013 Madrid", "Calle Mayor 5, 2º B, 28013 Madrid"),
     ("address", "P.O. Box 12, Boise, ID 83701", "P.O. Box 12, Boise, ID 83701"),
+    *(
+        ("address", f"Please deliver it to {written} as soon as you can.", written)
+        for written in (
+            "12 rue de la Paix, Bâtiment B, 75002 Paris Cedex 02, France",
+            "500 West 23rd Street\nApt 12B\nNew York, NY 10011\nUSA",
+            "The Old Mill, 3 Church Lane, Upper Slaughter, Cheltenham GL54 2JF",
+            "Keizersgracht 123-II, 1015 CJ Amsterdam, Nederland",
+            "Rue de la Loi 16, boîte 3, 1000 Bruxelles, Belgique",
+            "15 Adeola Odeku Street, Victoria Island, Lagos, Nigeria",
+            "Av. Insurgentes Sur 1234, Col. Del Valle, 03100 Ciudad de México, CDMX, México",
+            "Herzl Street 12, Tel Aviv 6423806, Israel",
+            "Václavské náměstí 12, 110 00 Praha 1, Česko",
+        )
+    ),
     ("name", "hello, my name is Zoë van der Berg and", "Zoë van der Berg"),
     ("name", "Kind regards,\nJ. K. O'Brian\nSales", "J. K. O'Brian"),
     ("name", "Patient name: Kowalski, Anna; born", "Kowalski, Anna"),
@@ -94,6 +109,7 @@ NOT_FOUND = [
     "phone number 1234567890",
     "Best regards,\nThe Support Team and From: Los Angeles",
     "we met at booking dot com and looked at github dot com",
+    "Please ship it to 12 Main Street Xyz Unknown",
     "\0\0\0 \ud800 \x1b[31m [bold]",
 ]
 
@@ -123,6 +139,56 @@ def test_every_engine_gives_the_same_findings(make: Any, monkeypatch: pytest.Mon
     fastest = spans_of(texts)
     assert sum(map(len, fastest)) > 250
     assert [other(text) for text in texts] == fastest
+
+
+@pytest.mark.parametrize("make", [scanner, lazy_scanner, plain_scanner])
+def test_texts_read_together_give_what_each_gives_alone(make: Any) -> None:
+    scan = make([r"(?:^|\W)[0-9]{3}(?:\W|$)", "a b", "[^x]{2}b", "é"])
+    texts = [
+        "",
+        "123",
+        "a",
+        "b",
+        " 456",
+        "a b",
+        "\x00123\x00",
+        "é",
+        "",
+        "x" * 300_000 + "a b",
+        "12",
+    ]
+    alone = [scan((text.encode(),))[0] for text in texts]
+    assert alone == [[], [0], [], [], [0], [1, 2], [0], [3], [], [1, 2], []]
+    together = scan([text.encode() for text in texts])
+    assert all(set(one) <= set(other) for one, other in zip(alone, together, strict=True))
+
+
+def test_spans_of_many_texts_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    samples = importlib.import_module("corpora.pii_known").generate(700, 9)
+    texts = [*NOT_FOUND, *(s.text for s in samples), "", "mail anna@shop.test", "\ud800"]
+    assert spans_of(texts) == [spans(text) for text in texts]
+
+
+@pytest.mark.parametrize("state", ["written", "broken", "no folder"])
+def test_an_automaton_is_kept_and_built_again_where_that_fails(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hyperscan")
+    home = tmp_path / "cache"
+    if state == "no folder":
+        home.write_text("a file stands where the folder would")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    patterns = ("abc", state)
+    found = []
+    for _ in range(2):
+        compiled.cache_clear()
+        found.append(scanner(patterns)([b"xabc", state.encode()]))
+        for file in home.rglob("*.hs") if state == "broken" else ():
+            file.write_bytes(b"not an automaton")
+    compiled.cache_clear()
+    assert found == [[[0], [1]]] * 2
+    assert len([*home.rglob("*.hs")]) == (state != "no folder")
 
 
 ALPHABET = st.sampled_from([*"019 .-:/@+()\n=,'_aZé\0", "key", "DE89", "St", " at ", "+44", "::"])
@@ -162,6 +228,7 @@ def test_well_over_a_hundred_vendors_have_a_shape() -> None:
     [
         *("1", "@", "a.", "\0", "a@", "1 ", "44 ", "key=", "my name is ", "::1", "x", "+44 "),
         *("4111 1199 5540 3874 ", "1 A St ", "Str 1, ", "ul. A ", "a (at) ", "eyJ", "\ud800"),
+        *("A Street 1 ", "12 Main Street, ", "1 rue A ", "PO Box 1, ", "A A A Straße 1 "),
         *("-----BEGIN PRIVATE KEY-----", "token is ", "Regards,\n", "DE89 "),
     ],
 )

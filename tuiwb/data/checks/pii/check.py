@@ -24,16 +24,16 @@ class PersonalData:
     def add(self, rows: Sequence[Row]) -> Iterator[Finding]:
         """The findings of a batch, row by row."""
         fields = [(row, field, text) for row in rows for field, text in _texts(row)]
-        last = -1
+        last: Row | None = None
         for (row, field, text), some in zip(
             fields, self._find([text for _row, _field, text in fields]), strict=True
         ):
             for span in some:
                 self._kinds[span.kind] += 1
                 yield _finding(row, field, text, span)
-            if some and row.index != last:
+            if some and row is not last:
                 self._rows += 1
-                last = row.index
+                last = row
 
     def end(self) -> Iterable[Finding]:
         """Nothing: no finding waits for another row."""

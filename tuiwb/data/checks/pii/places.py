@@ -54,6 +54,18 @@ class _Walk(NamedTuple):
     lead: re.Pattern[str]
 
 
+class _Part(NamedTuple):
+    """A part of an address: "unit", "code" with all behind it, "country", "middle" or none."""
+
+    kind: str
+    end: int
+    middle: int = -1
+
+
+# The parts that were looked at, by where they begin.
+Parts = dict[int, _Part]
+
+
 @cache
 def places() -> tuple[Place, ...]:
     """places.toml."""
@@ -87,18 +99,19 @@ def anchors() -> tuple[str, ...]:
 
 def addresses(text: str, numbers: Sequence[int], _taken: Sequence[Span]) -> list[Span]:
     """Addresses with street lines of those numbers; of two that overlap the longer comes first."""
-    found = [span for number in numbers for span in _addresses(text, places()[number])]
+    parts: Parts = {}
+    found = [span for number in numbers for span in _addresses(text, places()[number], parts)]
     return sorted(found, key=lambda span: span.start - span.end)
 
 
-def _addresses(text: str, place: Place) -> Iterator[Span]:
+def _addresses(text: str, place: Place, parts: Parts) -> Iterator[Span]:
     done = 0
     for begin, end in _windows(text, place):
         for match in place.pattern.finditer(text, begin, end):
             if match.start() < done:
                 continue
             street = match.start() + len(match[0].rstrip(" ,.\n"))
-            start, done = _start(text, match.start()), _end(text, street)
+            start, done = _start(text, match.start()), _end(text, street, parts)
             done -= len(text[start:done]) - len(text[start:done].rstrip(" .,\n"))
             sure = done > street or start < match.start() or place.sure
             if sure or _is_all(text, start, done):
@@ -129,6 +142,8 @@ def _windows(text: str, place: Place) -> Iterator[tuple[int, int]]:
 def _start(text: str, start: int) -> int:
     """Where the flats and a house's name before the street line begin."""
     for _ in range(_MOST_LEADS):
+        if not text[max(0, start - 2) : start].endswith((",", ", ", "\n")):
+            break
         lead = _walk().lead.search(text, max(0, start - _LEAD), start)
         if lead is None:
             break
@@ -136,28 +151,42 @@ def _start(text: str, start: int) -> int:
     return start
 
 
-def _end(text: str, street: int) -> int:
+def _part(text: str, at: int, parts: Parts) -> _Part:
+    """What stands there; each place of a text is looked at once, however many walks cross it."""
+    if at not in parts:
+        walk = _walk()
+        if match := walk.unit.match(text, at):
+            parts[at] = _Part("unit", match.end())
+        elif match := walk.postcode.match(text, at):
+            parts[at] = _Part("code", _after_code(text, match))
+        elif match := walk.country.match(text, at):
+            middle = walk.middle.match(text, at)
+            parts[at] = _Part("country", match.end(), middle.end() if middle else -1)
+        elif match := walk.middle.match(text, at):
+            parts[at] = _Part("middle", match.end(), match.end())
+        else:
+            parts[at] = _Part("", -1)
+    return parts[at]
+
+
+def _end(text: str, street: int, parts: Parts) -> int:
     """Where the address ends whose street line ends at `street`."""
-    walk = _walk()
     here, best = street, street
     for _ in range(_MOST_PARTS):
-        gap = walk.gap.match(text, here)
+        gap = _walk().gap.match(text, here)
         if gap is None:
             break
-        part = gap.end()
-        if unit := walk.unit.match(text, part):
-            best = max(best, unit.end()) if best == here else best
-            here = unit.end()
-            continue
-        if code := walk.postcode.match(text, part):
-            return _after_code(text, code)
+        part = _part(text, gap.end(), parts)
         apart = "," in gap[0] or "\n" in gap[0]
-        if apart and (country := walk.country.match(text, part)):
-            return country.end()
-        middle = walk.middle.match(text, part)
-        if middle is None:
+        if part.kind == "code" or (part.kind == "country" and apart):
+            return part.end
+        if part.kind == "unit":
+            best = max(best, part.end) if best == here else best
+            here = part.end
+            continue
+        if part.middle < 0:
             break
-        here = middle.end()
+        here = part.middle
     return _town(text, best)
 
 

@@ -43,6 +43,8 @@ _DATE = re.compile(
 # The anchors by their place.
 _DIGITS, _WORDS, _LETTERS = range(3)
 _GROUPS = re.compile("[0-9]+")
+# Digits between a word for a phone and a number that say that the word meant another number.
+_LONGEST_GROUP, _LEAST_DIGITS = 3, 7
 _LONGEST_RUN, _LONGEST_HOME, _MOST_GROUPS = 60, 40, 12
 # Countries whose national numbers begin with a trunk 0 (Italy's 0 is part of the number).
 _TRUNK = (
@@ -189,7 +191,8 @@ def _home(text: str, start: int, end: int, words: bool) -> Iterator[Span]:
 def _spoken(lead: list[str]) -> int:
     """The place of the last word for a phone, unless another number came after it."""
     place = context("phone").last(lead)
-    if any(len(word) > 3 and word.isdigit() for word in lead[place + 1 :]):
+    sizes = [len(word) for word in lead[place + 1 :] if word.isdigit()]
+    if max(sizes, default=0) > _LONGEST_GROUP or sum(sizes) >= _LEAST_DIGITS:
         return -1
     return place
 

@@ -24,6 +24,8 @@ _END = re.compile(r"[\s,;)\]}&|\\]")
 _PASSWORDS = frozenset(
     ("passw", "passphrase", "passcode", "pwd", "pass", "contras", "mot de passe")
 )
+# A variable that is filled in later: of a shell, of a template, of Windows.
+_REFERENCE = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\(\w+\)s|%\w+%")
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*\Z")
 
 
@@ -136,7 +138,9 @@ def _password_like(value: str, said: bool, quote: str | None) -> bool:
 
 
 def placeholder(value: str) -> bool:
-    """Whether documentation would write this where a secret stands."""
+    """Whether documentation would write this where a secret stands, or a variable stands there."""
+    if _REFERENCE.fullmatch(value):
+        return True
     low = value.lower()
     marks: list[str] = table("secrets")["placeholder"]["words"]
     if len(set(low)) < 5 or any(

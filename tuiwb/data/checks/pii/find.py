@@ -113,7 +113,7 @@ def _take(taken: list[Span], some: Iterable[Span]) -> None:
 
 @cache
 def finder() -> Finder:
-    """One for the process; it takes a second to build the first time on a machine."""
+    """One for the process; it takes some 2 s to build the first time on a machine."""
     return Finder()
 
 

@@ -286,3 +286,31 @@ def test_a_secret_reaches_no_report_in_clear() -> None:
     assert secret.text == masked("AKIAQ3EGRZTYUIOPLKJH") == "AKIA… (20 characters)"
     assert "Q3EG" not in secret.sentence
     assert masked("hunter22") == "hu… (8 characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("FN:Ada\nTEL;TYPE=CELL:2124567890\nEND:VCARD", "2124567890"),
+        ("item1.TEL:(212) 456 7890\n", "(212) 456 7890"),
+        ("ticket,opened,phone,status\nA-1,2024-01-05,(212) 456 7890,open", "(212) 456 7890"),
+        ("ticket;mobile\nA-1;0176 1234567\nA-2;0176 7654321", "0176 1234567"),
+        ("WhatsApp: 11 98765-4321", "11 98765-4321"),
+    ],
+)
+def test_a_phones_line_or_column_says_what_it_is(text: str, number: str) -> None:
+    found = [text[s.start : s.end] for s in spans(text) if s.kind == "phone"]
+    assert number in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ticket,amount,status\nA-1,2124567890,open",
+        "driver 9.32.16.0 from the server",
+        "postgres://app:${DB_PASSWORD}@db/app",
+        "redis://:{{ redis_password }}@cache",
+    ],
+)
+def test_other_columns_versions_and_variables_are_nobodys(text: str) -> None:
+    assert spans(text) == []

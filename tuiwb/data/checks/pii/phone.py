@@ -27,6 +27,11 @@ _NANP = re.compile(
 _QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 # What may not touch a national number.
 _LEAD = re.compile(r"[\w+=#$€£¥&*^]\Z|\w[.,/:-]\Z")
+# What parts the cells of a table, and how far up its heading is looked for.
+_CELL = ",;|\t"
+_MOST_LINES, _LONGEST_LINE = 30, 400
+# A vCard's line (RFC 6350, 6.4.1).
+_TEL = re.compile(r"(?:\A|\n)(?:[\w-]{1,20}\.)?TEL(?:;[^\n:]{0,60})?:\Z", re.IGNORECASE)
 _TAIL = re.compile(r"[\w%°€£]|[.,:][0-9]|[-/]\w")
 _VANITY = re.compile(
     r"(?<![\w-])(?:\+?1[-. ])?\(?8(?:00|33|44|55|66|77|88)\)?[-. ]"
@@ -158,7 +163,14 @@ def _phones(text: str, words: bool, taken: Sequence[Span]) -> Iterator[Span]:
 
 def _home(text: str, start: int, end: int, words: bool) -> Iterator[Span]:
     """The national numbers of a run; `words`: the text has some for a phone."""
-    if _LEAD.search(text, max(0, start - 2), start) or _DATE.search(text, start, end):
+    attached = _LEAD.search(text, max(0, start - 2), start) is not None
+    if attached and words and text[start - 1] in _CELL and _headed(text, start):
+        attached = False
+    if attached and text[start - 1] == ":" and _TEL.search(text, max(0, start - 90), start):
+        attached = False
+    if attached and text[start] == "(" and text[start - 1] in ":,":
+        attached = False
+    if attached or _DATE.search(text, start, end):
         return
     found: list[tuple[int, int]] = []
     for match in _NANP.finditer(text, start, min(end + 2, len(text))):
@@ -172,6 +184,8 @@ def _home(text: str, start: int, end: int, words: bool) -> Iterator[Span]:
         if stop is None and words:
             lead = words_before(text, start, 45)
             spoken = _spoken(lead)
+            if spoken < 0 and _headed(text, start):
+                lead, spoken = ["phone"], 0
             stop = _home_end(value, True) if spoken >= 0 and not _QUAD.fullmatch(value) else None
         if stop is not None:
             skip = text[start] == "(" and ")" not in text[start : start + stop]
@@ -186,6 +200,30 @@ def _home(text: str, start: int, end: int, words: bool) -> Iterator[Span]:
     if other < 0 or len(lead) - len(near) + other <= spoken:
         for begin, stop in found:
             yield _span(text, begin, stop)
+
+
+def _headed(text: str, start: int) -> bool:
+    """Whether the number stands in a table's column whose heading speaks of a phone."""
+    line = text.rfind("\n", max(0, start - _LONGEST_LINE), start) + 1
+    if not line and start > _LONGEST_LINE:
+        return False
+    mark = next((c for c in _CELL if text.count(c, line, start)), "")
+    if not mark:
+        return False
+    column, head = text.count(mark, line, start), ""
+    for _ in range(_MOST_LINES):
+        if not line:
+            break
+        above = text.rfind("\n", max(0, line - 2 - _LONGEST_LINE), line - 1) + 1
+        row = text[above : line - 1]
+        if row.count(mark) < column or len(row) > _LONGEST_LINE:
+            break
+        line, head = above, row
+    cells = head.split(mark)
+    if column >= len(cells):
+        return False
+    heading = cells[column] + " "
+    return context("phone").last(words_before(heading, len(heading), 45)) >= 0
 
 
 def _spoken(lead: list[str]) -> int:

@@ -25,7 +25,9 @@ _PASSWORDS = frozenset(
     ("passw", "passphrase", "passcode", "pwd", "pass", "contras", "mot de passe")
 )
 # A variable that is filled in later: of a shell, of a template, of Windows.
-_REFERENCE = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\(\w+\)s|%\w+%")
+_REFERENCE = re.compile(
+    r"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\(\w+\)s|%\w+%"
+)
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*\Z")
 
 

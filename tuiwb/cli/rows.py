@@ -97,7 +97,7 @@ def facets(file: FileArgument, project: ProjectOption = None, as_json: JsonOptio
         [[facet.group, facet.value, f"{facet.rows:,}", facet.word] for facet in found],
     )
     if told is None:
-        say("no check of this file yet: start one on the Data screen, or use tuiwb data check")
+        say("no check of this file is kept in the project yet: c on the Data screen runs one")
 
 
 def _found(file: Path, project: Path | None) -> Mapping[int, Sequence[Finding]]:

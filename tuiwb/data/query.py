@@ -16,9 +16,10 @@ Words are joined by and; text with blanks goes into quotes.
 
 import re
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
-from tuiwb.data.checks.finding import Finding
+from tuiwb.data.checks.finding import CHECKS, Finding
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
 
@@ -26,6 +27,11 @@ SORTS = ("row", "turns", "chars", "answer_chars", "found")
 _COMPARED = re.compile(r"(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
 _NAME = re.compile(r"[\w.-]+")
 _RESERVED = ("turns", "chars", "answer_chars", "row", "label", "format")
+_SIZED = re.compile(r"(turns|chars|answer_chars)(<=|>=|<|>|=)")
+_VALUES = {
+    "mark": ("keep", "drop", "hard", "accept", "reject", "none", "any"),
+    "severity": ("error", "warning"),
+}
 _TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
 _MARKED = ("is:marked", "is:edited")
 _KEYS = ("check", "severity", "mark", "is", "format")
@@ -127,7 +133,12 @@ def _about_row(word: str) -> Test | None:
         return None
     if compared := _COMPARED.match(word):
         return _size(compared[1], compared[2], int(compared[3]))
+    if sized := _SIZED.match(word):
+        raise BadInput(f"{word} compares no number: write {sized[1]}{sized[2]}100, for example")
+    if word.count('"') == 1:
+        raise BadInput(f"{word} opens a quote that is never closed")
     key, colon, value = word.partition(":")
+    key = key.lower()
     if colon and key in _KEYS:
         return _field(key, value)
     if tagged := _TAG.match(word):
@@ -211,8 +222,14 @@ def size_of(row: Row, name: str) -> int:
 
 def _field(key: str, value: str) -> Test:
     value = value.lower()
+    if key in _VALUES and value not in _VALUES[key]:
+        raise BadInput(f"{key}:{value} is no filter: {key}: takes {', '.join(_VALUES[key])}")
     if key == "check":
-        check, _, kind = value.partition("/")
+        check, _, kind = value.replace(":", "/").partition("/")
+        if check not in CHECKS and check != "any":
+            near = get_close_matches(check, CHECKS, 1)
+            hint = f"did you mean check:{near[0]}?" if near else f"one of {', '.join(CHECKS)}"
+            raise BadInput(f"there is no check {check!r}: {hint}")
         return lambda seen: any(
             value == "any" or (f.check == check and kind in ("", f.kind.lower()))
             for f in seen.findings

@@ -50,7 +50,7 @@ class Checked(NamedTuple):
 
 def stamp_of(path: Path | str) -> Stamp:
     """What a dataset's files are now: name, size, modification time (ns) and inode of each."""
-    stats = [(encodable(str(file)), file.stat()) for file in files_of(path)]
+    stats = [(encodable(str(file.resolve())), file.stat()) for file in files_of(path)]
     return [(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in stats]
 
 

@@ -249,9 +249,12 @@ class DataScreen(VersionActions):
             quiet=quiet,
         )
         if not len(view.shown) and self._dataset is not None:
-            self._pane.say(
-                "no rows match: esc clears the filter" if view.searched else "searching …"
+            unchecked = view.query.found and self._summary() is None
+            done = "no check yet: c runs one" if unchecked else "no rows match"
+            words = (
+                f"{done}; esc clears the filter" if unchecked else f"{done}: esc clears the filter"
             )
+            self._pane.say(words if view.searched else "searching …")
         self._title(len(view.shown))
 
     def _row(self, n: int) -> Row | None:
@@ -343,13 +346,16 @@ class DataScreen(VersionActions):
             self._show_rows(row)
             self._show_facets()
 
-    @work
-    async def action_go_to(self) -> None:
+    # Prompts are pushed at once, not by a worker: keys typed after them must not run as commands.
+
+    def action_go_to(self) -> None:
         """Ask for a row's number and put the cursor there."""
-        if self._dataset is None:
-            return
+        if self._dataset is not None:
+            detail = f"0 to {self._view.total - 1:,}"
+            self.app.push_screen(Ask("Go to row", detail=detail), self._go_said)
+
+    def _go_said(self, said: str | None) -> None:
         last = self._view.total - 1
-        said = await self.app.push_screen_wait(Ask("Go to row", detail=f"0 to {last:,}"))
         digits = (said or "").strip().replace(",", "")
         if not digits:
             return
@@ -366,14 +372,13 @@ class DataScreen(VersionActions):
             self._view.clear()
             self._show_rows(n)
 
-    @work
-    async def action_filter(self) -> None:
+    def action_filter(self) -> None:
         """Ask for a filter; only rows that pass it stay."""
-        if self._dataset is None:
-            return
-        said = await self.app.push_screen_wait(
-            Ask("Filter rows", self._view.query.text, FILTER_HELP)
-        )
+        if self._dataset is not None:
+            prompt = Ask("Filter rows", self._view.query.text, FILTER_HELP)
+            self.app.push_screen(prompt, self._filter_said)
+
+    def _filter_said(self, said: str | None) -> None:
         if said is not None and self._dataset is not None:
             self.filter_by(said.strip())
 
@@ -455,16 +460,19 @@ class DataScreen(VersionActions):
         """Show tokens instead of the conversation, or the conversation again."""
         self._pane.toggle_tokens()
 
-    @work
-    async def action_templates(self) -> None:
+    def action_templates(self) -> None:
         """Set the row beside the same row in another model's template."""
         if self._pane.comparing:
             self._pane.compare_with(None)
             return
-        said = await self.app.push_screen_wait(
-            Ask("Beside which model's template?", self._pane.other_model or "",
-                "a model folder, or a hub id whose tokenizer is cached")
-        )  # fmt: skip
+        prompt = Ask(
+            "Beside which model's template?",
+            self._pane.other_model or "",
+            "a model folder, or a hub id whose tokenizer is cached",
+        )
+        self.app.push_screen(prompt, self._template_said)
+
+    def _template_said(self, said: str | None) -> None:
         if said and said.strip():
             folder = self.project.resolve(said.strip())
             self._pane.compare_with(str(folder) if folder.exists() else said.strip())

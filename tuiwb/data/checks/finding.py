@@ -8,6 +8,13 @@ from tuiwb.data.rows import Row
 from tuiwb.text import inert
 
 SHOWN = 80
+# Every name a finding's `check` may have, as docs/checks explains them.
+CHECKS = (
+    *("malformed", "empty", "role_order", "tool_calls", "exact_duplicate", "near_duplicate"),
+    *("leakage", "pii", "injection", "format", "preference", "encoding", "refusal", "repetition"),
+    *("language", "length", "system_prompt", "sizing", "synthetic_share", "too_long", "untrained"),
+    *("template", "stop_token", "double_bos"),
+)
 
 
 class Finding(msgspec.Struct, kw_only=True):

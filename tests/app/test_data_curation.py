@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static, TextArea
 
@@ -308,3 +309,29 @@ async def test_a_check_of_another_file_of_that_name_is_stale(project: Project, r
     os.utime(other, ns=(seen.st_atime_ns, seen.st_mtime_ns - 10**12))
     other.rename(rows)
     assert report_of(folder, rows).stale is True
+
+
+async def test_keys_typed_in_one_piece_with_a_prompt_run_as_no_commands(
+    project: Project, rows: Path
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        for key in ("slash", "h", "y", "d"):
+            pilot.app.post_message(Key(key, "/" if key == "slash" else key))
+        await until(lambda: pilot.app.screen.query(Input))
+        await pilot.pause()
+        assert states(rows) == {}
+        await pilot.press(*"hyd")
+        assert pilot.app.screen.query_one(Input).value.endswith("hyd")
+        await pilot.press("escape")
+        await until(lambda: pilot.app.screen is screen)
+
+
+async def test_a_filter_on_findings_says_that_nothing_was_checked(
+    project: Project, rows: Path
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("slash")
+        await answer(pilot, "check:pii")
+        await until(lambda: "no check yet: c runs one" in read(screen))

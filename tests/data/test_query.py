@@ -134,3 +134,23 @@ def test_a_facet_chosen_again_leaves_the_filter() -> None:
     assert toggled(text, "check:pii") == f"{text} check:pii"
     assert toggled(text, "check:pii/email") == 'refund topic="late parcel"'
     assert toggled(text, 'topic="late parcel"') == "refund check:pii/email"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("check:pi", "did you mean check:pii"),
+        ("check:nope", "there is no check 'nope': one of malformed"),
+        ("mark:gone", "mark: takes keep, drop, hard"),
+        ("severity:bad", "severity: takes error, warning"),
+        ("turns>x", "write turns>100"),
+        ('say "hi', "never closed"),
+    ],
+)
+def test_a_word_that_means_nothing_is_told_and_not_searched_for(text: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        parse(text)
+
+
+def test_keys_are_read_in_any_case_and_kinds_after_either_mark() -> None:
+    assert parse("Check:pii:email").matches(Seen(ROW, (FOUND,)))

@@ -109,6 +109,8 @@ def _words(text: str) -> list[_Word]:
     words = []
     for found in _WORD.finditer(text):
         word = found[0]
+        if word.count('"') % 2 and not _slashed(word.removeprefix("-")):
+            raise BadInput(f"{word} opens a quote that is never closed")
         negated = len(word) > 1 and word[0] == "-"
         word = word[negated:]
         whole = len(word) > 2 and word[0] == word[-1] == '"'
@@ -135,8 +137,6 @@ def _about_row(word: str) -> Test | None:
         return _size(compared[1], compared[2], int(compared[3]))
     if sized := _SIZED.match(word):
         raise BadInput(f"{word} compares no number: write {sized[1]}{sized[2]}100, for example")
-    if word.count('"') == 1:
-        raise BadInput(f"{word} opens a quote that is never closed")
     key, colon, value = word.partition(":")
     key = key.lower()
     if colon and key in _KEYS:

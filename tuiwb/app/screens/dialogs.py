@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -51,7 +51,6 @@ class Ask(ModalScreen[str | None]):
         self._question = question
         self._value = value
         self._detail = detail
-        self._early = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -62,19 +61,6 @@ class Ask(ModalScreen[str | None]):
             yield field
             if self._detail:
                 yield Static(inert(self._detail), markup=False, classes="muted")
-
-    def on_key(self, event: events.Key) -> None:
-        """What is typed before the field is there is typed into it: pastes come in one piece."""
-        field = self.query_one(Input) if self.query(Input) else None
-        if event.is_printable and event.character and (field is None or not field.has_focus):
-            event.stop()
-            self._early += event.character
-
-    def on_mount(self) -> None:
-        field = self.query_one(Input)
-        field.focus()
-        if self._early:
-            field.value, self._early = self._early, ""
 
     @on(Input.Submitted)
     def _accept(self, event: Input.Submitted) -> None:

@@ -33,7 +33,6 @@ _VALUES = {
     "severity": ("error", "warning"),
 }
 _TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
-_MARKED = ("is:marked", "is:edited")
 _KEYS = ("check", "severity", "mark", "is", "format")
 
 
@@ -54,14 +53,13 @@ class Query(NamedTuple):
     """A parsed filter.
 
     Every match holds each of `needles`, texts in lower case; with `found` set, every match has a
-    finding; with `marked` set, every match was marked or edited.
+    finding.
     """
 
     text: str
     tests: tuple[Test, ...]
     needles: tuple[str, ...]
     found: bool = False
-    marked: bool = False
 
     def matches(self, seen: Seen) -> bool:
         """Whether the row passes every word of the filter."""
@@ -81,7 +79,7 @@ def parse(text: str) -> Query:
     tests: list[Test] = []
     needles: list[str] = []
     role, asked = "", False
-    found = marked = False
+    found = False
     for word in _words(text):
         key, colon, value = word.text.partition(":")
         if colon and key == "role" and not word.quoted:
@@ -94,11 +92,10 @@ def parse(text: str) -> Query:
                 needles.append(word.text.casefold())
         elif not word.negated:
             found = found or key in ("check", "severity")
-            marked = marked or word.text.lower() in _MARKED or (key == "mark" and value != "none")
         tests.append(_not(test) if word.negated else test)
     if role and not asked:
         tests.append(_has_role(role))
-    return Query(text, tuple(tests), tuple(needles), found, marked)
+    return Query(text, tuple(tests), tuple(needles), found)
 
 
 _WORD = re.compile(r'-?/(?:\\.|[^/\\])+/(?=\s|$)|-?[\w.-]*[=:]?"[^"]*"|\S+')

@@ -15,11 +15,10 @@ from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.worker import get_current_worker
 
-from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.rows_view import RowsView
-from tuiwb.app.screens.data_versions import VersionActions
-from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
+from tuiwb.app.screens.data_checks import CheckActions
+from tuiwb.app.screens.dialogs import Ask, Pick
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
 from tuiwb.app.widgets.facet_menu import FacetMenu
 from tuiwb.app.widgets.row_pane import RowPane
@@ -29,7 +28,6 @@ from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets
 from tuiwb.data.query import Query, parse, toggled
 from tuiwb.data.read import Dataset, open_dataset
-from tuiwb.data.reports import Summary
 from tuiwb.data.rows import Row
 from tuiwb.data.search import search
 from tuiwb.errors import BadInput, TuiwbError
@@ -52,7 +50,7 @@ FILTER_HELP = (
 )
 
 
-class DataScreen(VersionActions):
+class DataScreen(CheckActions):
     """Datasets and facets, rows, the row. Every file is opened and searched off the UI thread."""
 
     MODE = "data"
@@ -97,13 +95,6 @@ class DataScreen(VersionActions):
             super().__init__()
             self.dataset, self.query, self.found, self.done = dataset, query, found, done
 
-    class Checked(Message):
-        """The newest report about a dataset was read."""
-
-        def __init__(self, path: Path, folder: Path, read: checking.Checked) -> None:
-            super().__init__()
-            self.path, self.folder, self.read = path, folder, read
-
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal():
             with Vertical(id="left"):
@@ -128,8 +119,8 @@ class DataScreen(VersionActions):
         self._get: Callable[[int], Row] | None = None
         self._stamp: tuple[int, int] | None = None
         self._growing: Timer | None = None
-        self._checked: checking.Checked | None = None
-        self._report_folder: Path | None = None
+        self._checked = None
+        self._report_folder = None
         self._table.focus()
 
     def on_unmount(self) -> None:
@@ -443,9 +434,6 @@ class DataScreen(VersionActions):
         shown = facets(told.facets if told else (), self._view.columns, self.mark_counts())
         self._facets.show(shown, self._view.query.text, "c checks the file and counts")
 
-    def _summary(self) -> Summary | None:
-        return self._checked.summary if self._checked is not None else None
-
     def action_facets(self) -> None:
         """Go to the facets; below 100 columns they take the table's place."""
         self.add_class("-facets")
@@ -476,86 +464,6 @@ class DataScreen(VersionActions):
         if said and said.strip():
             folder = self.project.resolve(said.strip())
             self._pane.compare_with(str(folder) if folder.exists() else said.strip())
-
-    # Checks
-
-    @work
-    async def action_check(self) -> None:
-        """Check the whole dataset as a job; while one runs, ask whether to stop it."""
-        if self._path is None or self._dataset is None:
-            return
-        running = checking.running(self.workbench.jobs, self._path)
-        if running is not None:
-            if await self.app.push_screen_wait(Confirm("Stop the check that is running?")):
-                jobs.send(running, "stop")
-            return
-        try:
-            checking.start(self.project, self._path)
-        except TuiwbError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self._table.border_subtitle = "check: starting"
-        self.workbench.read_jobs()
-
-    def _look_at_checks(self, jobs: dict[Path, JobState]) -> None:
-        if self._path is None:
-            return
-        state = checking.latest(jobs, self._path)
-        if state is None:
-            self._say_check("c checks this file")
-            return
-        folder, job = state
-        if job.running:
-            self._say_check(checking.progress_words(job))
-        elif job.state != "finished":
-            self._say_check(f"check {job.state}: {job.message}")
-        elif folder != self._report_folder:
-            self._load_report(self._path, folder)
-
-    def _say_check(self, words: str) -> None:
-        content = Content(inert(words, one_line=True))
-        if str(self._table.border_subtitle) != content.plain:
-            self._table.border_subtitle = content
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="report")
-    def _load_report(self, path: Path, folder: Path) -> None:
-        self.post_message(self.Checked(path, folder, checking.report_of(folder, path)))
-
-    @on(Checked)
-    def _show_checked(self, message: Checked) -> None:
-        if message.path != self._path or message.folder == self._report_folder:
-            return
-        self._checked, self._report_folder = message.read, message.folder
-        self._view.report(message.read.found, message.read.columns)
-        self._say_check(checking.summary(message.read))
-        self._show_rows(self._current_number())
-        self._show_facets()
-
-    def action_finding(self, by: int) -> None:
-        """Go to the next row with a finding, or the one before."""
-        position = self._view.finding_from(self._table.cursor, by)
-        if position is None:
-            self.notify("nothing found here" if self._summary() else "no check yet: c runs one")
-        else:
-            self._table.cursor = position
-
-    def action_only_findings(self) -> None:
-        """Show only rows with findings, or all again."""
-        if not self._view.found:
-            self.action_finding(1)
-            return
-        row = self._current_number()
-        self._view.only_found = not self._view.only_found
-        self._view.order()
-        self._show_rows(row)
-
-    def action_audit(self) -> None:
-        """Tell what the newest check counted over the whole file."""
-        told = self._summary()
-        if told is None:
-            self.notify("no check yet: c runs one", markup=False)
-        else:
-            self._pane.toggle_audit(told.audit)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

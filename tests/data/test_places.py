@@ -1,5 +1,6 @@
 """Folders, saved datasets, hub ids and several files: the rows of each keep their own file."""
 
+import gc
 import gzip
 import json
 import os
@@ -338,6 +339,7 @@ def test_slices_of_many_files_hold_few_open(
         most |= opened
     assert most
     del dataset
+    gc.collect()
     assert not most & open_files()
 
 

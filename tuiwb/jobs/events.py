@@ -52,17 +52,47 @@ class Metrics(Event, tag="metrics"):
     values: dict[str, float] = {}
 
 
+class GpuProcess(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A process that holds memory of a GPU: bytes, None where the driver doesn't say."""
+
+    pid: int
+    user: str = ""
+    name: str = ""
+    memory: int | None = None
+    job: bool = False
+
+
 class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One GPU at one moment: bytes, percent, degrees Celsius, watts. None: not reported."""
+    """One GPU, or one MIG instance, at one moment. None: not reported.
+
+    Bytes, percent, degrees Celsius, watts, MHz; PCIe throughput in bytes/s. `throttle` holds
+    NVML's reasons in words, `problem` why the GPU gives no figures, `mig` the instance's profile.
+    """
 
     index: int
     name: str = ""
+    uuid: str = ""
+    mig: str = ""
+    problem: str = ""
     memory_used: int | None = None
     memory_total: int | None = None
     memory_job: int | None = None
     utilisation: float | None = None
+    memory_utilisation: float | None = None
     temperature: float | None = None
     power: float | None = None
+    power_limit: float | None = None
+    clock_sm: float | None = None
+    clock_sm_most: float | None = None
+    clock_memory: float | None = None
+    throttle: list[str] = []
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    pcie_sent: float | None = None
+    pcie_received: float | None = None
+    processes: list[GpuProcess] = []
 
 
 class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -74,13 +104,25 @@ class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
     job_cpu: float | None = None
     job_memory: int | None = None
     disk_free: int | None = None
+    disk_total: int | None = None
+
+
+class TorchMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What torch's caching allocator holds on one GPU, in bytes; peaks since the run began."""
+
+    index: int
+    allocated: int
+    reserved: int
+    peak_allocated: int
+    peak_reserved: int
 
 
 class Device(Event, tag="device"):
-    """A sample of the hardware."""
+    """A sample of the hardware; `torch` from inside the job's own process."""
 
     gpus: list[Gpu] = []
     host: Host | None = None
+    torch: list[TorchMemory] = []
 
 
 class Sample(Event, tag="sample"):
@@ -102,12 +144,22 @@ class Artifact(Event, tag="artifact"):
 
 
 class Alert(Event, tag="alert"):
-    """A rule fired: what was seen, and what to do."""
+    """A rule fired: what was seen, why it is likely so, and what to do.
+
+    `severity` is "note", "warning" or "critical". `change` is the fix as config keys (dotted) and
+    their new values; `look` says what to look at next; `rows` are the places (file:line) of rows
+    that had a part in it.
+    """
 
     rule: str
     severity: str
     evidence: str
+    cause: str = ""
     fix: str = ""
+    change: dict[str, Any] = {}
+    look: str = ""
+    rows: list[str] = []
+    numbers: dict[str, float] = {}
     step: int | None = None
 
 

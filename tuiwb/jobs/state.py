@@ -21,6 +21,7 @@ from tuiwb.jobs.events import (
     spell,
 )
 from tuiwb.jobs.folder import EVENTS, LOG, load
+from tuiwb.jobs.tally import Tally
 
 ENDED = frozenset({"finished", "failed", "cancelled", "died"})
 STATES = ENDED | {"queued", "starting", "running", "stopping"}
@@ -50,6 +51,7 @@ class JobState(msgspec.Struct, kw_only=True):
     alerts: list[Alert] = []
     artifacts: list[Artifact] = []
     pid: int | None = None
+    tally: Tally = msgspec.field(default_factory=Tally)
 
     @property
     def running(self) -> bool:
@@ -72,6 +74,7 @@ def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
     """Apply events to `state` in order; the same object is changed and returned."""
     for event in events:
         state.seen = event.t
+        state.tally.add(event)
         match event:
             case State() if event.state in STATES:
                 state.state, state.phase, state.message = event.state, event.phase, event.message

@@ -1,0 +1,95 @@
+"""What a run has cost and reached, counted event by event so that no reader needs the whole log.
+
+In: events in order. Out: seconds that it really ran, peaks of memory, best losses with their
+steps, the pace of its steps.
+"""
+
+import math
+
+import msgspec
+
+from tuiwb.jobs.events import AnyEvent, Device, Metrics, State
+
+LONGEST_SILENCE = 3600.0  # seconds; a longer gap is a machine that slept or a clock that was set
+IDLE_PHASES = frozenset({"paused"})
+ACTIVE = frozenset({"starting", "running", "stopping"})
+_OLD = 0.7  # weight of the pace so far against that of the newest log line
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """`active`: seconds in which the job ran, without queueing, pauses and the time between two
+    processes. Memory in bytes, summed over the GPUs on which the job held some (`gpus` of them at
+    most), as the driver reports it; `torch_memory` as torch does. `pace`: seconds a step of late,
+    evaluations included.
+    """
+
+    active: float = 0.0
+    counting: bool = False
+    at: float | None = None
+    gpus: int = 0
+    gpu_memory: int | None = None
+    torch_memory: int | None = None
+    host_memory: int | None = None
+    best_eval_loss: float | None = None
+    best_eval_step: int | None = None
+    best_train_loss: float | None = None
+    best_train_step: int | None = None
+    pace: float | None = None
+    paced_step: int | None = None
+    paced_active: float = 0.0
+
+    @property
+    def peak_memory(self) -> int | None:
+        """The most GPU memory that the job held, by the driver's word or else torch's."""
+        return self.gpu_memory if self.gpu_memory is not None else self.torch_memory
+
+    def add(self, event: AnyEvent) -> None:
+        """Count one event."""
+        self._clock(event)
+        if isinstance(event, Device):
+            self._device(event)
+        elif isinstance(event, Metrics):
+            self._metrics(event)
+
+    def active_until(self, now: float) -> float:
+        """`active` with the time since the last event, of a job that still runs at `now`."""
+        since = now - self.at if self.at is not None and self.counting else 0.0
+        return self.active + (since if 0 < since <= LONGEST_SILENCE else 0.0)
+
+    def _clock(self, event: AnyEvent) -> None:
+        begins_anew = isinstance(event, State) and event.state in ("queued", "starting")
+        if self.counting and self.at is not None and not begins_anew:
+            gap = event.t - self.at
+            if 0 < gap <= LONGEST_SILENCE:
+                self.active += gap
+        self.at = event.t
+        if isinstance(event, State):
+            self.counting = event.state in ACTIVE and event.phase not in IDLE_PHASES
+            if begins_anew:
+                self.paced_step = None
+
+    def _device(self, event: Device) -> None:
+        held = [gpu.memory_job for gpu in event.gpus if gpu.memory_job is not None]
+        if held:
+            self.gpu_memory = max(self.gpu_memory or 0, sum(held))
+        if event.torch:
+            reserved = sum(max(t.reserved, t.peak_reserved) for t in event.torch)
+            self.torch_memory = max(self.torch_memory or 0, reserved)
+        self.gpus = max(self.gpus, len(held), len(event.torch))
+        if event.host is not None and event.host.job_memory is not None:
+            self.host_memory = max(self.host_memory or 0, event.host.job_memory)
+
+    def _metrics(self, event: Metrics) -> None:
+        held_out = event.values.get("eval_loss")
+        if held_out is not None and math.isfinite(held_out):
+            if self.best_eval_loss is None or held_out < self.best_eval_loss:
+                self.best_eval_loss, self.best_eval_step = held_out, event.step
+        loss = event.values.get("loss")
+        if loss is None:
+            return
+        if math.isfinite(loss) and (self.best_train_loss is None or loss < self.best_train_loss):
+            self.best_train_loss, self.best_train_step = loss, event.step
+        if self.paced_step is not None and event.step > self.paced_step:
+            newest = (self.active - self.paced_active) / (event.step - self.paced_step)
+            self.pace = newest if self.pace is None else _OLD * self.pace + (1 - _OLD) * newest
+        self.paced_step, self.paced_active = event.step, self.active

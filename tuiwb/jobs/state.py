@@ -73,8 +73,8 @@ class JobState(msgspec.Struct, kw_only=True):
 def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
     """Apply events to `state` in order; the same object is changed and returned."""
     for event in events:
+        state.tally.add(event, state.seen)
         state.seen = event.t
-        state.tally.add(event)
         match event:
             case State() if event.state in STATES:
                 state.state, state.phase, state.message = event.state, event.phase, event.message

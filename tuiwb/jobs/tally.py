@@ -25,7 +25,6 @@ class Tally(msgspec.Struct, kw_only=True):
 
     active: float = 0.0
     counting: bool = False
-    at: float | None = None
     gpus: int = 0
     gpu_memory: int | None = None
     torch_memory: int | None = None
@@ -43,26 +42,25 @@ class Tally(msgspec.Struct, kw_only=True):
         """The most GPU memory that the job held, by the driver's word or else torch's."""
         return self.gpu_memory if self.gpu_memory is not None else self.torch_memory
 
-    def add(self, event: AnyEvent) -> None:
-        """Count one event."""
-        self._clock(event)
+    def add(self, event: AnyEvent, before: float | None) -> None:
+        """Count one event; `before` is the time of the event before it."""
+        self._clock(event, before)
         if isinstance(event, Device):
             self._device(event)
         elif isinstance(event, Metrics):
             self._metrics(event)
 
-    def active_until(self, now: float) -> float:
-        """`active` with the time since the last event, of a job that still runs at `now`."""
-        since = now - self.at if self.at is not None and self.counting else 0.0
+    def active_until(self, now: float, seen: float | None) -> float:
+        """`active` with the time since the last event (`seen`), of a job that runs at `now`."""
+        since = now - seen if seen is not None and self.counting else 0.0
         return self.active + (since if 0 < since <= LONGEST_SILENCE else 0.0)
 
-    def _clock(self, event: AnyEvent) -> None:
+    def _clock(self, event: AnyEvent, before: float | None) -> None:
         begins_anew = isinstance(event, State) and event.state in ("queued", "starting")
-        if self.counting and self.at is not None and not begins_anew:
-            gap = event.t - self.at
+        if self.counting and before is not None and not begins_anew:
+            gap = event.t - before
             if 0 < gap <= LONGEST_SILENCE:
                 self.active += gap
-        self.at = event.t
         if isinstance(event, State):
             self.counting = event.state in ACTIVE and event.phase not in IDLE_PHASES
             if begins_anew:
@@ -81,15 +79,18 @@ class Tally(msgspec.Struct, kw_only=True):
 
     def _metrics(self, event: Metrics) -> None:
         held_out = event.values.get("eval_loss")
-        if held_out is not None and math.isfinite(held_out):
-            if self.best_eval_loss is None or held_out < self.best_eval_loss:
-                self.best_eval_loss, self.best_eval_step = held_out, event.step
+        if held_out is not None and _better(held_out, self.best_eval_loss):
+            self.best_eval_loss, self.best_eval_step = held_out, event.step
         loss = event.values.get("loss")
         if loss is None:
             return
-        if math.isfinite(loss) and (self.best_train_loss is None or loss < self.best_train_loss):
+        if _better(loss, self.best_train_loss):
             self.best_train_loss, self.best_train_step = loss, event.step
         if self.paced_step is not None and event.step > self.paced_step:
             newest = (self.active - self.paced_active) / (event.step - self.paced_step)
             self.pace = newest if self.pace is None else _OLD * self.pace + (1 - _OLD) * newest
         self.paced_step, self.paced_active = event.step, self.active
+
+
+def _better(value: float, best: float | None) -> bool:
+    return math.isfinite(value) and (best is None or value < best)

@@ -1,11 +1,15 @@
 """A chart of one or a few series: axes, ticks, the curve in braille; paints only on new data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -15,18 +19,53 @@ from tuiwb.monitor.series import Series
 
 @dataclass(frozen=True)
 class Curve:
-    """A named series and which theme colour it takes; `marker` for series of few points."""
+    """A named series, its x values (None: the series' own steps) and how it looks.
+
+    `colour` is a theme colour; `marker` a character on its points, for series of few points;
+    `dashed` tells it from others where there is no colour; `smoothed` False leaves it raw.
+    """
 
     name: str
     series: Series
     colour: str = "primary"
     marker: str = ""
+    x: NDArray[np.float64] | None = None
+    dashed: bool = False
+    smoothed: bool = True
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment worth a sign on the x axis, in the unit of the curves' x."""
+
+    x: float
+    kind: Literal["checkpoint", "evaluation", "alert"]
+
+
+Axis = Literal["step", "tokens", "epoch", "time"]
 
 
 class Chart(Widget):
     """`show()` gives it curves; `log_y` and `smoothing` are set by the screen for all charts."""
 
     DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; }"
+
+    class Zoomed(Message):
+        """The user changed the view: x from `low` to `high`; both None when all is shown again."""
+
+        def __init__(self, chart: "Chart", low: float | None, high: float | None) -> None:
+            super().__init__()
+            self.chart = chart
+            self.low = low
+            self.high = high
+
+    class Pointed(Message):
+        """The user set the crosshair to x, or took it away (None)."""
+
+        def __init__(self, chart: "Chart", x: float | None) -> None:
+            super().__init__()
+            self.chart = chart
+            self.x = x
 
     def __init__(
         self,
@@ -38,24 +77,33 @@ class Chart(Widget):
         super().__init__(id=id, classes=classes)
         self.border_title = title
         self._curves: list[Curve] = []
-        self._marks: list[int] = []
+        self._marks: list[float] = []
         self._seen: tuple[object, ...] = ()
         self._drawn: tuple[tuple[object, ...], list[Strip]] = ((), [])
         self.log_y = False
         self.smoothing = 0.0
+        self.view: tuple[float, float] | None = None
+        self.follow = False
+        self.crosshair: float | None = None
+        self.glyphs: Literal["braille", "blocks", "ascii"] = "braille"
+        self.axis: Axis = "step"
 
-    def show(self, curves: list[Curve], marks: list[int], subtitle: str = "") -> None:
-        """Take new data; repaints only if there is any."""
+    def show(
+        self, curves: Sequence[Curve], marks: Sequence[Mark | int] = (), subtitle: str = ""
+    ) -> None:
+        """Take new data; repaints only if there is any. A mark that is a number is a checkpoint."""
         seen = (
             tuple((c.name, id(c.series), len(c.series)) for c in curves),
             len(marks),
             self.log_y,
             self.smoothing,
+            self.view,
             subtitle,
         )
         if seen == self._seen:
             return
-        self._seen, self._curves, self._marks = seen, curves, list(marks)
+        self._seen, self._curves = seen, list(curves)
+        self._marks = [m.x if isinstance(m, Mark) else m for m in marks]
         if self.border_subtitle != subtitle:
             self.border_subtitle = subtitle
         self.refresh()
@@ -90,10 +138,10 @@ class Chart(Widget):
         lines, styles = self._lines(curves)
         axis = height >= 4
         rows = height - 1 if axis else height
-        drawn = plot(lines, width, rows, log_y=self.log_y)
+        drawn = plot(lines, width, rows, log_y=self.log_y, x_range=self.view)
         gutter = max((len(text) for _, text in drawn.y_ticks), default=0) + 1
         gutter = gutter if width >= 30 + gutter or width > 4 * gutter else 0
-        drawn = plot(lines, width - gutter, rows, log_y=self.log_y)
+        drawn = plot(lines, width - gutter, rows, log_y=self.log_y, x_range=self.view)
         strips = [self._row(drawn, row, gutter, styles, muted) for row in range(rows)]
         if axis:
             strips.append(self._x_axis(drawn, gutter, width, muted))
@@ -103,8 +151,8 @@ class Chart(Widget):
         lines: list[Line] = []
         styles: list[Style] = []
         for curve in curves:
-            x = np.frombuffer(curve.series.steps, np.float64).copy()
-            y = np.frombuffer(curve.series.values, np.float64).copy()
+            x = np.array(curve.series.steps if curve.x is None else curve.x, np.float64)
+            y = np.array(curve.series.values, np.float64)[: len(x)]
             if self.smoothing and not curve.marker:
                 lines.append(Line(x, y, faint=True))
                 styles.append(self._style(curve.colour, faint=True))

@@ -1,0 +1,144 @@
+"""What a rule is: a pure fold over events that says something once an episode.
+
+In: events in order, and the run's spec. Out: alerts. An episode that is over is told by a note of
+the same rule whose `numbers` hold `cleared`.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from tuiwb.jobs.events import Alert, AnyEvent, Metrics
+
+CLEARED = "cleared"
+WORTH_A_LOOK = ("warning", "critical")
+
+# The rows (file:line) that were in the batches of steps first..last, the worst batch first.
+RowsOf = Callable[[int, int], list[str]]
+
+
+class Rule(Protocol):
+    """One rule; `name` is what its alerts carry as `rule`."""
+
+    name: str
+
+    def add(self, event: AnyEvent) -> Iterable[Alert]:
+        """Take in an event; what it makes the rule say, mostly nothing."""
+        ...
+
+
+def cleared(alert: Alert) -> bool:
+    """Whether an alert says that an earlier one of its rule is over."""
+    return CLEARED in alert.numbers
+
+
+def open_alerts(alerts: Iterable[Alert]) -> list[Alert]:
+    """Of a run's alerts in order, the last of each rule whose episode is not over."""
+    latest: dict[str, Alert] = {}
+    for alert in alerts:
+        latest.pop(alert.rule, None)
+        if not cleared(alert):
+            latest[alert.rule] = alert
+    return list(latest.values())
+
+
+class Episode:
+    """Hysteresis: fires when a condition has held `after` times in a row, clears after `calm`."""
+
+    def __init__(self, after: int = 1, calm: int = 3) -> None:
+        self.after, self.calm = after, calm
+        self.open = False
+        self._bad = self._good = 0
+
+    def see(self, bad: bool, good: bool | None = None) -> str:
+        """'fire' or 'clear' at the moment it does, else ''. `good`: surely over (not bad)."""
+        good = not bad if good is None else good
+        self._bad = self._bad + 1 if bad else 0
+        self._good = self._good + 1 if good else 0
+        if not self.open and self._bad >= self.after:
+            self.open = True
+            return "fire"
+        if self.open and self._good >= self.calm:
+            self.open = False
+            return "clear"
+        return ""
+
+
+class Points:
+    """One metric as (step, value), a step once; a resumed run takes back what it does again."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.values: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def put(self, step: int, value: float) -> None:
+        """Append a point, dropping those at and after its step."""
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.append(step)
+        self.values.append(value)
+
+
+def setting(spec: dict[str, Any], key: str, default: Any = None) -> Any:
+    """A value of the spec by its dotted key; `default` where it or a section is missing."""
+    value: Any = spec
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return default
+        value = value[name]
+    return default if value is None else value
+
+
+def number(spec: dict[str, Any], key: str, default: float) -> float:
+    """A number of the spec by its dotted key, `default` for anything else."""
+    value = setting(spec, key, default)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else default
+
+
+def warmup_of(spec: dict[str, Any], total: int) -> int:
+    """Steps of warm-up; below 1 the setting is a share of the run."""
+    warmup = number(spec, "training.warmup_steps", 0.0)
+    return int(warmup) if warmup >= 1 else math.ceil(warmup * total)
+
+
+def training_loss(event: AnyEvent) -> float | None:
+    """The training loss of a log entry, None where it has none (evaluations, the summary)."""
+    return event.values.get("loss") if isinstance(event, Metrics) else None
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median; NaN of nothing."""
+    return statistics.median(values) if values else math.nan
+
+
+def spread(values: Sequence[float]) -> float:
+    """1.4826 x the median absolute deviation: a standard deviation that outliers don't move."""
+    centre = middle(values)
+    return 1.4826 * middle([abs(v - centre) for v in values]) if values else math.nan
+
+
+def finite(values: Iterable[float]) -> Iterator[float]:
+    """The values that are numbers."""
+    return (v for v in values if math.isfinite(v))
+
+
+def tidy(value: float) -> float:
+    """A setting a person would write: two significant digits."""
+    return float(f"{value:.1e}") if value else 0.0
+
+
+def over(rule: str, evidence: str, step: int | None, **numbers: float) -> Alert:
+    """The note that an episode is over."""
+    return Alert(
+        rule=rule,
+        severity="note",
+        evidence=evidence,
+        numbers={**numbers, CLEARED: 1.0},
+        step=step,
+    )

@@ -67,6 +67,10 @@ class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Bytes, percent, degrees Celsius, watts, MHz; PCIe throughput in bytes/s. `throttle` holds
     NVML's reasons in words, `problem` why the GPU gives no figures, `mig` the instance's profile.
+    `memory_reserved` is the driver's own, in `memory_total` but free to nobody. `visible`: whether
+    CUDA_VISIBLE_DEVICES lets the job use it. `job_from`: "" when `memory_job` is the driver's
+    figure, "torch" when only the allocator's is known (without CUDA's own), "hidden" when the
+    driver's pids are another namespace's, so that it can't be known.
     """
 
     index: int
@@ -77,6 +81,9 @@ class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
     memory_used: int | None = None
     memory_total: int | None = None
     memory_job: int | None = None
+    memory_reserved: int | None = None
+    visible: bool | None = None
+    job_from: str = ""
     utilisation: float | None = None
     memory_utilisation: float | None = None
     temperature: float | None = None
@@ -96,7 +103,11 @@ class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The machine and the job's process at one moment: bytes and percent."""
+    """The machine and the job's process with its children at one moment: bytes and percent.
+
+    `limit` names what memory_total is where it isn't the machine's ("cgroup"); `cores` is how many
+    CPUs the job may use, `load` the machine's load over one minute.
+    """
 
     cpu: float
     memory_used: int
@@ -105,6 +116,11 @@ class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
     job_memory: int | None = None
     disk_free: int | None = None
     disk_total: int | None = None
+    limit: str = ""
+    cores: float | None = None
+    load: float | None = None
+    swap_used: int | None = None
+    swap_total: int | None = None
 
 
 class TorchMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -118,8 +134,12 @@ class TorchMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Device(Event, tag="device"):
-    """A sample of the hardware; `torch` from inside the job's own process."""
+    """A sample of the hardware; `torch` from inside the job's own process.
 
+    `problem` says why no GPU could be asked where there may well be one.
+    """
+
+    problem: str = ""
     gpus: list[Gpu] = []
     host: Host | None = None
     torch: list[TorchMemory] = []

@@ -6,8 +6,20 @@ The state is a pure fold over the events plus "is that process alive?".
 """
 
 from tuiwb.jobs.control import send
+from tuiwb.jobs.ending import stop_now
 from tuiwb.jobs.folder import Job, create, fingerprint, load
 from tuiwb.jobs.launch import launch
 from tuiwb.jobs.state import ENDED, JobState, status
 
-__all__ = ["ENDED", "Job", "JobState", "create", "fingerprint", "launch", "load", "send", "status"]
+__all__ = [
+    "ENDED",
+    "Job",
+    "JobState",
+    "create",
+    "fingerprint",
+    "launch",
+    "load",
+    "send",
+    "status",
+    "stop_now",
+]

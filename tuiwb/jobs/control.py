@@ -12,7 +12,7 @@ import msgspec
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import CONTROL
 
-COMMANDS = ("stop", "checkpoint", "evaluate", "pause", "resume")
+COMMANDS = ("stop", "checkpoint", "evaluate", "pause", "resume", "set")
 
 
 class Command(msgspec.Struct, kw_only=True):
@@ -26,7 +26,10 @@ class Command(msgspec.Struct, kw_only=True):
 
 
 def send(folder: Path, command: str, **args: Any) -> Command:
-    """Append a command for the worker of `folder`; the worker acts at its next step."""
+    """Append a command for the worker of `folder`; the worker acts at its next step.
+
+    `stop` takes `now=True`: end without saving. `set` takes learning_rate and logging_steps.
+    """
     if command not in COMMANDS:
         raise BadInput(f"unknown command {command!r}: one of {', '.join(COMMANDS)}")
     message = Command(command=command, id=uuid.uuid4().hex[:12], t=time.time(), args=args)

@@ -17,8 +17,13 @@ HASHED_WHOLE = 256 << 20
 SAMPLE = 1 << 20
 
 
-def start(project: Project, config_path: Path, name: str | None = None) -> Path:
-    """Check a config, make its job folder and launch the worker; returns the folder."""
+def start(
+    project: Project, config_path: Path, name: str | None = None, *, queue: bool = False
+) -> Path:
+    """Check a config, make its job folder and launch the worker; returns the folder.
+
+    With `queue` the run waits in a process of its own until a GPU has the memory it needs.
+    """
     folder, spec = plan(project, config_path, name)
     files = [*spec["data"]["train"], *filter(None, [spec["data"]["heldout"]])]
     prints = {path: fingerprint(Path(path)) for path in files}
@@ -35,8 +40,10 @@ def start(project: Project, config_path: Path, name: str | None = None) -> Path:
     return folder
 
 
-def resume(folder: Path, *, python: str | None = None) -> Path:
+def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> Path:
     """Go on from the run's last whole checkpoint in a new process; returns the checkpoint.
+
+    With `queue` it waits for its turn first.
 
     BadInput while the run still goes, when it has finished, or without a checkpoint.
     """

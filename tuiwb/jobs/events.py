@@ -330,22 +330,28 @@ class EventWriter:
 
 
 class EventReader:
-    """Follows a log: each `read()` returns the whole events added since the last one."""
+    """Follows a log: each `read()` returns the whole events added since the last one.
+
+    A log that shrank, or is another file than before, is read from its beginning again, and
+    `generation` says so.
+    """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
         self.offset = offset
+        self.generation = 0
+        self.size = 0
+        self._inode: int | None = None
 
     def read(self, limit: int = 64 << 20) -> list[AnyEvent]:
         """New events in order; at most about `limit` bytes of them. A missing file is empty."""
         try:
             with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size < self.offset:
-                    self.offset = 0
+                about = os.fstat(file.fileno())
+                self._notice(about.st_ino, about.st_size)
                 file.seek(self.offset)
                 # Python allocates what a read asks for, whatever the file holds.
-                limit = max(1, min(limit, size - self.offset))
+                limit = max(1, min(limit, self.size - self.offset))
                 chunk = file.read(limit)
                 while chunk and b"\n" not in chunk and (more := file.read(limit)):
                     chunk += more
@@ -355,3 +361,10 @@ class EventReader:
         self.offset += whole
         events = (decode(line) for line in chunk[:whole].split(b"\n") if line)
         return [event for event in events if event is not None]
+
+    def _notice(self, inode: int, size: int) -> None:
+        """Start over when the file is another one."""
+        if size < self.offset or self._inode not in (None, inode):
+            self.offset = 0
+            self.generation += 1
+        self._inode, self.size = inode, size

@@ -13,14 +13,19 @@ from tuiwb.jobs.state import ENDED, JobState, fold, settle
 
 
 class Follower:
-    """One job: `poll()` returns the events since the last poll and keeps `state` up to date."""
+    """One job: `poll()` returns the events since the last poll and keeps `state` up to date.
+
+    When the log was replaced by another (a run that goes on from an earlier checkpoint),
+    `generation` rises and the events come from the beginning again.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.job = load(folder)
         self._reader = EventReader(folder / EVENTS)
         self._lock = threading.Lock()
-        self._folded = JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
+        self.generation = 0
+        self._folded = self._nothing_yet()
         self.state = msgspec.structs.replace(self._folded)
 
     def poll(self) -> list[AnyEvent]:
@@ -30,9 +35,20 @@ class Follower:
         """
         with self._lock:
             events = self._reader.read()
+            if self._reader.generation != self.generation:
+                self.generation = self._reader.generation
+                self._folded = self._nothing_yet()
             fold(self._folded, events)
             self.state = settle(msgspec.structs.replace(self._folded), self.folder)
             return events
+
+    @property
+    def share(self) -> float:
+        """How much of the log has been read, as a share of it."""
+        return min(1.0, self._reader.offset / self._reader.size) if self._reader.size else 1.0
+
+    def _nothing_yet(self) -> JobState:
+        return JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
 
     @property
     def quiet(self) -> bool:

@@ -1,0 +1,54 @@
+"""Columns of float64 that grow at their end: what the series of a run are made of."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Column:
+    """A growing array. `view()` is what it holds now; don't keep it over an append."""
+
+    __slots__ = ("_buffer", "_length")
+
+    def __init__(self, values: Floats | None = None) -> None:
+        self._buffer: Floats = np.empty(0) if values is None else values.copy()
+        self._length = len(self._buffer)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def view(self) -> Floats:
+        """The values, without a copy."""
+        return self._buffer[: self._length]
+
+    def put(self, value: float) -> None:
+        """Append one value."""
+        at = self._length
+        if at == len(self._buffer):
+            self._grow(at + 1)
+        self._buffer[at] = value
+        self._length = at + 1
+
+    def extend(self, values: Floats) -> None:
+        """Append many values."""
+        start, end = self._length, self._length + len(values)
+        if end > len(self._buffer):
+            self._grow(end)
+        self._buffer[start:end] = values
+        self._length = end
+
+    def cut(self, length: int) -> None:
+        """Keep only the first `length` values; views taken before stay as they were."""
+        self._buffer = self._buffer[:length].copy()
+        self._length = length
+
+    def last(self) -> float:
+        """The newest value."""
+        return float(self._buffer[self._length - 1])
+
+    def _grow(self, needed: int) -> None:
+        # Pages never written to cost no memory, so room is taken generously.
+        grown = np.empty(max(64, needed, len(self._buffer) * 2))
+        grown[: self._length] = self._buffer[: self._length]
+        self._buffer = grown

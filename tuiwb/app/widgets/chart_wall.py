@@ -35,7 +35,7 @@ class ChartWall(VerticalScroll):
 
         `live` says that the run goes on, so that the view follows its tail.
         """
-        names = [n for n in series.by_name if not n.startswith("eval_")]
+        names = [n for n in series.names() if not n.startswith("eval_")]
         charts = {str(c.border_title): c for c in self.query(Chart)}
         for metric in names:
             if metric not in charts:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,7 @@ from tuiwb.jobs import process
 from tuiwb.jobs.control import Command, ControlReader
 from tuiwb.jobs.events import AnyEvent, Artifact, Control, EventWriter, Log, Progress, State
 from tuiwb.jobs.folder import EVENTS, load
+from tuiwb.jobs.state import ENDED
 
 WORKERS = {
     "check": "tuiwb.data.check_worker",
@@ -51,6 +53,8 @@ class JobContext:
         self.events = EventWriter(folder / EVENTS)
         self.control = ControlReader(folder)
         self.stop_requested = False
+        # What hears every event and may answer with more; it must never raise.
+        self.listeners: list[Callable[[AnyEvent], Iterable[AnyEvent]]] = []
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -58,8 +62,15 @@ class JobContext:
         return self.job.spec
 
     def emit(self, event: AnyEvent) -> None:
-        """Append an event to the log."""
-        self.events.emit(event)
+        """Append an event to the log, and what the listeners say to it."""
+        ends = isinstance(event, State) and event.state in ENDED
+        if not ends:
+            self.events.emit(event)
+        for listener in self.listeners:
+            for answer in listener(event):
+                self.emit(answer)
+        if ends:
+            self.events.emit(event)  # nothing comes after the last word
 
     def state(self, state: str, phase: str = "", message: str = "") -> None:
         """Say which state and phase the job is in."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.jobs.events import Alert, AnyEvent
-from tuiwb.monitor.triage.rule import Rule, RowsOf, cleared
+from tuiwb.monitor.triage.rule import RowsOf, Rule, cleared
 
 
 class Triage:

@@ -17,6 +17,7 @@ from typing import Any
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
 from tuiwb.jobs.control import Command, ControlReader
+from tuiwb.jobs.environment import write_environment
 from tuiwb.jobs.events import AnyEvent, Artifact, Control, EventWriter, Log, Progress, State
 from tuiwb.jobs.folder import EVENTS, load
 from tuiwb.jobs.state import ENDED
@@ -114,8 +115,9 @@ def main(folder: Path) -> int:
     context = JobContext(folder)
     try:
         process.write(folder, process.identify(os.getpid()))
+        write_environment(folder)
     except OSError as error:
-        print(f"can't write process.json: {error}", file=sys.stderr)  # noqa: T201
+        print(f"can't write process.json or environment.json: {error}", file=sys.stderr)  # noqa: T201
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         context.stop_requested = True

@@ -16,13 +16,16 @@ from datasets.utils import disable_progress_bars
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
+from trl.data_utils import pack_dataset
 
 from tuiwb.data.read import open_dataset
 from tuiwb.errors import BadInput, MissingHere
+from tuiwb.stops import stop_tokens
+from tuiwb.train.batches import ROW, Batches, RowCollator
 from tuiwb.train.checkpoints import CHECKPOINTS
 
 CHUNK = 1000
-ROW = "tuiwb_row"
+LAST = 4  # tokens at a row's end where the one that ends the answer is looked for
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 Tell = Callable[[int, int], None]
@@ -141,13 +144,41 @@ def to_dataset(examples: list[dict[str, Any]]) -> Dataset:
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer whose preparation says how far it is and which rows it had to leave out."""
+    """SFTTrainer whose preparation says how far it is and which rows it had to leave out.
+
+    By "train" and "eval": rows `fully_masked` (positions), how many were `cut`, rows `unstopped`
+    that are whole and train no token that ends an answer, the `longest` row in tokens, and how
+    many `packs` there are. `batches` holds the rows of the last steps.
+    """
 
     def __init__(self, *args: Any, tell: Tell, **kwargs: Any) -> None:
         self._tell_prepared = tell
         self.fully_masked: dict[str, list[int]] = {}
         self.cut: dict[str, int] = {}
+        self.cut_rows: dict[str, list[int]] = {}
+        self.unstopped: dict[str, list[int]] = {}
+        self.longest: dict[str, int] = {}
+        self.packs: dict[str, int] = {}
+        self.batches = Batches()
         super().__init__(*args, **kwargs)
+        self.data_collator = RowCollator(self.data_collator)
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """One batch, its rows remembered."""
+        rows = inputs.pop(ROW, [])
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self.batches.put(self.state.global_step + 1, rows, loss.detach())
+        return loss
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """One batch of an evaluation."""
+        inputs.pop(ROW, None)
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        if ROW not in self._signature_columns:
+            self._signature_columns = [*self._signature_columns, ROW]
 
     def _prepare_dataset(
         self,
@@ -176,12 +207,22 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         limit = None if packing and args.packing_strategy != "bfd" else args.max_length
         kept: list[int] = []
         lost: list[int] = []
-        cut = 0
+        cut: list[int] = []
+        unstopped: list[int] = []
+        longest = 0
+        stops = stop_tokens(None, processing_class)
         for position, labels in enumerate(tokens["labels"]):
-            cut += limit is not None and len(labels) > limit
-            trained = any(label != -100 for label in labels[:limit])
+            longest = max(longest, len(labels))
+            last = [label for label in labels[:limit][-LAST:] if label != -100]
+            trained = bool(last) or any(label != -100 for label in labels[:limit])
             (kept if trained else lost).append(position)
-        self.fully_masked[dataset_name], self.cut[dataset_name] = lost, cut
+            if limit is not None and len(labels) > limit:
+                cut.append(position)
+            elif trained and not _stops(labels, last, stops):
+                unstopped.append(position)
+        self.fully_masked[dataset_name], self.cut[dataset_name] = lost, len(cut)
+        self.cut_rows[dataset_name], self.unstopped[dataset_name] = cut, unstopped
+        self.longest[dataset_name] = longest
         self._tell_prepared(total, total)
         if not kept:
             raise BadInput(
@@ -191,9 +232,35 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
             )
         if lost:
             tokens = tokens.select(kept)
-        return super()._prepare_dataset(
+        prepared = super()._prepare_dataset(
             tokens, processing_class, args, packing, formatting_func, dataset_name
         )
+        if packing:
+            prepared = _with_rows(prepared, tokens, args)
+            self.packs[dataset_name] = len(prepared)
+        return prepared
+
+
+def _stops(labels: list[int], last: list[int], stops: frozenset[int]) -> bool:
+    """Whether the last trained tokens hold one that ends an answer."""
+    if not last:
+        last = [label for label in labels if label != -100][-LAST:]
+    return any(label in stops for label in last)
+
+
+def _with_rows(packed: Dataset, tokens: Dataset, args: Any) -> Dataset:
+    """The packs with the rows in each: packing goes by lengths alone, so it can be done again."""
+    lengths = [len(ids) for ids in tokens["input_ids"]]
+    rows = Dataset.from_dict(
+        {ROW: [[row] * n for row, n in zip(tokens[ROW], lengths, strict=True)]},
+        features=Features({ROW: List(Value("int64"))}),
+    )
+    again = pack_dataset(
+        rows, args.max_length, args.packing_strategy, {"num_proc": args.dataset_num_proc}
+    )
+    if len(again) != len(packed):
+        return packed
+    return packed.add_column(ROW, [list(dict.fromkeys(ids)) for ids in again[ROW]])
 
 
 def where(paths: list[str], left_out: list[Any], positions: list[int], most: int = 5) -> list[str]:

@@ -24,6 +24,7 @@ from tuiwb.text import short_bytes
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.checkpoints import ADAPTER, WEIGHTS, last_checkpoint, remove_broken
 from tuiwb.train.device_watch import watch_device
+from tuiwb.train.triage_watch import TriageWatch
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers")
 
@@ -56,6 +57,7 @@ def run(context: JobContext) -> None:
 
 def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
     spec, folder = context.spec, context.folder
+    triage = TriageWatch(context)
     gpu = sft.use_gpu(spec)
     checkpoint = last_checkpoint(folder)
     context.state("running", "loading data")
@@ -91,6 +93,7 @@ def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
         # TRL and PEFT say here what in the config or the chat template can't be done.
         raise BadInput(" ".join(str(error).split())[:400]) from error
     data.report(sft, trainer)
+    triage.prepared(trainer, data, tokenizer, sft.where)
     _describe(context, model, gpu)
     reporter.sample_prompt = _sample_prompt(data.heldout, tokenizer)
     if checkpoint is not None:

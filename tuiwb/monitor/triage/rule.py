@@ -7,15 +7,24 @@ the same rule whose `numbers` hold `cleared`.
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 
 CLEARED = "cleared"
 WORTH_A_LOOK = ("warning", "critical")
 
-# The rows (file:line) that were in the batches of steps first..last, the worst batch first.
-RowsOf = Callable[[int, int], list[str]]
+
+class Batch(NamedTuple):
+    """One batch of an optimiser step: its loss, and where its rows stand (file:line)."""
+
+    step: int
+    loss: float
+    rows: list[str]
+
+
+# The batch with the highest loss among steps first..last; None when it is not known any more.
+WorstBatch = Callable[[int, int], Batch | None]
 
 
 class Rule(Protocol):

@@ -1,0 +1,80 @@
+"""Triage inside the worker: alerts stand in events.jsonl while nobody watches.
+
+Hears every event of the job through its listeners; knows which rows a step's batches held; looks
+at the adapter when it is saved. A fault of its own ends it with one line in the log, never the run.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuiwb.jobs.events import Alert, AnyEvent, Artifact, EventReader, Log
+from tuiwb.jobs.folder import EVENTS
+from tuiwb.jobs.run import JobContext
+from tuiwb.monitor.triage.adapter import read_adapter
+from tuiwb.monitor.triage.facts import keep_facts
+from tuiwb.monitor.triage.rule import Batch
+from tuiwb.monitor.triage.run import Triage
+from tuiwb.train.base_model import hub_snapshot
+
+NAMED = 16  # rows of a batch named in an alert
+
+
+class TriageWatch:
+    """The rules over one job; `trainer` and `data` come once they are there."""
+
+    def __init__(self, context: JobContext) -> None:
+        self.context = context
+        self.triage = Triage(context.spec, worst_batch=self._worst)
+        self._trainer: Any = None
+        self._data: Any = None
+        self._where: Any = None
+        self._lock = threading.RLock()
+        self._off = False
+        # A resumed run goes on with what the rules knew; what they said then is in the log.
+        self.triage.add(EventReader(context.folder / EVENTS).read())
+        context.listeners.append(self.hear)
+
+    def prepared(self, trainer: Any, data: Any, tokenizer: Any, where: Any) -> None:
+        """The trainer stands: measure its data, say what is wrong with them, remember batches."""
+        from tuiwb.train.data_facts import data_facts
+
+        self._trainer, self._data, self._where = trainer, data, where
+        try:
+            facts = data_facts(trainer, data, tokenizer, where)
+            keep_facts(self.context.folder, facts)
+            for alert in self.triage.learn(facts):
+                self.context.emit(alert)
+        except Exception as error:
+            self._give_up(error)
+
+    def hear(self, event: AnyEvent) -> Iterable[AnyEvent]:
+        """What the rules say to an event."""
+        if self._off or isinstance(event, Alert | Log):
+            return ()
+        with self._lock:
+            try:
+                return [*self._told(event), *self.triage.add([event])]
+            except Exception as error:
+                return [self._give_up(error)]
+
+    def _told(self, event: AnyEvent) -> Sequence[Alert]:
+        if not (isinstance(event, Artifact) and event.kind == "adapter"):
+            return ()
+        spec = self.context.spec["model"]
+        base = Path(spec["base"])
+        found = base if base.is_dir() else hub_snapshot(spec["base"], spec.get("revision"))
+        facts = read_adapter(self.context.folder / event.path, found)
+        return self.triage.see_adapter(facts, event.step) if facts is not None else ()
+
+    def _worst(self, first: int, last: int) -> Batch | None:
+        worst = self._trainer.batches.worst(first, last) if self._trainer is not None else None
+        if worst is None:
+            return None
+        step, loss, rows = worst
+        return Batch(step, loss, self._where(self._data.files, self._data.left_out, rows, NAMED))
+
+    def _give_up(self, error: Exception) -> Log:
+        self._off = True
+        return Log(level="warn", message=f"no triage any more: {type(error).__name__}: {error}")

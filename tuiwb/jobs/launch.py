@@ -1,14 +1,15 @@
-"""Start a job's worker so that it outlives the terminal: its own session, its log a file."""
+"""Start a job's worker so that it outlives the terminal: its own session, its log a file.
+
+A small supervisor (supervise.py) stands between: it tells how the worker ended.
+"""
 
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from tuiwb.errors import BadInput, TuiwbError
-from tuiwb.jobs import process
+from tuiwb.jobs import process, scope, supervise
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
 from tuiwb.jobs.state import ENDED, status
@@ -29,32 +30,38 @@ WORKER_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 def launch(
     folder: Path, *, python: str | None = None, environment: Mapping[str, str] | None = None
 ) -> int:
-    """Run `python -m tuiwb.jobs.run FOLDER` detached; returns its pid.
+    """Run `python -m tuiwb.jobs.run FOLDER` detached, under a supervisor; the worker's pid.
 
-    `environment` adds to ours and may carry secrets: it is given to the process, written nowhere.
+    The supervisor writes exit.json when the worker ends. `environment` adds to ours and may carry
+    secrets: it is given to the process, written nowhere.
     """
     load(folder)
     folder = folder.resolve()
+    worker = [python or sys.executable, "-m", "tuiwb.jobs.run", str(folder)]
     try:
-        with (folder / LOG).open("ab") as log:
-            worker = subprocess.Popen(
-                [python or sys.executable, "-m", "tuiwb.jobs.run", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                close_fds=True,
-                cwd=folder,
-                env={**WORKER_DEFAULTS, **os.environ, **WORKER_ENVIRONMENT, **(environment or {})},
-            )
+        supervisor = scope.start(
+            [sys.executable, "-I", "-S", supervise.__file__, str(folder), *worker],
+            cwd=folder,
+            environment={
+                **WORKER_DEFAULTS,
+                **os.environ,
+                **WORKER_ENVIRONMENT,
+                **(environment or {}),
+            },
+            log=folder / LOG,
+        )
     except OSError as error:
         raise BadInput(f"can't start the worker of {folder}: {error}") from None
+    said = scope.line_of(supervisor)
+    scope.close(supervisor)
+    if not said.isdigit():
+        why = said.removeprefix("! ") or "its supervisor ended at once"
+        raise BadInput(f"can't start the worker of {folder}: {why}")
     try:
-        process.write(folder, process.identify(worker.pid))
+        process.write(folder, process.identify(int(said)))
     except (ProcessLookupError, OSError):
         pass
-    threading.Thread(target=worker.wait, name=f"reap-{worker.pid}", daemon=True).start()
-    return worker.pid
+    return int(said)
 
 
 def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
@@ -82,6 +89,7 @@ def queue_again(folder: Path, phase: str = "again") -> None:
         control.replace(folder / f"control-{int(control.stat().st_mtime_ns)}.jsonl")
     # Without the old process.json nobody takes the queued job for one that died.
     (folder / PROCESS).unlink(missing_ok=True)
+    (folder / supervise.EXIT).unlink(missing_ok=True)
     _say(folder, State(state="queued", phase=phase))
 
 

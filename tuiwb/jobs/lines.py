@@ -1,4 +1,4 @@
-"""Records of a job as lines of JSON: appended durably, read back whatever a kill left of them."""
+"""Lines of a job's files: JSON appended durably and read back, the end of a log of any size."""
 
 import os
 from collections.abc import Iterable
@@ -38,3 +38,15 @@ def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
     return values
+
+
+def tail(path: Path, lines: int = 20, most: int = 1 << 16) -> list[str]:
+    """The last lines of a text file that may be huge or hold any bytes."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rsplit("\r", 1)[-1] for line in text.rstrip("\r\n").split("\n")][-lines:]

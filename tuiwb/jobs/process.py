@@ -15,12 +15,16 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ProcessIdentity(msgspec.Struct, kw_only=True):
-    """Enough to find a job's process again, or to know it is gone."""
+    """Enough to find a job's process again, or to know it is gone.
+
+    `waits`: it is not the worker but waits for the worker's turn.
+    """
 
     pid: int
     start: float
     host: str
     boot: str
+    waits: bool = False
 
 
 def boot_id() -> str:
@@ -49,6 +53,18 @@ def alive(identity: ProcessIdentity) -> bool | None:
     return seen is not None and seen[0] == identity.start and seen[1] not in "ZX"
 
 
+def being_told(identity: ProcessIdentity) -> bool:
+    """Whether the process has ended and its supervisor still writes down how (exit.json)."""
+    if identity.boot != boot_id() or not (seen := _stat(identity.pid)):
+        return False
+    if seen[0] != "Z" or float(seen[19]) != identity.start:
+        return False
+    try:
+        return b"supervise.py" in Path(f"/proc/{seen[1]}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def write(folder: Path, identity: ProcessIdentity) -> None:
     """Leave the identity in the job folder."""
     write_atomically(folder / PROCESS, msgspec.json.encode(identity))
@@ -64,12 +80,11 @@ def read(folder: Path) -> ProcessIdentity | None:
 
 def _start_and_status(pid: int) -> tuple[float, str] | None:
     """Start time (ticks since boot on Linux) and one-letter status (proc(5), stat)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    fields = _stat(pid)
+    if fields:
         return float(fields[19]), fields[0]
-    except (OSError, IndexError, ValueError):
-        if os.path.isdir("/proc/self"):
-            return None
+    if os.path.isdir("/proc/self"):
+        return None
     import psutil  # only where there is no /proc: it costs the start-up
 
     try:
@@ -78,3 +93,12 @@ def _start_and_status(pid: int) -> tuple[float, str] | None:
         return process.create_time(), "Z" if zombie else "R"
     except psutil.Error:
         return None
+
+
+def _stat(pid: int) -> list[str]:
+    """/proc/PID/stat from the state on (state, ppid, ...); empty without such a process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+    return fields if len(fields) > 19 else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tuiwb.jobs import process
+from tuiwb.jobs import death, process
 from tuiwb.jobs.events import (
     Alert,
     AnyEvent,
@@ -20,11 +20,15 @@ from tuiwb.jobs.events import (
     State,
     spell,
 )
-from tuiwb.jobs.folder import EVENTS, LOG, load
+from tuiwb.jobs.folder import EVENTS, load
+from tuiwb.jobs.lines import tail
 from tuiwb.jobs.tally import Tally
+
+__all__ = ["ENDED", "STATES", "JobState", "fold", "settle", "status", "tail"]
 
 ENDED = frozenset({"finished", "failed", "cancelled", "died"})
 STATES = ENDED | {"queued", "starting", "running", "stopping"}
+SILENCE = 60.0  # seconds without an event from another host before that is said
 NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
 
 
@@ -117,11 +121,13 @@ def settle(state: JobState, folder: Path) -> JobState:
     state.pid = identity.pid
     if state.state in ENDED:
         return state
-    if process.alive(identity) is False:
-        state.state = "died"
-        state.ended = state.seen
-        state.message = _last_words(folder, state)
-    elif state.state == "queued":
+    alive = process.alive(identity)
+    if alive is False and not process.being_told(identity):
+        found = death.why(folder, state)
+        state.state, state.ended, state.message = "died", found.t or state.seen, found.sentence
+    elif alive is None and time.time() - (state.seen or state.created) > SILENCE:
+        state.message = death.why(folder, state).sentence
+    elif state.state == "queued" and not identity.waits:
         state.state = "starting"
     return state
 
@@ -132,25 +138,3 @@ def status(folder: Path) -> JobState:
     state = JobState(name=job.name, kind=job.kind, created=job.created)
     fold(state, EventReader(folder / EVENTS).read(limit=1 << 40))
     return settle(state, folder)
-
-
-def tail(path: Path, lines: int = 20, most: int = 1 << 16) -> list[str]:
-    """The last lines of a text file that may be huge or hold any bytes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - most))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line.rsplit("\r", 1)[-1] for line in text.rstrip("\r\n").split("\n")][-lines:]
-
-
-def _last_words(folder: Path, state: JobState) -> str:
-    words = [line.strip() for line in tail(folder / LOG) if line.strip()]
-    said = f"; its log ends: {words[-1][:200]}" if words else ""
-    checkpoint = state.last_checkpoint
-    way_on = (
-        f"; it can resume from {checkpoint.path}" if checkpoint else "; start it again to retry"
-    )
-    return f"the process is gone without a word at step {state.step}{said}{way_on}"

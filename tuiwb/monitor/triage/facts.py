@@ -58,6 +58,38 @@ class AdapterFacts(msgspec.Struct, kw_only=True):
     finite: bool = True
 
 
+class Scores(msgspec.Struct, kw_only=True):
+    """One task metric of a comparison, means in [0, 1]; `p` of the exact two-sided sign test on
+    the prompts where base and adapter differ (`better`, `worse`)."""
+
+    name: str
+    n: int
+    base: float
+    adapter: float
+    better: int = 0
+    worse: int = 0
+    p: float | None = None
+
+
+class Answers(msgspec.Struct, kw_only=True):
+    """What base and adapter answered to `n` prompts of the file `prompts`.
+
+    `heldout`: they are the run's own held-out rows. `cut`: answers that never ended. `not_json`:
+    places of prompts (the first) whose reference is JSON and whose answer is not.
+    """
+
+    prompts: str
+    heldout: bool
+    n: int
+    identical: int
+    logit_difference: float | None = None
+    cut: int = 0
+    base_cut: int = 0
+    empty: int = 0
+    metrics: list[Scores] = []
+    not_json: list[str] = []
+
+
 def keep_facts(run: Path, facts: DataFacts) -> None:
     """Write the facts into the run's folder, whole or not at all."""
     write_atomically(run / FACTS, msgspec.json.encode(facts))

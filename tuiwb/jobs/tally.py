@@ -86,7 +86,7 @@ class Tally(msgspec.Struct, kw_only=True):
             return
         if _better(loss, self.best_train_loss):
             self.best_train_loss, self.best_train_step = loss, event.step
-        if self.paced_step is not None and event.step > self.paced_step:
+        if self.counting and self.paced_step is not None and event.step > self.paced_step:
             newest = (self.active - self.paced_active) / (event.step - self.paced_step)
             self.pace = newest if self.pace is None else _OLD * self.pace + (1 - _OLD) * newest
         self.paced_step, self.paced_active = event.step, self.active

@@ -1,0 +1,241 @@
+"""The hardware in lines of text: what the screen's device view and `tuiwb gpu` both show.
+
+In: a `Device`, the samples before it, the estimate as (low, high) bytes, a width. Out: lines of
+(text, role) spans; a role says what the text is, the caller chooses its colour. Nothing is told by
+colour alone: this run, others, the driver and free memory have glyphs of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tuiwb.jobs.events import Device, Gpu, TorchMemory
+from tuiwb.monitor import device_words as words
+from tuiwb.monitor.device_words import HOT, Line
+from tuiwb.text import inert, short_bytes, short_seconds
+
+Layout = Literal["line", "block"]
+NO_GPU = "this machine has none that the NVIDIA driver knows"
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """What the bar and the sparkline are drawn with; `spark` from nothing to full."""
+
+    job: str
+    others: str
+    reserved: str
+    free: str
+    estimate: str
+    spark: str
+
+
+BLOCKS = Glyphs("█", "▒", "░", "·", "┃", " ▁▂▃▄▅▆▇█")
+ASCII = Glyphs("#", "x", "-", ".", "|", " .:-=+*#@")
+
+
+def device_lines(
+    device: Device,
+    history: Sequence[Device] = (),
+    estimate: tuple[int, int] | None = None,
+    *,
+    width: int = 80,
+    layout: Layout = "line",
+    processes: bool = False,
+    glyphs: Glyphs = BLOCKS,
+) -> list[Line]:
+    """Every GPU, its processes where asked for, and the host; at most `width` columns a line."""
+    width = max(width, 1)
+    view = _View(history, estimate, width, glyphs)
+    lines: list[Line] = []
+    if not device.gpus:
+        role = "warning" if device.problem else "text"
+        lines.append(
+            [("no GPU  ", role), (inert(device.problem or NO_GPU, one_line=True), "muted")]
+        )
+    cards: set[int] = set()
+    for gpu in device.gpus:
+        if gpu.mig and gpu.index not in cards:
+            lines.append(view.card(gpu))
+        cards.add(gpu.index)
+        torch = next((t for t in device.torch if t.index == gpu.index), None)
+        lines += view.block(gpu, torch) if layout == "block" else [view.line(gpu)]
+        if processes:
+            lines += words.process_lines(gpu, width)
+    if device.gpus and device.problem:
+        lines.append([(inert(device.problem, one_line=True), "warning")])
+    if device.host is not None:
+        lines += words.host_lines(device.host, history, width)
+    return [words.cut(line, width) for line in lines]
+
+
+def legend(glyphs: Glyphs = BLOCKS, *, estimate: bool = True) -> Line:
+    """What the bar's glyphs mean."""
+    spans = [
+        (f"{glyphs.job} this run", "job"),
+        (f"{glyphs.others} others", "others"),
+        (f"{glyphs.reserved} driver", "muted"),
+        (f"{glyphs.free} free", "muted"),
+    ]
+    return words.joined(
+        [*spans, (f"{glyphs.estimate} estimate", "estimate")] if estimate else spans
+    )
+
+
+class _View:
+    """What the lines of one picture share: the past, the estimate, the width."""
+
+    def __init__(
+        self,
+        history: Sequence[Device],
+        estimate: tuple[int, int] | None,
+        width: int,
+        glyphs: Glyphs,
+    ) -> None:
+        self.history, self.estimate, self.width, self.glyphs = history, estimate, width, glyphs
+
+    def line(self, gpu: Gpu) -> Line:
+        """A GPU in one line: bar, figures, how busy it is, heat, power, why it is slowed down."""
+        name = f"{gpu.index} {words.short_name(gpu)}"
+        if gpu.problem:
+            return [(f"{name}  ", "bold"), (inert(gpu.problem, one_line=True), "error")]
+        wide = max(6, min(16, self.width // 6))
+        figures, busy = words.figures(gpu), words.percent(gpu.utilisation)
+        heat, power = words.degrees(gpu), "" if gpu.power is None else f"{gpu.power:.0f} W"
+        told = words.trouble(gpu)
+        left = self.width - wide - 1 - 12 - 5 - 6 - 7 - (2 if told else 0)
+        spark = max(0, min(24, left - 12)) if left >= 18 else 0
+        bar = max(0, left - spark - (1 if spark else 0))
+        spans: Line = [(f"{name:<{wide}.{wide}} ", "bold"), *self.bar(gpu, bar)]
+        spans += [(f" {figures:>11}", "text"), (f" {busy}", "text")]
+        if spark:
+            spans.append((f" {self.spark(gpu, 'utilisation', spark)}", "job"))
+        hot = (gpu.temperature or 0) >= HOT
+        spans += [(f" {heat:>5}", "warning" if hot else "muted"), (f" {power:>6}", "muted")]
+        return [*spans, *[(f" ! {text}", role) for text, role in told]]
+
+    def card(self, gpu: Gpu) -> Line:
+        """The card that instances are parts of: its own heat, power and name."""
+        title: Line = [(f"GPU {gpu.index}  {inert(gpu.name, one_line=True)}  (MIG)", "bold")]
+        return words.spread(title, self.facts(gpu), self.width)
+
+    def block(self, gpu: Gpu, torch: TorchMemory | None) -> list[Line]:
+        """A GPU in three lines, four where there is more to say."""
+        title: Line = [(words.name_of(gpu), "bold")]
+        if gpu.problem:
+            return [title, [("        ", "text"), (inert(gpu.problem, one_line=True), "error")]]
+        top = title if gpu.mig else words.spread(title, self.facts(gpu), self.width)
+        figures = words.long_figures(gpu)
+        bar = max(10, self.width - 8 - words.length(figures) - 2)
+        memory: Line = [("memory  ", "muted"), *self.bar(gpu, bar), ("  ", "text"), *figures]
+        lines = [top, memory]
+        if not gpu.mig:
+            lines.append(self.curves(gpu))
+        rest = self.rest(gpu, torch)
+        return [*lines, [("        ", "muted"), *words.joined(rest)]] if rest else lines
+
+    def facts(self, gpu: Gpu) -> Line:
+        """Heat, power and clocks."""
+        hot = (gpu.temperature or 0) >= HOT
+        facts = [(words.degrees(gpu), "warning" if hot else "text"), (words.watts(gpu), "text")]
+        if gpu.clock_sm is not None:
+            most = f" of {gpu.clock_sm_most:.0f}" if gpu.clock_sm_most else ""
+            facts.append((f"SM {gpu.clock_sm:.0f}{most} MHz", "muted"))
+        if gpu.clock_memory is not None and self.width >= 110:
+            facts.append((f"memory {gpu.clock_memory:.0f} MHz", "muted"))
+        return words.joined([fact for fact in facts if fact[0]])
+
+    def curves(self, gpu: Gpu) -> Line:
+        """How busy the GPU is and what it holds, now and over the history."""
+        spans: Line = [
+            ("busy    ", "muted"),
+            (f"{words.percent(gpu.utilisation).strip():>4} ", "text"),
+        ]
+        over = self._over()
+        bus = gpu.memory_utilisation
+        traffic = f"  memory bus {bus:.0f}%" if bus is not None else ""
+        each = max(0, min(60, (self.width - 13 - 9 - len(over) - len(traffic)) // 2))
+        if each >= 4 and over:
+            spans += [
+                (self.spark(gpu, "utilisation", each), "job"),
+                ("  memory ", "muted"),
+                (self.spark(gpu, "memory", each), "job"),
+                (over, "muted"),
+            ]
+        return [*spans, (traffic, "muted")]
+
+    def _over(self) -> str:
+        if len(self.history) < 2:
+            return ""
+        return f"  last {short_seconds(self.history[-1].t - self.history[0].t)}"
+
+    def rest(self, gpu: Gpu, torch: TorchMemory | None) -> Line:
+        """What is worth a line of its own: trouble, the estimate, torch, PCIe, ECC."""
+        spans: Line = list(words.trouble(gpu))
+        if self.estimate is not None and gpu.memory_total and _jobs_own(gpu):
+            low, high = self.estimate
+            over = high > gpu.memory_total
+            said = f"{self.glyphs.estimate} estimate {words.gib(low)} to {words.gib(high)} GiB"
+            said += ", more than the card has" * over
+            spans.append((said, "error" if over else "estimate"))
+        if torch is not None:
+            held, kept = words.gib(torch.allocated), words.gib(torch.reserved)
+            said = (
+                f"torch {held} allocated, {kept} reserved, peak {words.gib(torch.peak_allocated)}"
+            )
+            spans.append((said, "muted"))
+        if gpu.job_from == "hidden":
+            spans.append(
+                ("this run's share isn't known: the driver's pids are the host's", "muted")
+            )
+        if gpu.pcie_generation and gpu.pcie_width:
+            said = f"PCIe {gpu.pcie_generation} x{gpu.pcie_width}"
+            if gpu.pcie_sent is not None and gpu.pcie_received is not None:
+                come, gone = short_bytes(gpu.pcie_received), short_bytes(gpu.pcie_sent)
+                said += f" {come}/s in, {gone}/s out"
+            spans.append((said, "muted"))
+        if gpu.ecc_corrected:
+            spans.append((f"{gpu.ecc_corrected} corrected memory errors", "muted"))
+        return spans
+
+    def bar(self, gpu: Gpu, width: int) -> Line:
+        """The memory in `width` cells: this run, others, the driver, free; the estimate's mark."""
+        if width <= 0:
+            return []
+        total = gpu.memory_total
+        if not total or gpu.memory_used is None:
+            return [("N/A".ljust(width)[:width], "muted")]
+        # The allocator's own figure and the driver's are read one after the other.
+        job = min(gpu.memory_job or 0, gpu.memory_used)
+        taken = words.cells((job, gpu.memory_used - job, gpu.memory_reserved or 0), total, width)
+        marks = self.glyphs
+        parts = [
+            *[(marks.job, "job")] * taken[0],
+            *[(marks.others, "others")] * taken[1],
+        ]
+        driver = [(marks.reserved, "muted")] * taken[2]
+        # The driver's own share stands at the card's end: free memory ends before it.
+        parts += [(marks.free, "muted")] * (width - len(parts) - len(driver)) + driver
+        if self.estimate is not None and _jobs_own(gpu):
+            at = min(width - 1, round(self.estimate[1] / total * width))
+            parts[at] = (marks.estimate, "error" if self.estimate[1] > total else "estimate")
+        return words.runs(parts)
+
+    def spark(self, gpu: Gpu, what: str, width: int) -> str:
+        """A GPU's past as `width` glyphs; blank where nothing was measured."""
+        points = []
+        for device in self.history:
+            seen = next((g for g in device.gpus if _same(g, gpu)), None)
+            value = words.share(seen, what)
+            if value is not None:
+                points.append((device.t, value))
+        return words.sparkline(points, width, self.glyphs.spark)
+
+
+def _same(one: Gpu, other: Gpu) -> bool:
+    return one.uuid == other.uuid if one.uuid and other.uuid else one.index == other.index
+
+
+def _jobs_own(gpu: Gpu) -> bool:
+    """Whether the estimate is about this GPU: the run is on it, or may be."""
+    return gpu.memory_job is not None or gpu.visible is True

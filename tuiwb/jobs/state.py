@@ -79,35 +79,40 @@ def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:
     for event in events:
         state.tally.add(event, state.seen)
         state.seen = event.t
-        match event:
-            case State() if event.state in STATES:
-                state.state, state.phase, state.message = event.state, event.phase, event.message
-                if state.started is None and event.state in ("starting", "running"):
-                    state.started = event.t
-                state.ended = event.t if event.state in ENDED else None
-            case Progress():
-                state.progress = event
-            case Metrics():
-                state.step = event.step
-                state.epoch = event.epoch if event.epoch is not None else state.epoch
-                state.total_steps = event.total_steps or state.total_steps
-                state.metrics.update(event.values)
-                held_out = event.values.get("eval_loss")
-                if held_out is not None and math.isfinite(held_out):
-                    state.best_loss = min(
-                        held_out, math.inf if state.best_loss is None else state.best_loss
-                    )
-            case Device():
-                state.device = event
-            case Sample():
-                state.sample = event
-            case Artifact():
-                state.artifacts.append(event)
-            case Alert():
-                state.alerts.append(event)
-            case _:
-                pass
+        apply(state, event)
     return state
+
+
+def apply(state: JobState, event: AnyEvent) -> None:
+    """What one event says, apart from when it was and what it adds to the tally."""
+    match event:
+        case State() if event.state in STATES:
+            state.state, state.phase, state.message = event.state, event.phase, event.message
+            if state.started is None and event.state in ("starting", "running"):
+                state.started = event.t
+            state.ended = event.t if event.state in ENDED else None
+        case Progress():
+            state.progress = event
+        case Metrics():
+            state.step = event.step
+            state.epoch = event.epoch if event.epoch is not None else state.epoch
+            state.total_steps = event.total_steps or state.total_steps
+            state.metrics.update(event.values)
+            held_out = event.values.get("eval_loss")
+            if held_out is not None and math.isfinite(held_out):
+                state.best_loss = min(
+                    held_out, math.inf if state.best_loss is None else state.best_loss
+                )
+        case Device():
+            state.device = event
+        case Sample():
+            state.sample = event
+        case Artifact():
+            state.artifacts.append(event)
+        case Alert():
+            state.alerts.append(event)
+        case _:
+            pass
 
 
 def settle(state: JobState, folder: Path) -> JobState:

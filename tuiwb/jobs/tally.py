@@ -46,7 +46,7 @@ class Tally(msgspec.Struct, kw_only=True):
         """Count one event; `before` is the time of the event before it."""
         self._clock(event, before)
         if isinstance(event, Device):
-            self._device(event)
+            self.take_device(event)
         elif isinstance(event, Metrics):
             self._metrics(event)
 
@@ -66,7 +66,8 @@ class Tally(msgspec.Struct, kw_only=True):
             if begins_anew:
                 self.paced_step = None
 
-    def _device(self, event: Device) -> None:
+    def take_device(self, event: Device) -> None:
+        """Peaks of memory."""
         held = [gpu.memory_job for gpu in event.gpus if gpu.memory_job is not None]
         if held:
             self.gpu_memory = max(self.gpu_memory or 0, sum(held))
@@ -77,19 +78,26 @@ class Tally(msgspec.Struct, kw_only=True):
         if event.host is not None and event.host.job_memory is not None:
             self.host_memory = max(self.host_memory or 0, event.host.job_memory)
 
-    def _metrics(self, event: Metrics) -> None:
-        held_out = event.values.get("eval_loss")
-        if held_out is not None and _better(held_out, self.best_eval_loss):
-            self.best_eval_loss, self.best_eval_step = held_out, event.step
-        loss = event.values.get("loss")
-        if loss is None:
-            return
-        if _better(loss, self.best_train_loss):
-            self.best_train_loss, self.best_train_step = loss, event.step
-        if self.counting and self.paced_step is not None and event.step > self.paced_step:
-            newest = (self.active - self.paced_active) / (event.step - self.paced_step)
+    def take_best(self, name: str, value: float, step: int) -> None:
+        """A loss at a step, if it is the lowest yet."""
+        if name == "eval_loss" and _better(value, self.best_eval_loss):
+            self.best_eval_loss, self.best_eval_step = value, step
+        elif name == "loss" and _better(value, self.best_train_loss):
+            self.best_train_loss, self.best_train_step = value, step
+
+    def take_pace(self, step: int, active: float, counting: bool) -> None:
+        """A log line of training at a step, after so many active seconds."""
+        if counting and self.paced_step is not None and step > self.paced_step:
+            newest = (active - self.paced_active) / (step - self.paced_step)
             self.pace = newest if self.pace is None else _OLD * self.pace + (1 - _OLD) * newest
-        self.paced_step, self.paced_active = event.step, self.active
+        self.paced_step, self.paced_active = step, active
+
+    def _metrics(self, event: Metrics) -> None:
+        for name in ("eval_loss", "loss"):
+            if name in event.values:
+                self.take_best(name, event.values[name], event.step)
+        if "loss" in event.values:
+            self.take_pace(event.step, self.active, self.counting)
 
 
 def _better(value: float, best: float | None) -> bool:

@@ -104,7 +104,8 @@ def why(folder: Path, state: "JobState") -> Death:
     way_on = f"it can resume from {resume}" if resume else "start it again to retry"
     if cause == "waiter":
         way_on = "queue it again"
-    said = f"; its log ends: {_short(words[-1])}" if words and cause in _LOG_TELLS else ""
+    last = next((line for line in reversed(words) if not line.startswith(_METRICS)), "")
+    said = f"; its log ends: {_short(last)}" if last and cause in _LOG_TELLS else ""
     at = f" at step {state.step}" if cause != "waiter" else ""
     sentence = f"{reason}{at}{said}" + (f"; {mend}" if mend else "") + f"; {way_on}"
     return Death(
@@ -118,6 +119,7 @@ def why(folder: Path, state: "JobState") -> Death:
     )
 
 
+_METRICS = "{'"  # how the trainer prints its metrics: no reason to end
 # Causes whose line in the log says more than the cause itself.
 _LOG_TELLS = frozenset({"killed", "crashed", "exited", "unknown"})
 
@@ -162,7 +164,7 @@ def _reason(
     if record is not None and record.signal is not None:
         name = _name(record.signal)
         if record.signal == signal.SIGKILL:
-            reason = f"its process was killed ({name}){_not_memory(record)}"
+            reason = f"its process was killed ({name}{_not_memory(record)})"
             return "killed", reason, facts, ""
         if record.signal in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             return "killed", f"its process was ended by {name}", facts, ""

@@ -1,14 +1,129 @@
 """End a job at once, whatever its worker is doing; what it wrote stays."""
 
+import contextlib
+import os
+import signal
+import time
 from pathlib import Path
 
-from tuiwb.jobs.state import JobState
+from tuiwb.errors import BadInput
+from tuiwb.jobs import process
+from tuiwb.jobs.control import send
+from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.folder import EVENTS
+from tuiwb.jobs.process import ProcessIdentity
+from tuiwb.jobs.state import JobState, status
+
+AFTER_TERM = 2.0  # seconds from SIGTERM to SIGKILL
+AFTER_KILL = 30.0  # seconds for the kernel to let go: a process in a stuck read takes its time
+LOOK_EVERY = 0.05
 
 
 def stop_now(folder: Path, *, patience: float = 5.0) -> JobState:
     """Ask the worker to end without saving; after `patience` seconds SIGTERM, then SIGKILL.
 
-    Signals go to that very process and to the processes it started. Returns the state afterwards:
-    `cancelled`, with a sentence. BadInput when the job doesn't run or runs on another host.
+    Signals go to that very process and to the processes it started. Blocks until it is gone;
+    returns the state afterwards: `cancelled`, with a sentence. BadInput when the job doesn't run,
+    runs on another host, or can't be ended.
     """
-    raise NotImplementedError
+    state = status(folder)
+    if not state.running:
+        raise BadInput(f"{state.name} does not run: its state is {state.state}")
+    identity = process.read(folder)
+    if identity is not None:
+        alive = process.alive(identity)
+        if alive is None:
+            raise BadInput(f"{state.name} runs on {identity.host}: stop it there")
+        how = _end(folder, identity, patience) if alive else ""
+    else:
+        how = ""
+    state = status(folder)
+    if state.state in ("finished", "failed", "cancelled"):
+        return state
+    checkpoint = state.last_checkpoint
+    way_on = f"; it can resume from {checkpoint.path}" if checkpoint else ""
+    _say(folder, f"stopped now at step {state.step}{how}; nothing it wrote is lost{way_on}")
+    return status(folder)
+
+
+def _end(folder: Path, identity: ProcessIdentity, patience: float) -> str:
+    """End the process by asking, then by force; how, in words for the message."""
+    with contextlib.suppress(BadInput):  # a full disk is no reason to spare it
+        send(folder, "stop", now=True)
+    if _gone(identity, patience):
+        return ""
+    family = _family(identity)
+    _signal(identity, signal.SIGTERM)
+    how = "by SIGTERM"
+    if not _gone(identity, AFTER_TERM):
+        family = {**family, **_family(identity)}
+        _signal(identity, signal.SIGKILL)
+        how = "by SIGKILL"
+    for other in family.values():
+        _signal(other, signal.SIGKILL)
+    if not _gone(identity, AFTER_KILL):
+        raise BadInput(
+            f"process {identity.pid} does not end even on SIGKILL: it hangs in the kernel, as on a "
+            "disk or a GPU that does not answer"
+        )
+    return f" {how}, as it gave no answer within {patience:g} s"
+
+
+def _gone(identity: ProcessIdentity, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while process.alive(identity) or process.being_told(identity):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY)
+    return True
+
+
+def _family(identity: ProcessIdentity) -> dict[int, ProcessIdentity]:
+    """The processes below a worker: its children's children too, and all of its session."""
+    parents: dict[int, tuple[int, int]] = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if entry.isdigit() and (seen := process.stat(int(entry))):
+            parents[int(entry)] = (int(seen[1]), int(seen[3]))
+    below = {identity.pid}
+    grown = True
+    while grown:
+        found = {
+            p
+            for p, (parent, session) in parents.items()
+            if p not in below and (parent in below or session == identity.pid)
+        }
+        below |= found
+        grown = bool(found)
+    family = {}
+    for pid in below - {identity.pid, os.getpid()}:
+        with contextlib.suppress(ProcessLookupError):
+            family[pid] = process.identify(pid)
+    return family
+
+
+def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
+    """Send a signal to that very process: the pid is held while its identity is looked at."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if not hasattr(os, "pidfd_open"):
+            if process.alive(identity):
+                os.kill(identity.pid, number)
+            return
+        held = os.pidfd_open(identity.pid)
+        try:
+            if process.alive(identity):
+                signal.pidfd_send_signal(held, number)
+        finally:
+            os.close(held)
+
+
+def _say(folder: Path, message: str) -> None:
+    try:
+        events = EventWriter(folder / EVENTS)
+    except OSError as error:
+        raise BadInput(f"can't write into {folder / EVENTS}: {error.strerror}") from None
+    try:
+        events.emit(State(state="cancelled", message=message, exit_code=0))
+        if events.waiting:
+            raise BadInput(f"it has ended, but the disk of {folder} is full: free some space")
+    finally:
+        events.close()

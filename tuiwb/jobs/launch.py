@@ -5,12 +5,13 @@ A small supervisor (supervise.py) stands between: it tells how the worker ended.
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process, scope, supervise
-from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.events import AnyEvent, EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
 from tuiwb.jobs.state import ENDED, status
 
@@ -25,6 +26,7 @@ WORKER_ENVIRONMENT = {
 # What the user's own environment may override. OpenMP threads that spin while they wait burn the
 # cores of whatever else runs: on 2 shared cores a training step took 5 times as long.
 WORKER_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
+LEAVES_WITHIN = 15.0  # seconds from a job's last word to the end of its process
 
 
 def launch(
@@ -70,16 +72,25 @@ def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -
     The event log goes on with a `queued` event; commands meant for the old process are set aside.
     BadInput while that process lives.
     """
-    identity = process.read(folder)
-    ended = status(folder).state in ENDED
-    if identity is not None and not ended and process.alive(identity) is not False:
-        raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
+    check_gone(folder)
     queue_again(folder, phase)
     try:
         return launch(folder, python=python)
     except TuiwbError as error:
-        _say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
+        say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
         raise
+
+
+def check_gone(folder: Path) -> None:
+    """BadInput while the job's process lives, or could live on another host.
+
+    A job that has said its last word gets a few seconds to leave.
+    """
+    deadline = time.monotonic() + LEAVES_WITHIN
+    while (identity := process.read(folder)) is not None and process.alive(identity) is not False:
+        if status(folder).state not in ENDED or time.monotonic() > deadline:
+            raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
+        time.sleep(0.05)
 
 
 def queue_again(folder: Path, phase: str = "again") -> None:
@@ -90,12 +101,13 @@ def queue_again(folder: Path, phase: str = "again") -> None:
     # Without the old process.json nobody takes the queued job for one that died.
     (folder / PROCESS).unlink(missing_ok=True)
     (folder / supervise.EXIT).unlink(missing_ok=True)
-    _say(folder, State(state="queued", phase=phase))
+    say(folder, State(state="queued", phase=phase))
 
 
-def _say(folder: Path, state: State) -> None:
+def say(folder: Path, event: AnyEvent) -> None:
+    """Add to the log of a job that has no process."""
     events = EventWriter(folder / EVENTS)
     try:
-        events.emit(state)
+        events.emit(event)
     finally:
         events.close()

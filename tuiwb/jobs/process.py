@@ -55,7 +55,7 @@ def alive(identity: ProcessIdentity) -> bool | None:
 
 def being_told(identity: ProcessIdentity) -> bool:
     """Whether the process has ended and its supervisor still writes down how (exit.json)."""
-    if identity.boot != boot_id() or not (seen := _stat(identity.pid)):
+    if identity.boot != boot_id() or not (seen := stat(identity.pid)):
         return False
     if seen[0] != "Z" or float(seen[19]) != identity.start:
         return False
@@ -80,7 +80,7 @@ def read(folder: Path) -> ProcessIdentity | None:
 
 def _start_and_status(pid: int) -> tuple[float, str] | None:
     """Start time (ticks since boot on Linux) and one-letter status (proc(5), stat)."""
-    fields = _stat(pid)
+    fields = stat(pid)
     if fields:
         return float(fields[19]), fields[0]
     if os.path.isdir("/proc/self"):
@@ -95,7 +95,7 @@ def _start_and_status(pid: int) -> tuple[float, str] | None:
         return None
 
 
-def _stat(pid: int) -> list[str]:
+def stat(pid: int) -> list[str]:
     """/proc/PID/stat from the state on (state, ppid, ...); empty without such a process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

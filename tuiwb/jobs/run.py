@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,6 +54,8 @@ class JobContext:
         self.events = EventWriter(folder / EVENTS)
         self.control = ControlReader(folder)
         self.stop_requested = False
+        self.stop_at_once = False
+        self._later: list[Command] = []
         # What hears every event and may answer with more; it must never raise.
         self.listeners: list[Callable[[AnyEvent], Iterable[AnyEvent]]] = []
 
@@ -90,22 +92,38 @@ class JobContext:
         self.emit(Artifact(kind=kind, path=path, sha256=sha256, step=step))
 
     def commands(self) -> list[Command]:
-        """New commands; `stop` also sets `stop_requested`. Acknowledge each with `answer`."""
-        commands = self.control.read()
-        if any(c.command == "stop" for c in commands):
-            self.stop_requested = True
+        """New commands; `stop` also sets `stop_requested`, and `stop_at_once` when it says now.
+
+        Acknowledge each with `answer`.
+        """
+        commands = [*self._later, *self.control.read()]
+        self._later = []
+        for command in commands:
+            if command.command == "stop":
+                self.stop_requested = True
+                self.stop_at_once = self.stop_at_once or bool(command.args.get("now"))
         return commands
 
     def answer(self, command: Command, ok: bool = True, note: str = "") -> None:
         """Acknowledge a command."""
         self.emit(Control(id=command.id, command=command.command, ok=ok, note=note))
 
-    def stop_if_asked(self) -> None:
-        """Between two units of work: answer commands, raise Stopped when told to stop."""
+    def stop_if_asked(self, later: Container[str] = ()) -> None:
+        """Between two units of work: answer commands, raise Stopped when told to stop.
+
+        Commands named in `later` are kept for the next look.
+        """
+        kept = []
         for command in self.commands():
+            if command.command in later:
+                kept.append(command)
+                continue
             known = command.command == "stop"
             self.answer(command, ok=known, note="" if known else "not known to this kind of job")
+        self._later = kept
         if self.stop_requested:
+            for command in kept:
+                self.answer(command, ok=False, note="the job is stopping")
             raise Stopped
 
 

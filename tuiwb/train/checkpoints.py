@@ -5,10 +5,16 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
+
+from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import write_atomically
 
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
 WEIGHTS = "adapter_model.safetensors"
+TOKENS = "tokens.json"  # in a checkpoint: how many tokens the run had trained on
+ASIDE = "set-aside-"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -47,11 +53,61 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def remove_broken(folder: Path) -> list[Path]:
-    """Delete checkpoints whose write was cut short; returns them. Whole ones are never touched."""
+    """Take checkpoints that no run can resume from out of the way; returns where they were.
+
+    One that still holds whole adapter weights is renamed to set-aside-checkpoint-N: someone may
+    have thinned it out to keep it. What a cut write left is deleted. Whole ones stay.
+    """
     broken = [p for p in checkpoints(folder) if not is_whole(p)]
     for path in broken:
-        shutil.rmtree(path, ignore_errors=True)
+        if _has_weights(path):
+            _set_aside(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
     return broken
+
+
+def remove_cut(folder: Path) -> None:
+    """Delete what a write that failed just now left of the newest checkpoint, to get its room."""
+    newest = next(reversed(checkpoints(folder)), None)
+    if newest is not None and not is_whole(newest):
+        shutil.rmtree(newest, ignore_errors=True)
+
+
+def history_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """What the trainer had logged by a whole checkpoint: its log_history."""
+    state = json.loads((checkpoint / "trainer_state.json").read_bytes())
+    return [entry for entry in state["log_history"] if isinstance(entry, dict)]
+
+
+def keep_tokens(checkpoint: Path, tokens: int) -> None:
+    """Note in a checkpoint how many tokens were trained on: between two logs nothing else says."""
+    write_atomically(checkpoint / TOKENS, json.dumps({"num_tokens": tokens}).encode())
+
+
+def tokens_of(checkpoint: Path) -> int:
+    """How many tokens the run had trained on by a checkpoint."""
+    try:
+        return int(json.loads((checkpoint / TOKENS).read_bytes())["num_tokens"])
+    except (OSError, ValueError, KeyError, TypeError):
+        seen = [e["num_tokens"] for e in history_of(checkpoint) if "num_tokens" in e]
+        return int(seen[-1]) if seen else 0
+
+
+def _has_weights(checkpoint: Path) -> bool:
+    try:
+        return safetensors_whole(checkpoint / WEIGHTS)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return False
+
+
+def _set_aside(path: Path) -> None:
+    names = (f"{ASIDE}{path.name}{n}" for n in ["", *(f"-{n}" for n in range(2, 10_000))])
+    target = next(p for name in names if not (p := path.with_name(name)).exists())
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise BadInput(f"can't set {path} aside: {error.strerror}") from None
 
 
 def safetensors_whole(path: Path) -> bool:

@@ -5,25 +5,29 @@ Worker side only (imports transformers).
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
 
+from tuiwb.errors import BadInput
 from tuiwb.jobs.control import Command
 from tuiwb.jobs.events import Alert, Metrics, Sample
 from tuiwb.jobs.folder import fingerprint
-from tuiwb.jobs.run import JobContext
-from tuiwb.train.checkpoints import CHECKPOINTS, WEIGHTS, is_whole
+from tuiwb.jobs.run import JobContext, Stopped
+from tuiwb.train.checkpoints import CHECKPOINTS, WEIGHTS, is_whole, keep_tokens, last_checkpoint
+from tuiwb.train.in_flight import change
 
 WATCHED = ("loss", "grad_norm", "entropy", "eval_loss")
 PROGRESS_EVERY = 1.0  # seconds
 LOOK_EVERY = 0.2  # seconds between two looks at control.jsonl while paused
+LOOK_WITHIN = 1.0  # seconds between two looks for a stop now within a step or an evaluation
 SLOW_SAMPLE = 10.0  # seconds; a sample that takes longer is the last
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
     """Emits phases, progress, metrics, artifacts and alerts; obeys stop, checkpoint, evaluate,
-    pause and resume at the end of a step."""
+    pause, resume and set at the end of a step, and while it is paused."""
 
     def __init__(self, context: JobContext, *, evaluates: bool, heldout: bool) -> None:
         self.context = context
@@ -31,8 +35,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self.heldout = heldout
         self.stopping = False
         self.sample_prompt: tuple[str, list[int]] | None = None
+        self._trainer: Any = None
+        self._pausing: Command | None = None
+        self._kept: list[Command] = []
         self._saving: list[Command] = []
         self._evaluating: list[Command] = []
+        self._evaluates_now = False
+        self._paused = False
+        self._looked = 0.0
         self._evaluated_at = -1
         self._saved_at = -1
         self._alerted: set[str] = set()
@@ -40,6 +50,20 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._batches = 0
         self._pace = Pace()
         self._sampling = True
+
+    def attend(self, trainer: Any) -> None:
+        """Obey for this trainer: a pause begins once a step's log, evaluation and save are done."""
+        self._trainer = trainer
+        complete = trainer._maybe_log_save_evaluate
+
+        # transformers calls no callback there, and a checkpoint of a paused run must know all
+        # that was logged at its step.
+        def complete_then_pause(*args: Any, **kwargs: Any) -> None:
+            complete(*args, **kwargs)
+            if self._pausing is not None:
+                self._pause(self._pausing, trainer, lambda: complete(*args, **kwargs))
+
+        trainer._maybe_log_save_evaluate = complete_then_pause
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.context.state("running", "training")
@@ -53,6 +77,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             control.should_log = True
             # The last held-out loss belongs to the adapter that is saved.
             control.should_evaluate = control.should_evaluate or self.evaluates
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._end_if_now(state)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # The strategies' own "every epoch" may fall on a step that was just evaluated or saved.
@@ -90,13 +117,15 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def on_prediction_step(
         self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any
     ) -> None:
-        if not self._pace.paused:
+        if not self._evaluates_now:
+            self._evaluates_now = True
             self._pace.pause()
             self.context.state("stopping" if self.stopping else "running", "evaluating")
             self._batches = 0
         self._batches += 1
         total = len(eval_dataloader) if eval_dataloader is not None else 0
         self._tell("evaluating", self._batches, total, "batches")
+        self._end_if_now(state)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._evaluated_at = state.global_step
@@ -105,6 +134,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         for command in self._evaluating:
             self.context.answer(command, note=f"evaluated at step {state.global_step}")
         self._evaluating.clear()
+        self._evaluates_now = False
+        if self._paused:
+            self._say_paused(state)
+            return
         self._pace.go_on()
         if not self.stopping:
             self.context.state("running", "training")
@@ -114,6 +147,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         path = f"{CHECKPOINTS}/checkpoint-{state.global_step}"
         folder = self.context.folder / path
         sha256 = fingerprint(folder / WEIGHTS) if is_whole(folder) else ""
+        if self._trainer is not None:
+            keep_tokens(folder, int(self._trainer._total_train_tokens))
         self.context.artifact("checkpoint", path, sha256, step=state.global_step)
         for command in self._saving:
             self.context.answer(command, note=path)
@@ -125,21 +160,48 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
     def refuse_waiting(self, why: str) -> None:
         """Answer the commands that came too late to be done."""
-        for command in [*self._saving, *self._evaluating, *self.context.commands()]:
-            self.context.answer(command, ok=False, note=why)
+        waiting = [*self._saving, *self._evaluating, *self._kept, *self.context.commands()]
+        for command in [self._pausing, *waiting] if self._pausing else waiting:
+            stop = command.command == "stop"
+            self.context.answer(command, ok=stop, note="" if stop else why)
+        self._kept = []
         self._saving.clear()
         self._evaluating.clear()
 
     def _obey(self, state: Any, control: Any) -> None:
-        for command in self.context.commands():
+        kept, self._kept = self._kept, []
+        for command in [*kept, *self.context.commands()]:
             self._take(command, state, control)
+        self._stop_if_asked(state, control)
+
+    def _stop_if_asked(self, state: Any, control: Any) -> None:
+        if self.context.stop_at_once:
+            raise Stopped(self._without_saving(state))
         if self.context.stop_requested and not self.stopping:
             self.stopping = True
+            self._pausing = None
             self.context.state("stopping", "saving", f"told to stop at step {state.global_step}")
             control.should_training_stop = True
             control.should_log = True
             control.should_save = True
             control.should_evaluate = bool(self._evaluating)
+
+    def _without_saving(self, state: Any) -> str:
+        kept = last_checkpoint(self.context.folder)
+        way_on = f"{kept.name} can be resumed" if kept else "no checkpoint was written"
+        return f"stopped now at step {state.global_step} of {state.max_steps}; {way_on}"
+
+    def _end_if_now(self, state: Any) -> None:
+        """Within a long step or evaluation: only `stop now` can't wait for its end."""
+        if time.monotonic() - self._looked < LOOK_WITHIN:
+            return
+        self._looked = time.monotonic()
+        self._kept += self.context.commands()
+        if self.context.stop_at_once:
+            for command in self._kept:
+                now = command.command == "stop"
+                self.context.answer(command, ok=now, note="" if now else "the run was ended")
+            raise Stopped(self._without_saving(state))
 
     def _take(self, command: Command, state: Any, control: Any) -> None:
         match command.command:
@@ -153,29 +215,56 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 self._evaluating.append(command)
             case "evaluate":
                 self.context.answer(command, ok=False, note="the run has no held-out file")
+            case "pause" if self._pausing is None:
+                self._pausing = command
             case "pause":
-                self.context.answer(command, note=f"paused after step {state.global_step}")
-                self._pause(state, control)
+                self.context.answer(command, note="paused already")
             case "resume":
                 self.context.answer(command, ok=False, note="the run is not paused")
+            case "set":
+                self._set(command)
             case _:
                 self.context.answer(command, ok=False, note="not known to a train job")
 
-    def _pause(self, state: Any, control: Any) -> None:
+    def _set(self, command: Command) -> None:
+        try:
+            said = change(self._trainer, command.args)
+        except BadInput as error:
+            self.context.answer(command, ok=False, note=str(error))
+            return
+        self.context.answer(command, note="; ".join(said))
+        for line in said:
+            self.context.log(line)
+
+    def _pause(self, asked: Command, trainer: Any, complete: Callable[[], None]) -> None:
+        """Stand still between two steps, and obey; ends on resume and on stop.
+
+        `complete` evaluates and saves as `control` says.
+        """
+        state = trainer.state
         self._pace.pause()
-        self.context.state("running", "paused", f"after step {state.global_step}")
-        while not self.context.stop_requested:
+        self._paused = True
+        self.context.answer(asked, note=f"paused after step {state.global_step}")
+        self._say_paused(state)
+        while self._paused and not self.context.stop_requested:
             for command in self.context.commands():
                 if command.command == "resume":
                     self.context.answer(command, note=f"going on after step {state.global_step}")
-                    self.context.state("running", "training")
-                    self._pace.go_on()
-                    return
-                if command.command == "pause":
-                    self.context.answer(command, note="paused already")
+                    self._paused = False
                 else:
-                    self._take(command, state, control)
-            time.sleep(LOOK_EVERY)
+                    self._take(command, state, trainer.control)
+            if self._saving or self._evaluating:
+                complete()
+            elif self._paused:
+                time.sleep(LOOK_EVERY)
+        self._pausing, self._paused = None, False
+        self._stop_if_asked(state, trainer.control)
+        self._pace.go_on()
+        if not self.stopping:
+            self.context.state("running", "training")
+
+    def _say_paused(self, state: Any) -> None:
+        self.context.state("running", "paused", f"after step {state.global_step}")
 
     def _tell(self, phase: str, done: float, total: float, unit: str) -> None:
         now = time.monotonic()

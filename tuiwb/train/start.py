@@ -1,16 +1,22 @@
 """Start a run, or go on with one: detached, from the screen and the command line alike."""
 
+import contextlib
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tuiwb import jobs
 from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.events import Log, State
 from tuiwb.jobs.folder import fingerprint
-from tuiwb.jobs.launch import relaunch
+from tuiwb.jobs.launch import check_gone, queue_again, relaunch, say
+from tuiwb.jobs.queue import enqueue
+from tuiwb.jobs.rewind import rewind
 from tuiwb.project import Project
 from tuiwb.train.base_model import hub_snapshot
-from tuiwb.train.checkpoints import last_checkpoint, remove_broken
+from tuiwb.train.checkpoints import history_of, last_checkpoint, remove_broken, step_of
+from tuiwb.train.estimate import estimate_memory
 from tuiwb.train.plan import plan
 
 HASHED_WHOLE = 256 << 20
@@ -27,13 +33,15 @@ def start(
     folder, spec = plan(project, config_path, name)
     files = [*spec["data"]["train"], *filter(None, [spec["data"]["heldout"]])]
     prints = {path: fingerprint(Path(path)) for path in files}
-    base, revision = spec["model"]["base"], spec["model"]["revision"]
-    model = Path(base) if Path(base).is_absolute() else hub_snapshot(base, revision)
+    model = _model_folder(spec)
     if model is not None:
-        prints[base] = model_fingerprint(model)
+        prints[spec["model"]["base"]] = model_fingerprint(model)
     jobs.create(folder, "train", spec, fingerprints=prints)
     try:
-        jobs.launch(folder, python=project.train_python)
+        if queue:
+            _enqueue(folder, spec, model, project.train_python)
+        else:
+            jobs.launch(folder, python=project.train_python)
     except TuiwbError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -43,7 +51,8 @@ def start(
 def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> Path:
     """Go on from the run's last whole checkpoint in a new process; returns the checkpoint.
 
-    With `queue` it waits for its turn first.
+    The event log is taken back to that checkpoint first, so that every metric is in it once. With
+    `queue` the run waits for its turn.
 
     BadInput while the run still goes, when it has finished, or without a checkpoint.
     """
@@ -59,9 +68,47 @@ def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> P
         raise BadInput(
             f"{state.name} left no whole checkpoint: start its config again as a new run"
         )
+    check_gone(folder)
     remove_broken(folder)
-    relaunch(folder, python=python, phase=f"resuming from {checkpoint.name}")
+    try:
+        rewound = rewind(folder, step_of(checkpoint), history_of(checkpoint))
+    except (ValueError, KeyError) as error:
+        raise BadInput(f"can't read {checkpoint / 'trainer_state.json'}: {error}") from None
+    if rewound.undone:
+        say(
+            folder,
+            Log(
+                level="warn",
+                message=f"what was set after {checkpoint.name} is undone, set it again: "
+                + "; ".join(rewound.undone),
+            ),
+        )
+    phase = f"resuming from {checkpoint.name}"
+    if queue:
+        queue_again(folder, phase)
+        spec = jobs.load(folder).spec
+        try:
+            _enqueue(folder, spec, _model_folder(spec), python)
+        except TuiwbError as error:
+            say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
+            raise
+    else:
+        relaunch(folder, python=python, phase=phase)
     return checkpoint
+
+
+def _enqueue(folder: Path, spec: dict[str, Any], model: Path | None, python: str | None) -> None:
+    """Let a run wait for the GPU memory that it is estimated to need, else for a whole GPU."""
+    needs = None
+    if model is not None:
+        with contextlib.suppress(BadInput, OSError):
+            needs = estimate_memory(spec, model).high
+    enqueue(folder, needs=needs, cpu=bool(spec["training"]["use_cpu"]), python=python)
+
+
+def _model_folder(spec: dict[str, Any]) -> Path | None:
+    base, revision = spec["model"]["base"], spec["model"]["revision"]
+    return Path(base) if Path(base).is_absolute() else hub_snapshot(base, revision)
 
 
 def model_fingerprint(folder: Path) -> str:

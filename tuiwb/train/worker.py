@@ -22,10 +22,19 @@ from tuiwb.jobs.folder import fingerprint, write_atomically
 from tuiwb.jobs.run import JobContext, Stopped
 from tuiwb.text import short_bytes
 from tuiwb.train.base_model import hub_snapshot
-from tuiwb.train.checkpoints import ADAPTER, WEIGHTS, last_checkpoint, remove_broken
+from tuiwb.train.checkpoints import (
+    ADAPTER,
+    WEIGHTS,
+    last_checkpoint,
+    remove_cut,
+    step_of,
+    tokens_of,
+)
 from tuiwb.train.device_watch import watch_device
 from tuiwb.train.triage_watch import TriageWatch
 
+# Commands that wait until the training begins.
+LATER = ("checkpoint", "evaluate", "pause", "resume", "set")
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers")
 
 
@@ -62,16 +71,16 @@ def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
     checkpoint = last_checkpoint(folder)
     context.state("running", "loading data")
     data = _Data(context)
-    context.stop_if_asked()
+    context.stop_if_asked(LATER)
     context.state("running", "loading model")
     tokenizer = sft.load_tokenizer(spec)
     model = sft.load_model(spec, gpu)
-    context.stop_if_asked()
+    context.stop_if_asked(LATER)
     context.state("running", "tokenising")
 
     def tell(done: int, total: int) -> None:
         context.progress("tokenising", done, total, "rows")
-        context.stop_if_asked()
+        context.stop_if_asked(LATER)
 
     config = sft.sft_config(spec, folder, gpu, data.chats)
     heldout = bool(data.heldout)
@@ -92,6 +101,7 @@ def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
     except (ValueError, RuntimeError) as error:
         # TRL and PEFT say here what in the config or the chat template can't be done.
         raise BadInput(" ".join(str(error).split())[:400]) from error
+    reporter.attend(trainer)
     data.report(sft, trainer)
     triage.prepared(trainer, data, tokenizer, sft.where)
     _describe(context, model, gpu)
@@ -99,9 +109,13 @@ def _train(context: JobContext, sft: Any, reporter_class: Any) -> None:
     if checkpoint is not None:
         context.log(f"going on from {checkpoint.relative_to(folder)}")
         _warn_of_changes(context)
-        trainer._total_train_tokens = _tokens_so_far(checkpoint)
+        trainer._total_train_tokens = tokens_of(checkpoint)
         reporter.count_tokens_from(trainer._total_train_tokens)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except Stopped:
+        reporter.refuse_waiting("the run was ended at once")
+        raise
     trainer.save_state()
     _save(context, trainer, tokenizer, "stopping" if reporter.stopping else "running")
     reporter.refuse_waiting("the run has ended")
@@ -228,12 +242,6 @@ def _warn_of_changes(context: JobContext) -> None:
             )
 
 
-def _tokens_so_far(checkpoint: Path) -> int:
-    state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-    seen = [e["num_tokens"] for e in state["log_history"] if "num_tokens" in e]
-    return int(seen[-1]) if seen else 0
-
-
 def _save(context: JobContext, trainer: Any, tokenizer: Any, state: str) -> None:
     """adapter/ as PEFT and vLLM load it, with tokenizer and lineage.json; whole or not there."""
     context.state(state, "saving")
@@ -254,16 +262,15 @@ def _save(context: JobContext, trainer: Any, tokenizer: Any, state: str) -> None
         shutil.rmtree(old, ignore_errors=True)
     else:
         beside.rename(target)
-    context.artifact(
-        "adapter", ADAPTER, fingerprint(target / WEIGHTS), step=trainer.state.global_step
-    )
+    context.artifact("adapter", ADAPTER, fingerprint(target / WEIGHTS), step=_saved_step(trainer))
 
 
 def _lineage(context: JobContext, trainer: Any) -> dict[str, Any]:
     spec, job = context.spec, context.job
-    latest: dict[str, Any] = {}
+    step, latest = _saved_step(trainer), dict[str, Any]()
     for entry in trainer.state.log_history:
-        latest |= {k: v for k, v in entry.items() if k not in ("step", "epoch")}
+        if entry["step"] <= step:
+            latest |= {k: v for k, v in entry.items() if k not in ("step", "epoch")}
     data = [*spec["data"]["train"], *filter(None, [spec["data"]["heldout"]])]
     return {
         "run": job.name,
@@ -277,12 +284,21 @@ def _lineage(context: JobContext, trainer: Any) -> dict[str, Any]:
         "tuiwb": tuiwb.__version__,
         "python": sys.version.split()[0],
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
-        "step": trainer.state.global_step,
+        "step": step,
+        "trained_to": trainer.state.global_step,
         "total_steps": trainer.state.max_steps,
         "epoch": trainer.state.epoch,
         # JSON has no NaN: spelled as in the event log.
         "metrics": {k: v if _finite(v) else str(v) for k, v in latest.items()},
     }
+
+
+def _saved_step(trainer: Any) -> int:
+    """The step whose weights the model has now: the best checkpoint's where that was loaded."""
+    best = trainer.state.best_model_checkpoint
+    if trainer.args.load_best_model_at_end and best is not None:
+        return step_of(Path(best))
+    return int(trainer.state.global_step)
 
 
 def _print(job: Any, path: str) -> str | None:
@@ -313,7 +329,7 @@ def _disk_full(error: BaseException, folder: Path) -> bool:
 
 
 def _full_disk(context: JobContext) -> str:
-    remove_broken(context.folder)
+    remove_cut(context.folder)
     shutil.rmtree(context.folder / f".{ADAPTER}.tmp", ignore_errors=True)
     whole = last_checkpoint(context.folder)
     way_on = (

@@ -101,7 +101,9 @@ class Project:
 
     def job_folders(self, kind: str | None = None) -> list[Path]:
         """Every job folder of the project (of one kind, if given), oldest first."""
-        found = [p.parent for p in (*self.runs.glob("*/job.yaml"), *self.runs.glob("*/*/job.yaml"))]
+        files = (*self.runs.glob("*/job.yaml"), *self.runs.glob("*/*/job.yaml"))
+        # A name with a dot in front is hidden (runs/.trash) and no run's.
+        found = [p.parent for p in files if not p.relative_to(self.runs).parts[0].startswith(".")]
         if kind is not None:
             found = [p for p in found if _kind(p) == kind]
         return sorted(found, key=lambda p: (p / "job.yaml").stat().st_mtime)

@@ -19,6 +19,7 @@ import msgspec
 
 from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, single
 from tuiwb.errors import EXIT_FINE, EXIT_MISSING, TuiwbError
+from tuiwb.jobs.scope import survival
 from tuiwb.project import Project
 from tuiwb.text import inert, short_bytes
 
@@ -282,24 +283,10 @@ def _disk(project: Project) -> Check:
 
 def _session() -> Check:
     """Whether logind would end our jobs when their user logs out (logind.conf(5))."""
-    manager = ("org.freedesktop.login1", "/org/freedesktop/login1")
-    kills = _ask("busctl", "get-property", *manager, f"{manager[0]}.Manager", "KillUserProcesses")
-    if kills.strip() != "b true":
-        return Check(name="logout", status="ok", found="jobs outlive the session")
-    user = str(os.getuid())
-    if "Linger=yes" in _ask("loginctl", "show-user", user, "--property=Linger"):
-        return Check(name="logout", status="ok", found="jobs outlive the session (linger is on)")
+    found = survival()
     return Check(
         name="logout",
-        status="note",
-        found="systemd ends your processes when you log out (KillUserProcesses=yes)",
-        todo="loginctl enable-linger, or ask who runs this machine",
+        status="ok" if found.survives else "note",
+        found=found.found,
+        todo=found.todo,
     )
-
-
-def _ask(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout

@@ -4,7 +4,9 @@ Reads job.yaml, imports the worker of its kind, gives it a `JobContext`, and wri
 A worker module has one public function, `run(context) -> None`.
 """
 
+import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -12,15 +14,16 @@ import traceback
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
 from tuiwb.jobs.control import Command, ControlReader
 from tuiwb.jobs.environment import write_environment
-from tuiwb.jobs.events import AnyEvent, Artifact, Control, EventWriter, Log, Progress, State
+from tuiwb.jobs.events import AnyEvent, Artifact, Control, Log, Progress, State
 from tuiwb.jobs.folder import EVENTS, load
 from tuiwb.jobs.state import ENDED
+from tuiwb.jobs.writer import WorkerLog
 
 WORKERS = {
     "check": "tuiwb.data.check_worker",
@@ -51,7 +54,7 @@ class JobContext:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.job = load(folder)
-        self.events = EventWriter(folder / EVENTS)
+        self.events = WorkerLog(folder / EVENTS)
         self.control = ControlReader(folder)
         self.stop_requested = False
         self.stop_at_once = False
@@ -176,7 +179,26 @@ def _do(context: JobContext) -> int:
     return end.exit_code or 0
 
 
+class _Spared(io.FileIO):
+    """A file whose writes never fail."""
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(data) or 0
+        return len(data)
+
+
+def unfailing_output() -> None:
+    """Let no library's print end a job because worker.log's disk is full."""
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        spared = cast(Any, _Spared(fd, "w", closefd=False))
+        text = io.TextIOWrapper(spared, "utf-8", errors="backslashreplace", write_through=True)
+        setattr(sys, name, text)
+
+
 if __name__ == "__main__":
     # Not our own main: workers import tuiwb.jobs.run, whose Stopped is another class than
     # __main__'s.
-    sys.exit(importlib.import_module("tuiwb.jobs.run").main(Path(sys.argv[1])))
+    runner = importlib.import_module("tuiwb.jobs.run")
+    runner.unfailing_output()
+    sys.exit(runner.main(Path(sys.argv[1])))

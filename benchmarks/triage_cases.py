@@ -75,8 +75,8 @@ def healthy() -> Iterator[Case]:
     yield run(1, support)
     yield run(2, support, learning_rate=1e-3, logging_steps=1)
     yield run(3, support, learning_rate=2e-3, lr_scheduler_type="constant", warmup_steps=0)
-    yield run(4, support, packing=True, max_steps=24, per_device_train_batch_size=4)
-    yield run(5, support, packing=True, max_steps=24, per_device_train_batch_size=3)
+    yield run(4, support, packing=True, max_steps=24, max_length=512, per_device_train_batch_size=4)
+    yield run(5, support, packing=True, max_steps=24, max_length=768, per_device_train_batch_size=3)
     yield run(6, support, per_device_train_batch_size=4, gradient_accumulation_steps=2)
     yield run(7, support, per_device_train_batch_size=2, max_steps=90, logging_steps=1)
     yield run(8, support, train_sampling_strategy="group_by_length", logging_steps=5)
@@ -85,7 +85,14 @@ def healthy() -> Iterator[Case]:
     yield run(11, "data/pairs.jsonl", heldout="data/pairs_few.jsonl")
     yield run(12, "data/pairs.jsonl", heldout="data/pairs_few.jsonl", learning_rate=8e-4)
     yield run(13, "data/texts.jsonl", heldout="data/texts_few.jsonl")
-    yield run(14, "data/texts.jsonl", heldout="data/texts_few.jsonl", packing=True, max_steps=24)
+    yield run(
+        14,
+        "data/texts.jsonl",
+        heldout="data/texts_few.jsonl",
+        packing=True,
+        max_steps=24,
+        max_length=512,
+    )
     yield run(15, "data/mixed.jsonl", learning_rate=2e-3)
     yield run(16, "data/mixed.jsonl", optim="adamw_torch", weight_decay=0.01, max_steps=60)
     yield run(17, general, heldout="data/general_few.jsonl", learning_rate=5e-4)
@@ -127,11 +134,13 @@ def provoked() -> Iterator[Case]:
                 compare=compare,
             )
 
+        few = REAL.is_file() and not seed % 2
         yield run(
             "overfitting",
-            "data/forty.jsonl",
-            max_steps=90,
-            learning_rate=3e-3 if seed % 2 else 2e-3,
+            "data/alpaca_forty.jsonl" if few else "data/shuffled.jsonl",
+            heldout="data/alpaca_few.jsonl" if few else "data/shuffled_few.jsonl",
+            max_steps=60,
+            learning_rate=2e-3,
             lr_scheduler_type="constant",
             lora={"r": 64, "lora_alpha": 128},
             eval_steps=6,
@@ -193,13 +202,14 @@ def build_data(root: Path) -> None:
     draw = random.Random(0)
     _write(data / "few.jsonl", heldout[:24])
     _write(data / "small.jsonl", support[:160])
-    _write(data / "forty.jsonl", support[:40])
     _write(data / "mixed.jsonl", draw.sample(support[:400] + general, 600))
     _write(data / "general_few.jsonl", general[-24:])
     _write(data / "pairs.jsonl", [_pair(row) for row in support])
     _write(data / "pairs_few.jsonl", [_pair(row) for row in heldout[:24]])
     _write(data / "texts.jsonl", [_text(row) for row in support])
     _write(data / "texts_few.jsonl", [_text(row) for row in heldout[:24]])
+    _write(data / "shuffled.jsonl", _shuffled(support[:40], draw))
+    _write(data / "shuffled_few.jsonl", _shuffled(heldout[:24], draw))
     spiked = support[:288]
     for at in range(192, 200):
         spiked[at] = _answered(spiked[at], _garbage(draw))
@@ -217,6 +227,7 @@ def build_data(root: Path) -> None:
             for r in short
         ]  # fmt: skip
         _write(data / "alpaca_few.jsonl", chats[-24:])
+        _write(data / "alpaca_forty.jsonl", chats[:40])
         _write(data / "alpaca.jsonl", chats[:-24][:400])
     _bases(root)
 
@@ -305,6 +316,13 @@ def _asked(row: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
         for turn in row["messages"]
     ]
     return {"messages": turns}
+
+
+def _shuffled(rows: list[dict[str, Any]], draw: random.Random) -> list[dict[str, Any]]:
+    """Every question with another's answer: nothing to learn but by heart."""
+    answers = [row["messages"][-1]["content"] for row in rows]
+    draw.shuffle(answers)
+    return [_answered(row, answer) for row, answer in zip(rows, answers, strict=True)]
 
 
 def _garbage(draw: random.Random) -> str:

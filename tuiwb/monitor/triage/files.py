@@ -4,6 +4,7 @@ In: a run's folder. Out: plain facts, None for what is not there or can't be rea
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import Any
 import msgspec
 
 from tuiwb.errors import TuiwbError
-from tuiwb.jobs.folder import Job, load
+from tuiwb.jobs.events import Metrics, decode
+from tuiwb.jobs.folder import EVENTS, JOB, Job, load
 from tuiwb.monitor.triage.adapter import read_adapter
-from tuiwb.monitor.triage.facts import AdapterFacts, Answers, Scores
+from tuiwb.monitor.triage.bases import Outcome
+from tuiwb.monitor.triage.facts import AdapterFacts, Answers, Scores, read_facts
 
 ADAPTER, COMPARE = "adapter", "compare"
 NAMED = 8
+NEIGHBOURS = 50  # runs looked at for one on another base
+TAIL = 1 << 20  # bytes of an event log in which its last evaluation is looked for
 
 
 def adapter_facts(run: Path) -> AdapterFacts | None:
@@ -105,6 +110,63 @@ def _is_json(text: Any) -> bool:
         return isinstance(json.loads(text), dict | list)
     except (ValueError, TypeError, RecursionError):
         return False
+
+
+def outcome(run: Path) -> Outcome | None:
+    """What came of a run, as far as it can be held against another; None if it is no train run."""
+    job = job_of(run)
+    if job is None or job.kind != "train":
+        return None
+    base = str((job.spec.get("model") or {}).get("base") or "")
+    data = job.spec.get("data") or {}
+    paths = [*(data.get("train") or []), *filter(None, [data.get("heldout")])]
+    facts = read_facts(run)
+    found = answers(run)
+    whole = next((m for m in found.metrics), None) if found and found.heldout else None
+    return Outcome(
+        name=job.name,
+        created=job.created,
+        base=base,
+        fingerprint=str(job.fingerprints.get(base) or ""),
+        data=[str(job.fingerprints.get(str(path)) or path) for path in paths],
+        config={key: job.spec.get(key) for key in ("method", "lora", "training")},
+        eval_loss=_last_eval_loss(run / EVENTS),
+        words=facts.vocabulary if facts is not None else 0,
+        metric=whole.name if whole is not None else "",
+        score=whole.adapter if whole is not None else None,
+    )
+
+
+def outcomes_beside(run: Path) -> Iterator[Outcome]:
+    """The outcomes of the other train runs in the same folder, the newest few of them."""
+    jobs = [p.parent for p in run.parent.glob(f"*/{JOB}") if p.parent != run]
+    for folder in sorted(jobs, key=_written, reverse=True)[:NEIGHBOURS]:
+        if (found := outcome(folder)) is not None:
+            yield found
+
+
+def _written(folder: Path) -> float:
+    try:
+        return (folder / JOB).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _last_eval_loss(path: Path) -> float:
+    """The last eval_loss of an event log, from its tail."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return math.nan
+    for line in reversed(lines):
+        if b"eval_loss" in line:
+            event = decode(line)
+            if isinstance(event, Metrics) and "eval_loss" in event.values:
+                return event.values["eval_loss"]
+    return math.nan
 
 
 def job_of(run: Path) -> Job | None:

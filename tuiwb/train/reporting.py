@@ -3,7 +3,6 @@
 Worker side only (imports transformers).
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +11,12 @@ from transformers import TrainerCallback
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs.control import Command
-from tuiwb.jobs.events import Alert, Metrics, Sample
+from tuiwb.jobs.events import Metrics, Sample
 from tuiwb.jobs.folder import fingerprint
 from tuiwb.jobs.run import JobContext, Stopped
 from tuiwb.train.checkpoints import CHECKPOINTS, WEIGHTS, is_whole, keep_tokens, last_checkpoint
 from tuiwb.train.in_flight import change
 
-WATCHED = ("loss", "grad_norm", "entropy", "eval_loss")
 PROGRESS_EVERY = 1.0  # seconds
 LOOK_EVERY = 0.2  # seconds between two looks at control.jsonl while paused
 LOOK_WITHIN = 1.0  # seconds between two looks for a stop now within a step or an evaluation
@@ -45,7 +43,6 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._looked = 0.0
         self._evaluated_at = -1
         self._saved_at = -1
-        self._alerted: set[str] = set()
         self._progress_at = 0.0
         self._batches = 0
         self._pace = Pace()
@@ -100,19 +97,6 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 values=values,
             )
         )
-        for name in WATCHED:
-            if name in values and not math.isfinite(values[name]) and name not in self._alerted:
-                self._alerted.add(name)
-                self.context.emit(
-                    Alert(
-                        rule="not_finite",
-                        severity="critical",
-                        evidence=f"{name} is {values[name]} at step {state.global_step}",
-                        fix="stop the run; lower training.learning_rate, set max_grad_norm: 1.0, "
-                        "use bf16 rather than fp16, and look for rows without trained tokens",
-                        step=state.global_step,
-                    )
-                )
 
     def on_prediction_step(
         self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any

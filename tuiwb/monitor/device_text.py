@@ -46,7 +46,7 @@ def device_lines(
 ) -> list[Line]:
     """Every GPU, its processes where asked for, and the host; at most `width` columns a line."""
     width = max(width, 1)
-    view = _View(history, estimate, width, glyphs)
+    view = _View(device, history, estimate, width, glyphs)
     lines: list[Line] = []
     if not device.gpus:
         role = "warning" if device.problem else "text"
@@ -58,7 +58,8 @@ def device_lines(
         if gpu.mig and gpu.index not in cards:
             lines.append(view.card(gpu))
         cards.add(gpu.index)
-        torch = next((t for t in device.torch if t.index == gpu.index), None)
+        # All instances of a card share its index: torch's figures are those of the run's own.
+        torch = next((t for t in device.torch if t.index == gpu.index and _jobs_own(gpu)), None)
         lines += view.block(gpu, torch) if layout == "block" else [view.line(gpu)]
         if processes:
             lines += words.process_lines(gpu, width)
@@ -87,11 +88,14 @@ class _View:
 
     def __init__(
         self,
+        device: Device,
         history: Sequence[Device],
         estimate: tuple[int, int] | None,
         width: int,
         glyphs: Glyphs,
     ) -> None:
+        told = [words.length(words.trouble_short(gpu)) for gpu in device.gpus]
+        self.told = max(told, default=0)  # columns that trouble takes, the same in every line
         self.history, self.estimate, self.width, self.glyphs = history, estimate, width, glyphs
 
     def line(self, gpu: Gpu) -> Line:
@@ -102,9 +106,8 @@ class _View:
         wide = max(6, min(16, self.width // 6))
         figures, busy = words.figures(gpu), words.percent(gpu.utilisation)
         heat, power = words.degrees(gpu), "" if gpu.power is None else f"{gpu.power:.0f} W"
-        told = words.trouble(gpu)
-        left = self.width - wide - 1 - 12 - 5 - 6 - 7 - (2 if told else 0)
-        spark = max(0, min(24, left - 12)) if left >= 18 else 0
+        left = self.width - wide - 1 - 12 - 5 - 6 - 7 - (self.told + 1 if self.told else 0)
+        spark = max(0, min(24, left - 16)) if left >= 22 else 0
         bar = max(0, left - spark - (1 if spark else 0))
         spans: Line = [(f"{name:<{wide}.{wide}} ", "bold"), *self.bar(gpu, bar)]
         spans += [(f" {figures:>11}", "text"), (f" {busy}", "text")]
@@ -112,7 +115,7 @@ class _View:
             spans.append((f" {self.spark(gpu, 'utilisation', spark)}", "job"))
         hot = (gpu.temperature or 0) >= HOT
         spans += [(f" {heat:>5}", "warning" if hot else "muted"), (f" {power:>6}", "muted")]
-        return [*spans, *[(f" ! {text}", role) for text, role in told]]
+        return [*spans, *[(f" {text}", role) for text, role in words.trouble_short(gpu)]]
 
     def card(self, gpu: Gpu) -> Line:
         """The card that instances are parts of: its own heat, power and name."""

@@ -99,6 +99,15 @@ def trouble(gpu: Gpu) -> Line:
     return spans
 
 
+def trouble_short(gpu: Gpu) -> Line:
+    """The worst of `trouble` in two words, for a line with little room."""
+    told = trouble(gpu)
+    if not told:
+        return []
+    words = told[0][0].split(": ")[-1].split(", ")[0]
+    return [("! " + ("memory errors" if gpu.ecc_uncorrected else words), told[0][1])]
+
+
 def host_lines(host: Host, history: Sequence[Device], width: int) -> list[Line]:
     """CPU, memory, swap and the disk of the run, in one line, or two where one is too short."""
     cpu: Line = [(f"CPU {host.cpu:.0f}%", "text")]

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyte
 from common import finish, machine
 from screen import percentile
 
@@ -37,11 +38,11 @@ RATE = 10  # metric events a second
 EVALUATE_EVERY, SAVE_EVERY = 100, 200  # steps
 OLD_RUNS, OLD_STEPS = 10, 600
 BURST_EVERY, BURST = 20.0, 8  # seconds between two bursts of keys; keys in one
+PAUSE = 0.06  # seconds without output after which a paint is over
 QUIET = 0.6  # seconds between two keys of a burst
 SILENT, IDLE = 30.0, 60.0  # seconds measured with a silent run, and after its end
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?<>=:$]*[A-Za-z@`~]|[()][A-Z0-9]|[=>78])")
 
 BARE = """
 from textual.app import App
@@ -71,36 +72,50 @@ class Pane:
             os.execvp(command[0], list(command))
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
         self.sent = 0
-        self._painted = b""
-        self._came = 0.0
+        self._screen = pyte.Screen(120, 36)
+        self._stream = pyte.ByteStream(self._screen)
+        self._unseen: list[tuple[float, bytes]] = []
         Pane.open.append(self)
 
-    def key(self, keys: bytes, shown: Callable[[bytes], bool], seconds: float = 30) -> float:
+    def key(self, keys: bytes, shown: Callable[[str], bool], seconds: float = 30) -> float:
         """Seconds from the write of `keys` to the output with which `shown` came true.
 
-        `shown` is asked of everything painted since the key, without its escape sequences.
+        `shown` is asked of the screen's text after each piece of output; the emulation waits until
+        nothing comes, so that it takes no time from the program nor from the clock.
         """
-        self._painted = b""
+        self.look()
         began = time.perf_counter()
         os.write(self._fd, keys)
-        while not shown(self.text):
-            if time.perf_counter() - began > seconds:
-                sys.exit(
-                    f"{keys!r} did not lead to its paint in {seconds} s: {self.text[-1500:]!r}"
-                )
-            pump(0.5)
-        return self._came - began
+        while time.perf_counter() - began < seconds:
+            while pump(PAUSE) or (not self._unseen and time.perf_counter() - began < 1):
+                pass
+            found = None
+            for came, data in self._taken():
+                self._stream.feed(data)
+                if found is None and shown(self.text):
+                    found = came
+            if found is not None:
+                return found - began
+        sys.exit(f"{keys!r} did not lead to its paint in {seconds} s:\n{self.text}")
+
+    def look(self) -> None:
+        """Bring the emulated screen up to date."""
+        for _, data in self._taken():
+            self._stream.feed(data)
 
     @property
-    def text(self) -> bytes:
-        """What was painted since the last key, without escape sequences."""
-        return ESCAPES.sub(b"", self._painted)
+    def text(self) -> str:
+        """The screen as lines."""
+        return "\n".join(self._screen.display)
+
+    def _taken(self) -> list[tuple[float, bytes]]:
+        taken, self._unseen = self._unseen, []
+        return taken
 
     def read(self) -> None:
         """Take what is there; without this a program would wait for its terminal."""
         data = os.read(self._fd, 1 << 16)
-        self._came = time.perf_counter()
-        self._painted += data
+        self._unseen.append((time.perf_counter(), data))
         self.sent += len(data)
 
     def fileno(self) -> int:
@@ -124,10 +139,12 @@ class Pane:
         os.close(self._fd)
 
 
-def pump(seconds: float) -> None:
-    """Read what any pane paints, until something came or `seconds` passed."""
-    for pane in select.select(Pane.open, [], [], seconds)[0]:
+def pump(seconds: float) -> bool:
+    """Read what any pane paints, until something came or `seconds` passed; whether it came."""
+    ready = select.select(Pane.open, [], [], seconds)[0]
+    for pane in ready:
         pane.read()
+    return bool(ready)
 
 
 def rest(seconds: float) -> None:
@@ -135,11 +152,18 @@ def rest(seconds: float) -> None:
     end = time.perf_counter() + seconds
     while (left := end - time.perf_counter()) > 0:
         pump(left)
+    for pane in Pane.open:
+        pane.look()
 
 
-def shows(pattern: bytes) -> Callable[[bytes], bool]:
-    """Whether a pattern is in the text."""
+def shows(pattern: str) -> Callable[[str], bool]:
+    """Whether a pattern is on the screen."""
     return lambda text: bool(re.search(pattern, text))
+
+
+def hides(pattern: str) -> Callable[[str], bool]:
+    """Whether a pattern is on the screen no more."""
+    return lambda text: not re.search(pattern, text)
 
 
 @dataclass
@@ -279,16 +303,16 @@ def make_project(root: Path) -> tuple[Project, Path]:
     return project, run
 
 
-def keys() -> "list[tuple[str, bytes, Callable[[bytes], bool]]]":
+def keys() -> list[tuple[str, bytes, Callable[[str], bool]]]:
     """What is pressed in a burst: a name, the key, and what its paint must hold."""
     return [
-        ("help", b"\x1bOP", shows(rb"Train: keys")),
-        ("close help", b"\x1bOP", shows(rb"1 Home")),
-        ("log y", b"l", shows(rb"held-out  log")),
-        ("linear y", b"l", shows(rb"held-out  smooth")),
-        ("smooth", b"m", shows(rb"smooth 0.9")),
-        ("raw", b"m", shows(rb"held-out +\xe2")),
-        ("light", b"m", shows(rb"smooth 0.6")),
+        ("help", b"\x1bOP", shows(r"Train: keys")),
+        ("close help", b"\x1bOP", hides(r"Train: keys")),
+        ("log y", b"l", shows(r"held-out  log")),
+        ("linear y", b"l", shows(r"held-out  smooth")),
+        ("smooth", b"m", shows(r"smooth 0.9")),
+        ("raw", b"m", shows(r"held-out +─")),
+        ("light", b"m", shows(r"smooth 0.6")),
     ]
 
 
@@ -302,7 +326,7 @@ def watch(ours: Pane, bare: Pane, seconds: float) -> Minutes:
             seen.ours.append((name, ours.key(key, shown)))
             rest(QUIET / 2)
             presses += 1
-            seen.bare.append(bare.key(b"k", shows(b"%d;" % presses)))
+            seen.bare.append(bare.key(b"k", shows(rf"\b{presses};")))
             rest(QUIET / 2)
         while time.perf_counter() - began < min(seconds, now + BURST_EVERY):
             rest(1.0)
@@ -361,10 +385,10 @@ def measure(root: Path, minutes: float) -> tuple[dict[str, object], dict[str, tu
     ours = Pane([program, str(project.root)])
     bare = Pane([sys.executable, "-c", BARE])
     try:
-        bare.key(b"", shows(rb"press 0;"))
-        ours.key(b"", shows(rb"Look at the data"))
+        bare.key(b"", shows(r"press 0;"))
+        ours.key(b"", shows(r"Look at the data"))
         rest(2)
-        ours.key(b"4", shows(rb"streaming"))
+        ours.key(b"4", shows(r"streaming"))
         rest(6)
         whole, quiet_meter = Meter(ours), Meter(bare)
         seen = watch(ours, bare, seconds)

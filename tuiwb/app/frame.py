@@ -1,0 +1,191 @@
+"""What the terminal shows, kept so that only what differs is sent.
+
+In: a compositor's update (whole widgets, painted again). Out: the escape sequences of the cells
+that are not on the screen yet. A curve that grew by a point repaints its chart, and a few cells of
+it differ: over SSH the bytes are what lags.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, ClassVar
+
+from rich.cells import get_character_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.strip import Strip
+
+SAME_BETWEEN = 5  # cells worth sending again: to move the cursor over them takes as many bytes
+FIRST_WIDE = 0x2E80  # East Asian scripts and pictographs, which terminals measure differently
+
+
+class Frame:
+    """The cells a terminal shows; `forget()` when something else may have painted there."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, _Row] = {}
+
+    def forget(self) -> None:
+        """The next updates are sent whole."""
+        self._rows.clear()
+
+    def difference(self, update: CompositorUpdate) -> CompositorUpdate:
+        """The same update, of which only what differs will be rendered."""
+        if isinstance(update, LayoutUpdate | ChopsUpdate):
+            return _Difference(self, update)
+        self.forget()
+        return update
+
+    def render(self, update: LayoutUpdate | ChopsUpdate, console: Console) -> str:
+        """The sequences that bring the terminal to what `update` shows."""
+        system = console._color_system or ColorSystem.TRUECOLOR
+        out: list[str] = []
+        for y, x, strip in _pieces(update):
+            row = self._rows.get(y)
+            if row is None:
+                row = self._rows[y] = _Row()
+            out += row.paint(x, y, strip, system, console)
+        return "".join(out)
+
+
+class _Difference(CompositorUpdate):
+    """An update that is compared with the frame when it is rendered, not before."""
+
+    def __init__(self, frame: Frame, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._frame = frame
+        self._update = update
+
+    def render_segments(self, console: Console) -> str:
+        return self._frame.render(self._update, console)
+
+
+class _Row:
+    """One row of the screen: the strips painted there, and its cells where they are known."""
+
+    def __init__(self) -> None:
+        self._strips: dict[int, Strip] = {}
+        self._cells: list[tuple[str, str]] = []
+
+    def paint(
+        self, x: int, y: int, strip: Strip, system: ColorSystem, console: Console
+    ) -> Iterator[str]:
+        """Sequences for a strip that begins at column `x`; nothing if it stands there already."""
+        if (known := self._strips.get(x)) is not None and (known is strip or known == strip):
+            return
+        end = x + strip.cell_length
+        for start, other in list(self._strips.items()):
+            if start < end and start + other.cell_length > x:
+                del self._strips[start]
+        self._strips[x] = strip
+        if len(self._cells) < end:
+            self._cells += [("", "")] * (end - len(self._cells))
+        cells = _cells(strip, system)
+        if cells is None:
+            self._cells[x:end] = [("", "")] * (end - x)
+            yield f"\x1b[{y + 1};{x + 1}H"
+            yield strip.render(console)
+            return
+        before = self._cells[x:end]
+        self._cells[x:end] = cells
+        for first, last in _runs(before, cells):
+            yield f"\x1b[{y + 1};{x + first + 1}H"
+            for look, group in groupby(cells[first:last], key=_look):
+                text = "".join(cell[0] for cell in group)
+                yield f"\x1b[{look}m{text}\x1b[0m" if look else text
+
+
+def _look(cell: tuple[str, str]) -> str:
+    return cell[1]
+
+
+def _runs(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> Iterator[tuple[int, int]]:
+    """Where the cells differ, as (first, past the last); runs that almost touch become one."""
+    first = last = -1
+    for at, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old is not new and old != new:
+            if first < 0:
+                first = at
+            elif at - last > SAME_BETWEEN:
+                yield first, last + 1
+                first = at
+            last = at
+    if first >= 0:
+        yield first, last + 1
+
+
+def _cells(strip: Strip, system: ColorSystem) -> list[tuple[str, str]] | None:
+    """(character, its colours and attributes) of each cell; None where a cell isn't one character.
+
+    Links are left to Textual, too.
+    """
+    cells: list[tuple[str, str]] = []
+    for text, style, _ in strip:
+        if not _plain(text) or (style is not None and style._link):
+            return None
+        look = "" if style is None else _ansi(style, system)
+        cells += [(char, look) for char in text]
+    return cells
+
+
+def _ansi(style: Style, system: ColorSystem) -> str:
+    return style._ansi if style._ansi is not None else Strip.render_ansi(style, system)
+
+
+@lru_cache(8192)
+def _plain(text: str) -> bool:
+    """Whether every character takes one cell, in any terminal."""
+    return (text.isascii() and text.isprintable()) or all(
+        get_character_cell_size(char) == 1 and ord(char) < FIRST_WIDE for char in text
+    )
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """(y, x, strip) of everything an update paints."""
+    if isinstance(update, LayoutUpdate):
+        for y, line in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in line:
+                yield y, x, strip
+                x += strip.cell_length
+        return
+    for y, x1, x2 in update.spans:
+        for end, (x, piece) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if piece is None or x > x2 or end <= x1:
+                continue
+            yield y, x, piece if x2 > x >= x1 and end <= x2 else piece.crop(0, min(end, x2) - x)
+
+
+class FramedApp(App[None]):
+    """An app that sends only what differs; ctrl+l paints everything, ctrl+z suspends."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+l", "repaint", "Paint again", show=False, id="repaint"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="suspend"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frame = Frame()
+
+    def on_mount(self) -> None:
+        """What was painted over while we were suspended is painted again."""
+        self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
+
+    def _display(self, screen: Screen[object], renderable: Any) -> None:
+        if isinstance(renderable, CompositorUpdate):
+            renderable = self._frame.difference(renderable)
+        super()._display(screen, renderable)
+
+    def on_resize(self) -> None:
+        """A terminal that was resized, or attached again, may show anything."""
+        self.action_repaint()
+
+    def action_repaint(self) -> None:
+        """Paint the whole screen, also what should stand there already."""
+        self._frame.forget()
+        self.screen.refresh()

@@ -61,25 +61,29 @@ class Overfitting:
 
     def _trained_since(self, step: int) -> bool:
         """Whether the training loss has not risen since a step: else it is no overfitting."""
-        before = [v for s, v in zip(self._loss.steps, self._loss.values, strict=True) if s <= step]
-        since = [v for s, v in zip(self._loss.steps, self._loss.values, strict=True) if s > step]
-        if not before or not since:
-            return True
-        return middle(since[-5:]) <= 1.1 * middle(before[-5:]) + 0.05
+        before, since = self._around(step)
+        return not before or not since or middle(since) <= 1.1 * middle(before) + 0.05
+
+    def _around(self, step: int) -> tuple[list[float], list[float]]:
+        """The last five training losses up to a step, and the last five after it."""
+        at = self._loss.until(step)
+        return self._loss.values[max(0, at - 5) : at], self._loss.values[
+            max(at, len(self._loss) - 5) :
+        ]
 
     def _stalled(self, event: Metrics, held: float, best: float, at: int) -> Iterator[Alert]:
-        since = [s for s in self._held.steps if s > at]
-        if len(since) < STALLED:
+        since = len(self._held) - self._held.until(at)
+        if since < STALLED:
             return
         loss = middle(self._loss.values[-5:])
-        then = [v for s, v in zip(self._loss.steps, self._loss.values, strict=True) if s <= at]
-        if then and loss < 0.9 * middle(then[-5:]) and held > 1.5 * loss:
+        then, _ = self._around(at)
+        if then and loss < 0.9 * middle(then) and held > 1.5 * loss:
             self._gap = True
             yield Alert(
                 rule="heldout_gap",
                 severity="note",
                 evidence=f"eval_loss {held:.3g} has not been lower than {best:.3g} (step {at}) for "
-                f"{len(since)} evaluations; the training loss fell on to {loss:.3g}",
+                f"{since} evaluations; the training loss fell on to {loss:.3g}",
                 cause="what is learned now is the training rows, not the task",
                 fix="more or more varied data; stopping near the lowest eval_loss loses nothing",
                 look="compare on the checkpoint nearest to that step",

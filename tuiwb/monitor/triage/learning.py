@@ -27,6 +27,8 @@ NORMS = 20.0  # times its own median before: the gradient explodes
 USUAL_LOW, USUAL = 2e-5, 2e-4
 LEARNED = 0.06  # a loss that fell by less of its start, surely, has learned next to nothing
 KNOWN = 0.2  # nats; a loss that starts below has nothing to fall to
+KEPT = 64  # log entries
+ENDS = 32  # log entries at the start, and now, that are held against each other at most
 SOON, LATE = 20, 200  # steps after the warm-up at which a run is judged at the latest
 
 
@@ -37,8 +39,9 @@ class LearningRateHigh:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
-        self._points, self._norms = Points(), Points()
+        self._points, self._norms = Points(KEPT), Points(KEPT)
         self._best, self._best_step = math.inf, 0
+        self._first: float | None = None
         self._episode = Episode(after=2, calm=3)
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
@@ -55,6 +58,7 @@ class LearningRateHigh:
         self._points.put(event.step, loss)
         values = self._points.values
         now = middle(values[-3:])
+        self._first = loss if self._first is None else self._first
         if len(values) == 1 or (len(values) >= 3 and now < self._best):
             self._best, self._best_step = now, event.step
         away = len(values) >= 4 and now > AWAY * self._best + AWAY_NATS
@@ -70,14 +74,14 @@ class LearningRateHigh:
 
     def _exploding(self) -> bool:
         norms = self._norms.values
-        return len(norms) >= 11 and min(norms[-3:]) > NORMS * middle(norms[:-3][-32:])
+        return len(norms) >= 11 and min(norms[-3:]) > NORMS * middle(norms[-35:-3])
 
     def _swinging(self, values: list[float]) -> bool:
         """Three of the last ten points above where the loss began, and no way down."""
         if len(values) < 12:
             return False
         last = values[-10:]
-        above = sum(v > 1.2 * values[0] + AWAY_NATS for v in last)
+        above = sum(v > 1.2 * (self._first or 0.0) + AWAY_NATS for v in last)
         return above >= 3 and middle(last[5:]) > 0.95 * middle(last[:5])
 
     def _alert(self, event: Metrics, now: float, swinging: bool) -> Alert:
@@ -123,8 +127,8 @@ class Flat:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
-        self._points, self._evals = Points(), Points()
-        self._judged = 0
+        self._first, self._last, self._evals = Points(), Points(ENDS), Points()
+        self._count = self._judged = 0
         self._open = ""
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
@@ -136,7 +140,10 @@ class Flat:
         loss = training_loss(event)
         if loss is None or not math.isfinite(loss):
             return
-        self._points.put(event.step, loss)
+        if len(self._first) < ENDS or event.step <= self._first.steps[-1]:
+            self._first.put(event.step, loss)
+        self._last.put(event.step, loss)
+        self._count += 1
         start, now, fell, doubt = self._fall()
         if self._open:
             if fell > 1.5 * LEARNED:
@@ -146,7 +153,7 @@ class Flat:
         total = event.total_steps or 0
         warmup = warmup_of(self.spec, total)
         due = warmup + min(max(SOON, 0.4 * (total or LATE)), LATE)
-        enough = len(self._points) >= 8 and event.step >= due and start > KNOWN
+        enough = self._count >= 8 and event.step >= due and start > KNOWN
         if not enough or fell + doubt >= LEARNED or now > 1.1 * start or self._held_out_fell():
             return
         self._judged += 1
@@ -160,9 +167,8 @@ class Flat:
         Medians of the first and the last quarter; the standard error of a median of n is
         1.2533 sd / sqrt(n).
         """
-        values = self._points.values
-        quarter = max(3, len(values) // 4)
-        first, last = values[:quarter], values[-quarter:]
+        quarter = min(max(3, self._count // 4), ENDS)
+        first, last = self._first.values[:quarter], self._last.values[-quarter:]
         start, now = middle(first), middle(last)
         if start <= 0:
             return start, now, 0.0, math.inf

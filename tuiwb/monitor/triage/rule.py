@@ -6,6 +6,7 @@ the same rule whose `numbers` hold `cleared`.
 
 import math
 import statistics
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -75,9 +76,13 @@ class Episode:
 
 
 class Points:
-    """One metric as (step, value), a step once; a resumed run takes back what it does again."""
+    """One metric as (step, value), a step once; a resumed run takes back what it does again.
 
-    def __init__(self) -> None:
+    With `most` only about the last so many are kept, so that a long run costs no more a step.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
         self.steps: list[int] = []
         self.values: list[float] = []
 
@@ -91,6 +96,12 @@ class Points:
             self.values.pop()
         self.steps.append(step)
         self.values.append(value)
+        if self.most is not None and len(self.steps) > 2 * self.most:
+            del self.steps[: -self.most], self.values[: -self.most]
+
+    def until(self, step: int) -> int:
+        """How many of the kept points stand at or before a step."""
+        return bisect_right(self.steps, step)
 
 
 def setting(spec: dict[str, Any], key: str, default: Any = None) -> Any:

@@ -31,7 +31,7 @@ class LossSpike:
     def __init__(self, spec: dict[str, Any], worst_batch: WorstBatch | None = None) -> None:
         self.spec = spec
         self.worst_batch = worst_batch
-        self._points = Points()
+        self._points = Points(WINDOW)
         self._since = 0
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:

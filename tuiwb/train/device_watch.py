@@ -20,7 +20,7 @@ from tuiwb.monitor.device import sample
 from tuiwb.monitor.memory import MemoryWarning, forecast
 
 EVERY, QUIET = 2.0, 10.0  # seconds between looks, and between lines where nothing changed
-KEPT = 600  # samples the forecast looks back on: 20 minutes
+KEPT, APART = 240, 5.0  # samples the forecast looks back on, and seconds between them: 20 minutes
 MEMORY, HEAT, HOST = 0.01, 5.0, 0.02  # what is noticed: shares of the memory, degrees
 AGAIN = 600.0  # seconds before the same warning is told again
 MOST_PROCESSES = 16
@@ -202,6 +202,8 @@ class MemoryAlerts:
 
     def take(self, device: Device) -> Alert | None:
         """The alert that this sample gives cause for, or None."""
+        if self._history and 0 <= device.t - self._history[-1].t < APART:
+            return None
         self._history.append(device)
         warning = forecast(list(self._history))
         if warning is None:

@@ -1,79 +1,116 @@
-"""The chart's pure core: decimate points to columns, then columns to a grid of characters.
+"""The chart's pure core: traces to columns, columns to a grid of characters.
 
-Nothing here knows a terminal library: `plot()` takes series and a size in cells and gives rows of
-(character, series number) to be coloured and drawn. Braille cells hold 2x4 dots.
+Nothing here knows a terminal library: `plot()` takes lines and a size in cells and gives, per cell,
+a character and whose it is, to be coloured and drawn by a widget.
 """
 
-import math
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BRAILLE = 0x2800
-DOT = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-NOTHING = -1
+from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet
+from tuiwb.monitor.pyramid import ABOVE, BELOW, NAN, NOT_POSITIVE
+from tuiwb.monitor.raster import Columns, bars, spans
+from tuiwb.monitor.ticks import Unit, label, labels, log_ticks, nice_ticks, spread, time_ticks
+from tuiwb.monitor.trace import Trace
 
 Floats = NDArray[np.float64]
+
+# Owners of a cell that is no line's: empty, an infinite value, a value outside the range.
+NOTHING, INFINITE, OUTSIDE = -1, -2, -3
+MOST = 1.7e308
+# Columns beyond this share of a line's are outliers if they would take most of the height.
+OUTLIER_SHARE, OUTLIER_REACH = 0.05, 2.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """One series to draw. `faint` lines never hide others (the raw curve under a smoothed one);
-    `marker` is a character drawn on each point, for series of few points."""
+    """One trace to draw, as logged or `smoothed`. `faint` lines lie below all others (the raw
+    curve under its smoothed self); `marker` is drawn on the points of a series that has few."""
 
-    x: ArrayLike
-    y: ArrayLike
+    trace: Trace
+    smoothed: bool = False
     faint: bool = False
+    dashed: bool = False
     marker: str = ""
+
+    @classmethod
+    def of(cls, x: ArrayLike, y: ArrayLike, **look: bool | str) -> "Line":
+        """A line of plain arrays."""
+        return cls(Trace.of(x, y), **look)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn chart: `cells[row][column]` is (character, series number or NOTHING)."""
+    """A drawn chart of `height` x `width` cells.
 
-    cells: list[list[tuple[str, int]]]
+    `codes` are characters, `owners` the line's number or NOTHING, INFINITE, OUTSIDE. Ranges are in
+    the data's own values, also on a logarithmic scale. `above` and `below` are the extremes that
+    the range leaves out, None where it holds all. `nan` are columns with a value that is NaN.
+    """
+
+    codes: NDArray[np.uint32]
+    owners: NDArray[np.int16]
     x_range: tuple[float, float]
     y_range: tuple[float, float]
-    x_ticks: list[tuple[int, str]]
     y_ticks: list[tuple[int, str]]
-    bad: list[tuple[int, int]]
+    nan: list[int]
+    above: float | None
+    below: float | None
+
+    @property
+    def rows(self) -> list[str]:
+        """The characters, a string per row."""
+        return [_text(row) for row in self.codes]
+
+    def runs(self) -> list[list[tuple[str, int]]]:
+        """Each row as (text, owner) of neighbours with one owner."""
+        height, width = self.codes.shape
+        if not width:
+            return [[] for _ in range(height)]
+        changes = np.ones((height, width), np.bool_)
+        np.not_equal(self.owners[:, 1:], self.owners[:, :-1], out=changes[:, 1:])
+        starts = np.flatnonzero(changes)
+        owners = self.owners.reshape(-1)[starts].tolist()
+        text = _text(self.codes)
+        rows: list[list[tuple[str, int]]] = [[] for _ in range(height)]
+        bounds = [*starts.tolist(), height * width]
+        for (start, end), owner in zip(itertools.pairwise(bounds), owners, strict=True):
+            rows[start // width].append((text[start:end], owner))
+        return rows
+
+    def column(self, x: float) -> int | None:
+        """The column in which `x` lies, None outside the view."""
+        low, high = self.x_range
+        width = int(self.codes.shape[1])
+        if not width or not low <= x <= high:
+            return None
+        return min(int((x - low) / (high - low) * width), width - 1)
+
+    def x_at(self, column: float) -> float:
+        """The x in the middle of a column."""
+        low, high = self.x_range
+        return low + (high - low) * (column + 0.5) / max(1, int(self.codes.shape[1]))
+
+    def x_ticks(self, unit: Unit = "count") -> list[tuple[int, str]]:
+        """(first cell, words) of the labels below the axis; none overlap."""
+        low, high = self.x_range
+        make = time_ticks if unit == "time" else nice_ticks
+        return spread(
+            self.codes.shape[1],
+            lambda most: make(low, high, most),
+            lambda tick: self.column(tick) or 0,
+            unit,
+        )
 
 
-def decimate(x: ArrayLike, y: ArrayLike, low: float, high: float, columns: int) -> Floats:
-    """Minimum and maximum of y in each of `columns` equal slices of [low, high]: (columns, 2).
-
-    Not-finite values are left out; a slice without points is NaN.
-    """
-    xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    out = np.full((columns, 2), np.nan)
-    good = np.isfinite(ys) & (xs >= low) & (xs <= high)
-    xs, ys = xs[good], ys[good]
-    if not len(xs):
-        return out
-    slot = np.minimum(((xs - low) / max(high - low, 1e-12) * columns).astype(np.int64), columns - 1)
-    order = np.argsort(slot, kind="stable")
-    slot, ys = slot[order], ys[order]
-    starts = np.flatnonzero(np.diff(slot, prepend=-1))
-    out[slot[starts], 0] = np.minimum.reduceat(ys, starts)
-    out[slot[starts], 1] = np.maximum.reduceat(ys, starts)
-    return out
-
-
-def smooth(values: ArrayLike, weight: float) -> Floats:
-    """Exponential moving average, debiased as TensorBoard's; NaN and infinity are passed over."""
-    ys = np.asarray(values, np.float64)
-    out = np.empty_like(ys)
-    last, total = 0.0, 0
-    for index, value in enumerate(ys.tolist()):
-        if math.isfinite(value):
-            last = last * weight + (1 - weight) * value
-            total += 1
-            out[index] = last / (1 - weight**total)
-        else:
-            out[index] = value
-    return out
+def extent(traces: Sequence[Trace]) -> tuple[float, float] | None:
+    """First and last x of all traces, None when they have no points."""
+    ends = [e for t in traces if (e := t.extent) is not None]
+    return (min(e[0] for e in ends), max(e[1] for e in ends)) if ends else None
 
 
 def plot(
@@ -82,177 +119,220 @@ def plot(
     height: int,
     *,
     log_y: bool = False,
-    x_range: tuple[float, float] | None = None,
-    include_zero: bool = False,
+    view: tuple[float, float] | None = None,
+    clip: bool = False,
+    glyphs: GlyphSet = "braille",
 ) -> Plot:
-    """Draw `lines` into `width` x `height` cells of braille; later lines lie on top.
+    """Draw `lines` into `width` x `height` cells; later lines lie on top.
 
-    Any size works, down to nothing. With `log_y`, values of zero and below are left out.
+    Any size works, down to nothing. `view` is the part of x that is shown. With `log_y`, values of
+    zero and below lie below the scale and are marked so; with `clip`, a few values far off don't
+    flatten the rest: they are marked at the edge.
     """
     width, height = max(0, width), max(0, height)
-    arrays = [(np.asarray(s.x, np.float64), np.asarray(s.y, np.float64)) for s in lines]
-    low_x, high_x = x_range or _span([x for x, _ in arrays])
-    if log_y:
-        arrays = [(x, _log10(y)) for x, y in arrays]
-    visible = [y[(x >= low_x) & (x <= high_x)] for x, y in arrays]
-    low_y, high_y = _span(visible)
-    if include_zero and not log_y:
-        low_y, high_y = min(low_y, 0.0), max(high_y, 0.0)
-    if high_y - low_y < 1e-12 * max(1.0, abs(low_y)):
-        pad = abs(low_y) * 0.05 or 0.5
-        low_y, high_y = low_y - pad, high_y + pad
-
-    dots = np.zeros((height * 4, width * 2), np.bool_)
-    owner = np.full((height, width), NOTHING, np.int64)
-    bits = np.zeros((height, width), np.int64)
-    order = sorted(range(len(lines)), key=lambda i: not lines[i].faint)
-    bad: list[tuple[int, int]] = []
+    look = GLYPHS[glyphs]
+    x_range = _open(*(view or extent([line.trace for line in lines]) or (0.0, 1.0)))
+    columns = [_columns(line, x_range, width * look.columns, log_y) for line in lines]
+    whole = _whole_range(columns)
+    scale = _clipped_range(columns, whole) if clip else whole
+    y_range = _open(*scale)
+    codes = np.full((height, width), ord(" "), np.uint32)
+    owners = np.full((height, width), NOTHING, np.int16)
+    bright = np.zeros((height, width), np.int64)
     if width and height:
-        for number in order:
-            x, y = arrays[number]
-            dots[:] = False
-            _trace(dots, x, y, (low_x, high_x), (low_y, high_y))
-            cell = _braille_bits(dots)
-            touched = cell > 0
-            bits = np.where(touched, cell if not lines[number].faint else bits | cell, bits)
-            owner[touched] = number
-            bad += [(c, number) for c in _bad_columns(x, y, low_x, high_x, width)]
-    cells = [
-        [(chr(BRAILLE + b) if b else " ", o) for b, o in zip(bit_row, owner_row, strict=True)]
-        for bit_row, owner_row in zip(bits.tolist(), owner.tolist(), strict=True)
-    ]
-    for number, line in enumerate(lines):
-        if line.marker and width and height:
-            x, y = arrays[number]
-            for column, row in _cells_of(x, y, (low_x, high_x), (low_y, high_y), width, height):
-                cells[row][column] = (line.marker, number)
+        for number in sorted(range(len(lines)), key=lambda n: not lines[n].faint):
+            _draw(codes, owners, bright, number, lines[number], columns[number], y_range, look)
+        for number, line in enumerate(lines):
+            if line.marker:
+                _mark_points(codes, owners, number, line.marker, columns[number], y_range, look)
+        _mark_edges(codes, owners, columns, y_range, log_y, look)
+    marked = _per_cell([c.flags for c in columns], width, look.columns)
     return Plot(
-        cells=cells,
-        x_range=(low_x, high_x),
-        y_range=(low_y, high_y),
-        x_ticks=_x_ticks(low_x, high_x, width),
-        y_ticks=_y_ticks(low_y, high_y, height, log_y),
-        bad=sorted(set(bad)),
+        codes=codes,
+        owners=owners,
+        x_range=x_range,
+        y_range=_values(y_range, log_y),
+        y_ticks=_y_ticks(y_range, height, log_y, look),
+        nan=np.flatnonzero(marked & NAN).tolist(),
+        above=_value(whole[1], log_y) if whole[1] > y_range[1] else None,
+        below=_value(whole[0], log_y) if whole[0] < y_range[0] else None,
     )
 
 
-def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most `most` round numbers (1, 2, 5 times a power of ten) within [low, high]."""
-    if most < 1 or not math.isfinite(high - low) or high <= low:
-        return []
-    rough = (high - low) / max(most, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next((m * power for m in (1, 2, 5, 10) if m * power >= rough), 10 * power)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    # Clamped: n * step may round to just outside.
-    ticks = [min(max(n * step, low), high) for n in range(first, last + 1)]
-    return ticks[:most] if len(ticks) <= most else ticks[:: -(-len(ticks) // most)]
+def _columns(line: Line, x_range: tuple[float, float], count: int, log_y: bool) -> Columns:
+    """A line's minimum and maximum per column of dots, on the scale that is drawn."""
+    low_x, high_x = x_range
+    slices = line.trace.columns(low_x, high_x, count, line.smoothed)
+    low, high = slices.low, slices.high
+    sides = line.trace.beside(low_x, high_x, line.smoothed)
+    beside = [
+        ((side[0] - low_x) / (high_x - low_x) * count, side[1]) if side is not None else None
+        for side in sides
+    ]
+    if log_y:
+        low = np.log10(slices.low_positive)
+        high = np.log10(np.where(high > 0, high, np.nan))
+        beside = [
+            (b[0], float(np.log10(b[1])) if b[1] > 0 else np.nan) if b is not None else None
+            for b in beside
+        ]
+    return Columns(low, high, slices.flags, beside[0], beside[1])
 
 
-def label(value: float) -> str:
-    """A tick in few characters: 0.25, 1.2k, 2e-05."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 1e6 or abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    if abs(value) >= 1e4:
-        return f"{value / 1000:.4g}k"
-    return f"{value:.4g}"
+def _whole_range(columns: Sequence[Columns]) -> tuple[float, float]:
+    ranges = [
+        (float(c.low[c.filled].min()), float(c.high[c.filled].max()))
+        for c in columns
+        if c.filled.any()
+    ]
+    return (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else (0.0, 1.0)
 
 
-def _trace(
-    dots: NDArray[np.bool_], x: Floats, y: Floats, xr: tuple[float, float], yr: tuple[float, float]
+def _clipped_range(columns: Sequence[Columns], whole: tuple[float, float]) -> tuple[float, float]:
+    """The range without the few columns of a line that lie several times its height away."""
+    low, high = np.inf, -np.inf
+    for c in columns:
+        lows, highs = c.low[c.filled], c.high[c.filled]
+        if not len(lows):
+            continue
+        first, last = float(lows.min()), float(highs.max())
+        if len(lows) >= 8:
+            bottom = float(np.quantile(lows, OUTLIER_SHARE, method="higher"))
+            top = float(np.quantile(highs, 1 - OUTLIER_SHARE, method="lower"))
+            band = top - bottom
+            if 0 < band < MOST:
+                if last - top > OUTLIER_REACH * band:
+                    last = float(highs[highs <= top + band].max())
+                if bottom - first > OUTLIER_REACH * band:
+                    first = float(lows[lows >= bottom - band].min())
+        low, high = min(low, first), max(high, last)
+    return (low, high) if low <= high else whole
+
+
+def _open(low: float, high: float) -> tuple[float, float]:
+    """A range that is not empty: some room around a single value."""
+    if high - low > 1e-12 * max(abs(low), abs(high)):
+        return low, high
+    room = abs(low) * 0.05 or 0.5
+    low, high = max(-MOST, low - room), min(MOST, high + room)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _draw(
+    codes: NDArray[np.uint32],
+    owners: NDArray[np.int16],
+    below: NDArray[np.int64],
+    number: int,
+    line: Line,
+    columns: Columns,
+    y_range: tuple[float, float],
+    look: Glyphs,
 ) -> None:
-    """Set the dots of one line: each column's min-max bar, joined to the next column's."""
-    rows, columns = dots.shape
-    span = decimate(x, y, xr[0], xr[1], columns)
-    filled = np.flatnonzero(~np.isnan(span[:, 0]))
-    if not len(filled):
-        return
-    scale = (rows - 1) / max(yr[1] - yr[0], 1e-300)
-    top = np.clip(np.rint((yr[1] - span[filled, 1]) * scale), 0, rows - 1).astype(np.int64)
-    bottom = np.clip(np.rint((yr[1] - span[filled, 0]) * scale), 0, rows - 1).astype(np.int64)
-    gaps = set(_bad_columns(x, y, xr[0], xr[1], columns))
-    for index, column in enumerate(filled.tolist()):
-        dots[top[index] : bottom[index] + 1, column] = True
-        if index + 1 == len(filled):
-            continue
-        following = int(filled[index + 1])
-        if any(c in gaps for c in range(column + 1, following)):
-            continue
-        start, end = (top[index] + bottom[index]) / 2, (top[index + 1] + bottom[index + 1]) / 2
-        steps = max(following - column, 1)
-        for k in range(steps + 1):
-            a = start + (end - start) * k / steps
-            b = start + (end - start) * min(k + 1, steps) / steps
-            lo, hi = sorted((round(float(a)), round(float(b))))
-            if k == steps:
-                lo = hi = round(float(end))
-            dots[lo : max(lo + 1, hi), column + k] = True
+    height, width = codes.shape
+    dots = bars(columns, y_range, height * look.rows, faint=line.faint, dashed=line.dashed)
+    cells = dots.reshape(height, look.rows, width, look.columns).transpose(0, 2, 1, 3)
+    bits = cells.reshape(height, width, -1) @ (1 << np.arange(look.rows * look.columns))
+    touched = bits > 0
+    if line.faint:
+        below[touched] = 0
+    else:
+        # Bright lines that share a cell share its dots; the raw curve below gives way.
+        bits = np.where(touched, bits | below, bits)
+        below[touched] = bits[touched]
+    codes[touched] = look.codes[bits[touched]]
+    owners[touched] = number
 
 
-def _cells_of(
-    x: Floats,
-    y: Floats,
-    xr: tuple[float, float],
-    yr: tuple[float, float],
-    width: int,
-    height: int,
-) -> set[tuple[int, int]]:
-    """The (column, row) of each finite point in view."""
-    seen = np.isfinite(y) & (x >= xr[0]) & (x <= xr[1])
-    columns = (x[seen] - xr[0]) / max(xr[1] - xr[0], 1e-12) * width
-    rows = (yr[1] - y[seen]) / max(yr[1] - yr[0], 1e-300) * height
-    return set(
-        zip(
-            np.clip(columns, 0, width - 1).astype(int).tolist(),
-            np.clip(rows, 0, height - 1).astype(int).tolist(),
-            strict=True,
-        )
-    )
+def _mark_points(
+    codes: NDArray[np.uint32],
+    owners: NDArray[np.int16],
+    number: int,
+    marker: str,
+    columns: Columns,
+    y_range: tuple[float, float],
+    look: Glyphs,
+) -> None:
+    """The marker on each point of a series of few, on three or so of one of many."""
+    height, width = codes.shape
+    top, bottom = spans(columns, y_range, height * look.rows)
+    where = np.flatnonzero(columns.filled)
+    if len(where) * 3 > width:
+        apart = max(1, len(where) // 3)
+        where = where[apart // 2 :: apart]
+    for rows in (top, bottom):
+        codes[rows[where] // look.rows, where // look.columns] = ord(marker)
+        owners[rows[where] // look.rows, where // look.columns] = number
 
 
-def _braille_bits(dots: NDArray[np.bool_]) -> NDArray[np.int64]:
-    rows, columns = dots.shape
-    blocks = dots.reshape(rows // 4, 4, columns // 2, 2).transpose(0, 2, 1, 3)
-    total: NDArray[np.int64] = (blocks * np.asarray(DOT)).sum(axis=(2, 3))
+def _mark_edges(
+    codes: NDArray[np.uint32],
+    owners: NDArray[np.int16],
+    columns: Sequence[Columns],
+    y_range: tuple[float, float],
+    log_y: bool,
+    look: Glyphs,
+) -> None:
+    """Signs on the first and last row for what lies beyond: values out of range, infinities."""
+    width = codes.shape[1]
+    low, high = y_range
+    over = _any_cell([c.filled & (c.high > high) for c in columns], width, look.columns)
+    under = _any_cell([c.filled & (c.low < low) for c in columns], width, look.columns)
+    flags = _per_cell([c.flags for c in columns], width, look.columns)
+    if log_y:
+        under = under | ((flags & NOT_POSITIVE) > 0)
+    for row, where, sign, owner in (
+        (0, over, look.above, OUTSIDE),
+        (-1, under, look.below, OUTSIDE),
+        (0, (flags & ABOVE) > 0, look.infinite, INFINITE),
+        (-1, (flags & BELOW) > 0, look.infinite, INFINITE),
+    ):
+        codes[row, where] = ord(sign)
+        owners[row, where] = owner
+
+
+def _per_cell(flags: Sequence[NDArray[np.uint8]], width: int, columns: int) -> NDArray[np.uint8]:
+    total = np.zeros(width, np.uint8)
+    for each in flags:
+        total |= np.bitwise_or.reduce(each.reshape(width, columns), axis=1) if width else 0
     return total
 
 
-def _bad_columns(x: Floats, y: Floats, low: float, high: float, columns: int) -> list[int]:
-    """Columns in which a value is NaN or infinite."""
-    wrong = x[~np.isfinite(y) & (x >= low) & (x <= high)]
-    if not len(wrong):
+def _any_cell(masks: Sequence[NDArray[np.bool_]], width: int, columns: int) -> NDArray[np.bool_]:
+    total = np.zeros(width, np.bool_)
+    for each in masks:
+        total |= each.reshape(width, columns).any(axis=1)
+    return total
+
+
+def _y_ticks(
+    y_range: tuple[float, float], height: int, log_y: bool, look: Glyphs
+) -> list[tuple[int, str]]:
+    """(row, words): about one label in three rows, at least two where there is room for them."""
+    if height < 2:
         return []
-    slot = ((wrong - low) / max(high - low, 1e-12) * columns).astype(np.int64)
-    return sorted(set(np.minimum(slot, columns - 1).tolist()))
+    low, high = y_range
+    dots = height * look.rows
+    for most in range(max(2, (height + 1) // 3), height + 1):
+        ticks = (log_ticks if log_y else nice_ticks)(low, high, most)
+        places = [float(np.log10(t)) if log_y else t for t in ticks]
+        rows = [
+            min(max(round((high - p) / (high - low) * (dots - 1)), 0), dots - 1) // look.rows
+            for p in places
+        ]
+        if len(set(rows)) == len(rows) >= 2:
+            break
+    words = [label(t) for t in ticks] if log_y else labels(ticks)
+    placed = dict(zip(rows, words, strict=True))
+    return sorted(placed.items())
 
 
-def _span(arrays: Sequence[Floats]) -> tuple[float, float]:
-    finite = [a[np.isfinite(a)] for a in arrays]
-    finite = [a for a in finite if len(a)]
-    if not finite:
-        return 0.0, 1.0
-    return float(min(a.min() for a in finite)), float(max(a.max() for a in finite))
+def _value(on_scale: float, log_y: bool) -> float:
+    return float(10.0 ** min(on_scale, 308.2)) if log_y else on_scale
 
 
-def _log10(y: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(y > 0, np.log10(np.where(y > 0, y, 1.0)), np.where(y <= 0, np.nan, y))
+def _values(y_range: tuple[float, float], log_y: bool) -> tuple[float, float]:
+    return _value(y_range[0], log_y), _value(y_range[1], log_y)
 
 
-def _x_ticks(low: float, high: float, width: int) -> list[tuple[int, str]]:
-    if width < 8 or high <= low:
-        return []
-    ticks = nice_ticks(low, high, max(2, width // 12))
-    return [(round((t - low) / (high - low) * (width - 1)), label(t)) for t in ticks]
-
-
-def _y_ticks(low: float, high: float, height: int, log_y: bool) -> list[tuple[int, str]]:
-    if height < 2 or high <= low:
-        return []
-    ticks = nice_ticks(low, high, max(2, height // 2))
-    rows = [(round((high - t) / (high - low) * (height - 1)), t) for t in ticks]
-    return [(row, label(10**t if log_y else t)) for row, t in rows]
+def _text(codes: NDArray[np.uint32]) -> str:
+    return codes.astype("<u4").tobytes().decode("utf-32-le")

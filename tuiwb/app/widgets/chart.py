@@ -1,63 +1,122 @@
-"""A chart of one or a few series: axes, ticks, the curve in braille; paints only on new data."""
+"""A chart of any number of curves: title with the newest values, axes, marks, crosshair, zoom.
 
-from collections.abc import Sequence
+In: curves over metric series, and what the screen sets for all charts. Out: `Zoomed`, `Pointed`.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
 from textual.color import Color
+from textual.geometry import Region
 from textual.message import Message
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tuiwb.monitor.chart import NOTHING, Line, Plot, plot, smooth
+from tuiwb.app.widgets import chart_paint
+from tuiwb.app.widgets.chart_paint import UNITS, Axis, Mark, Palette, Text
+from tuiwb.monitor.chart import Line, Plot, plot
+from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet, detect
 from tuiwb.monitor.series import Series
+from tuiwb.monitor.ticks import labels, reading
+from tuiwb.monitor.trace import Trace
+from tuiwb.monitor.view import View, at_tail, pan, span, zoom
+from tuiwb.text import inert, short_seconds
+
+__all__ = ["VIEW_KEYS", "Axis", "Chart", "Curve", "Mark"]
+
+Floats = NDArray[np.float64]
+
+VIEW_KEYS: list[BindingType] = [
+    Binding("plus,equals_sign", "zoom(2)", "Zoom in", show=False, key_display="+"),
+    Binding("minus", "zoom(0.5)", "Zoom out", show=False, key_display="-"),
+    Binding("h", "pan(-0.25)", "Earlier", show=False),
+    Binding("l", "pan(0.25)", "Later", show=False),
+    Binding("0,home", "whole", "Whole run", show=False),
+    Binding("f,end", "tail", "Follow the end", show=False),
+    Binding("left", "point(-1)", "Crosshair left", show=False),
+    Binding("right", "point(1)", "Crosshair right", show=False),
+    Binding("shift+left", "point(-10)", "Crosshair left by 10", show=False),
+    Binding("shift+right", "point(10)", "Crosshair right by 10", show=False),
+    Binding("escape", "unpoint", "Crosshair off", show=False),
+]
 
 
 @dataclass(frozen=True)
 class Curve:
     """A named series, its x values (None: the series' own steps) and how it looks.
 
-    `colour` is a theme colour; `marker` a character on its points, for series of few points;
-    `dashed` tells it from others where there is no colour; `smoothed` False leaves it raw.
+    `x` may be a function that gives them, called when the curve is drawn: then nothing is computed
+    or kept for a chart that is not seen. `colour` is a theme colour; `marker` a character on its
+    points, for series of few points; `dashed` tells it from others where there is no colour;
+    `smoothed` False leaves it raw.
     """
 
     name: str
     series: Series
     colour: str = "primary"
     marker: str = ""
-    x: NDArray[np.float64] | None = None
+    x: Floats | Callable[[], Floats] | None = None
     dashed: bool = False
     smoothed: bool = True
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells whether there is anything new to draw."""
+        return (
+            self.name,
+            id(self.series),
+            len(self.series),
+            self.series.generation,
+            self.colour,
+            self.marker,
+            self.dashed,
+            self.smoothed,
+        )
 
-@dataclass(frozen=True)
-class Mark:
-    """A moment worth a sign on the x axis, in the unit of the curves' x."""
-
-    x: float
-    kind: Literal["checkpoint", "evaluation", "alert"]
+    def arrays(self) -> tuple[Floats, Floats]:
+        """x and y as they are now."""
+        x = self.series.steps if self.x is None else self.x
+        return (x() if callable(x) else x), self.series.values
 
 
-Axis = Literal["step", "tokens", "epoch", "time"]
+class Chart(Widget, can_focus=True):
+    """`show()` gives it curves; everything else is set by assignment and painted when it differs.
 
-
-class Chart(Widget):
-    """`show()` gives it curves; `log_y` and `smoothing` are set by the screen for all charts."""
+    `view` is the part of x that is shown (None: all of `extent`, or of the curves); `follow` keeps
+    its end on the newest point; `crosshair` is an x whose values are read out; `clip` leaves
+    outliers out of the scale, marked at its edge; `current` says that keys go here.
+    """
 
     DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = VIEW_KEYS
+
+    log_y: reactive[bool] = reactive(False)
+    smoothing: reactive[float] = reactive(0.0)
+    clip: reactive[bool] = reactive(True)
+    glyphs: reactive[GlyphSet] = reactive[GlyphSet](detect)
+    axis: reactive[Axis] = reactive[Axis]("step")
+    view: reactive[View] = reactive[View](None)
+    extent: reactive[View] = reactive[View](None)
+    crosshair: reactive[float | None] = reactive[float | None](None, repaint=False)
+    current: reactive[bool] = reactive(False)
 
     class Zoomed(Message):
         """The user changed the view: x from `low` to `high`; both None when all is shown again."""
 
-        def __init__(self, chart: "Chart", low: float | None, high: float | None) -> None:
+        def __init__(self, chart: "Chart", view: View) -> None:
             super().__init__()
             self.chart = chart
-            self.low = low
-            self.high = high
+            self.view = view
+            self.low: float | None = view[0] if view is not None else None
+            self.high: float | None = view[1] if view is not None else None
 
     class Pointed(Message):
         """The user set the crosshair to x, or took it away (None)."""
@@ -67,133 +126,414 @@ class Chart(Widget):
             self.chart = chart
             self.x = x
 
-    def __init__(
-        self,
-        title: str,
-        *,
-        id: str | None = None,
-        classes: str = "panel",
-    ) -> None:
+    def __init__(self, title: str, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.border_title = title
-        self._curves: list[Curve] = []
-        self._marks: list[float] = []
-        self._seen: tuple[object, ...] = ()
-        self._drawn: tuple[tuple[object, ...], list[Strip]] = ((), [])
-        self.log_y = False
-        self.smoothing = 0.0
-        self.view: tuple[float, float] | None = None
+        self.title = title
         self.follow = False
-        self.crosshair: float | None = None
-        self.glyphs: Literal["braille", "blocks", "ascii"] = "braille"
-        self.axis: Axis = "step"
+        self._curves: list[Curve] = []
+        self._traces: list[Trace] = []
+        self._marks: list[Mark] = []
+        self._subtitle = ""
+        self._data: tuple[object, ...] = ()
+        self._painted: tuple[object, ...] = ()
+        self._drawn: tuple[Plot, list[list[tuple[str, int]]], Palette] | None = None
+        self._gutter = 0
+        self._strips: list[Strip] = []
+        self._drag: tuple[int, View, bool] | None = None
 
     def show(
         self, curves: Sequence[Curve], marks: Sequence[Mark | int] = (), subtitle: str = ""
     ) -> None:
-        """Take new data; repaints only if there is any. A mark that is a number is a checkpoint."""
-        seen = (
-            tuple((c.name, id(c.series), len(c.series)) for c in curves),
-            len(marks),
-            self.log_y,
-            self.smoothing,
-            self.view,
-            subtitle,
-        )
-        if seen == self._seen:
+        """Take new data; repaints only if there is any. A mark that is a number is a checkpoint.
+
+        Call it as often as there may be news: it costs next to nothing when there is none.
+        """
+        signs = [m if isinstance(m, Mark) else Mark(m, "checkpoint") for m in marks]
+        data = (tuple(c.key for c in curves), tuple(signs), subtitle)
+        if data == self._data:
             return
-        self._seen, self._curves = seen, list(curves)
-        self._marks = [m.x if isinstance(m, Mark) else m for m in marks]
-        if self.border_subtitle != subtitle:
-            self.border_subtitle = subtitle
+        kept = {id(c.series): t for c, t in zip(self._curves, self._traces, strict=True)}
+        self._data = data
+        self._curves, self._marks, self._subtitle = list(curves), signs, subtitle
+        self._traces = [kept.get(id(c.series)) or Trace() for c in curves]
+        if self.follow and self.view is not None and (whole := self._whole()) is not None:
+            self.view = at_tail(self.view, whole)
         self.refresh()
 
+    # What is drawn
+
     def render_line(self, y: int) -> Strip:
-        key = (self._seen, self.content_size, self.app.theme)
-        if self._drawn[0] != key:
-            strips = self._draw(self.content_size.width, self.content_size.height)
-            self._drawn = (key, [strip.apply_style(self.rich_style) for strip in strips])
-        strips = self._drawn[1]
-        if y < len(strips):
-            return strips[y]
-        return Strip.blank(self.content_size.width, self.rich_style)
+        self._paint()
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def _paint(self) -> None:
+        """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
+        width, height = self.size
+        key = (
+            self._data,
+            (width, height),
+            self.app.theme,
+            self.rich_style,
+            self.view,
+            self.extent,
+            self.log_y,
+            self.smoothing,
+            self.clip,
+            self.glyphs,
+            self.axis,
+        )
+        if self._drawn is not None and self._painted == (key, self.crosshair, self.current):
+            return
+        if self._drawn is None or not self._painted or self._painted[0] != key:
+            self._draw(width, height)
+        self._painted = (key, self.crosshair, self.current)
+        self._strips = [
+            strip.apply_style(self.rich_style) for strip in self._compose_strips(width, height)
+        ]
+
+    def _draw(self, width: int, height: int) -> None:
+        self._take()
+        lines: list[Line] = []
+        styles: list[Style] = []
+        for curve, trace in zip(self._curves, self._traces, strict=True):
+            smoothed = bool(self.smoothing) and curve.smoothed
+            if smoothed:
+                lines.append(Line(trace, faint=True))
+                styles.append(self._style(curve.colour, faint=True))
+            lines.append(
+                Line(trace, smoothed, dashed=curve.dashed, marker=self._marker(curve.marker))
+            )
+            styles.append(self._style(curve.colour))
+        _, rows, _, _ = self._heights(height)
+        view = self.view or self.extent
+        # The gutter is as wide as its words, which are known once it is drawn; it seldom changes.
+        for _ in range(3):
+            drawn = self._plot(lines, width - self._gutter, rows, view)
+            wanted = min(9, max((len(words) for _, words in drawn.y_ticks), default=0)) + 1
+            wanted = wanted if width >= 12 + wanted else 0
+            if wanted == self._gutter:
+                break
+            self._gutter = wanted
+        self._drawn = (drawn, drawn.runs(), self._palette(styles))
+        for trace in self._traces:
+            trace.release()
+
+    def _plot(self, lines: Sequence[Line], width: int, rows: int, view: View) -> Plot:
+        return plot(
+            lines, width, rows, log_y=self.log_y, view=view, clip=self.clip, glyphs=self.glyphs
+        )
+
+    def _take(self) -> None:
+        """Let the traces see their series as they are now."""
+        for curve, trace in zip(self._curves, self._traces, strict=True):
+            x, y = curve.arrays()
+            weight = self.smoothing if curve.smoothed else 0.0
+            trace.update(x, y, (curve.series.generation, self.axis), weight)
+
+    def _heights(self, height: int) -> tuple[bool, int, bool, bool]:
+        """Whether there is a title, how many rows the curves get, whether axis and labels."""
+        title, labelled, axis = height >= 3, height >= 5, height >= 6
+        return title, max(0, height - title - labelled - axis), axis, labelled
+
+    def _compose_strips(self, width: int, height: int) -> list[Strip]:
+        assert self._drawn is not None
+        drawn, runs, palette = self._drawn
+        look, gutter = GLYPHS[self.glyphs], self._gutter
+        title, rows, axis, labelled = self._heights(height)
+        cross = drawn.column(self.crosshair) if self.crosshair is not None else None
+        strips = [self._title(width, drawn, palette, look)] if title else []
+        empty = not any(self._lengths())
+        for row in range(rows):
+            if empty and row == rows // 2:
+                words = "waiting for the first values"[: width - gutter]
+                side = Segment(look.side.rjust(gutter), palette.muted)
+                text = Segment(words.center(width - gutter), palette.muted)
+                strips.append(Strip([side, text] if gutter else [text], width))
+            else:
+                strips.append(
+                    chart_paint.curve_row(drawn, runs[row], row, gutter, look, palette, cross)
+                )
+        if axis:
+            strips.append(chart_paint.axis_row(drawn, self._marks, gutter, look, palette))
+        if labelled:
+            pointed = None
+            if cross is not None and self.crosshair is not None:
+                pointed = (cross, x_words(self.crosshair, self.axis))
+            strips.append(chart_paint.label_row(drawn, self.axis, gutter, palette, pointed))
+        return [strip.adjust_cell_length(width) for strip in strips]
+
+    def _title(self, width: int, drawn: Plot, palette: Palette, look: Glyphs) -> Strip:
+        notes = [self._subtitle] if self._subtitle else []
+        if drawn.above is not None:
+            notes.append(f"{look.above} max {reading(drawn.above)}")
+        if drawn.below is not None:
+            notes.append(f"{look.below} min {reading(drawn.below)}")
+        if self.log_y:
+            notes.append("log")
+        rule = look.line if self.current and self.glyphs != "ascii" else look.axis
+        rule = "=" if self.current and self.glyphs == "ascii" else rule
+        values = self._values(palette, look)
+        return chart_paint.title_row(
+            width, inert(self.title, one_line=True), values, notes, rule, palette, self.current
+        )
+
+    def _values(self, palette: Palette, look: Glyphs) -> list[list[Text]]:
+        """Each curve's value at the crosshair, else its newest, in ever fewer words."""
+        styles = [s for s, faint in zip(palette.lines, self._faint(), strict=True) if not faint]
+        full: list[Text] = []
+        short: list[Text] = []
+        bare: list[Text] = []
+        many = sum(1 for n in self._lengths() if n) > 1
+        # The curve that lies on top is told first.
+        told_of = list(zip(self._curves, self._readings(), styles, strict=True))
+        for curve, read, style in reversed(told_of):
+            if read is None:
+                continue
+            value, smoothed = read
+            sign = self._marker(curve.marker) or (look.dashes if curve.dashed else look.line)
+            words = reading(value)
+            about = f" ~{reading(smoothed)}" if smoothed is not None else ""
+            name = inert(curve.name, one_line=True)
+            key = [(f"{sign} ", style)] if many else []
+            told = [(f"{name} ", palette.muted)] if many else []
+            full.append([*key, *told, (words + about, palette.text)])
+            short.append([*key, *told, (words, palette.text)])
+            bare.append([*key, (words, palette.text)])
+        spellings = [full, short, bare]
+        for count in range(len(bare) - 1, 0, -1):
+            spellings.append([*bare[:count], [(f"+{len(bare) - count}", palette.muted)]])
+        return spellings
+
+    def _readings(self) -> list[tuple[float, float | None] | None]:
+        """Per curve its value, and the smoothed one where it is smoothed."""
+        readings: list[tuple[float, float | None] | None] = []
+        self._take()
+        for curve, trace in zip(self._curves, self._traces, strict=True):
+            at = self.crosshair
+            point = trace.last() if at is None else trace.nearest(at)
+            smoothed = None
+            if point is not None and self.smoothing and curve.smoothed:
+                near = trace.nearest(point[0], smoothed=True)
+                smoothed = near[1] if near is not None else None
+            readings.append((point[1], smoothed) if point is not None else None)
+        for trace in self._traces:
+            trace.release()
+        return readings
+
+    def _faint(self) -> list[bool]:
+        return [
+            faint
+            for curve in self._curves
+            for faint in ((True, False) if self.smoothing and curve.smoothed else (False,))
+        ]
+
+    def _lengths(self) -> list[int]:
+        return [len(curve.series) for curve in self._curves]
+
+    def _marker(self, marker: str) -> str:
+        """A curve's own marker, in ASCII where the terminal has nothing else."""
+        if marker and self.glyphs == "ascii" and not marker.isascii():
+            return GLYPHS["ascii"].marker
+        return marker
+
+    def _palette(self, lines: Sequence[Style]) -> Palette:
+        strong = Style(bold=True)
+        return Palette(
+            lines=lines,
+            muted=self._style("foreground", faint=True),
+            text=self._style("foreground"),
+            title=self._style("foreground") + strong,
+            current=self._style("primary") + strong,
+            wrong=self._style("error") + strong,
+            notice=self._style("warning") + strong,
+            cross=self._style("accent"),
+        )
 
     def _style(self, colour: str, faint: bool = False) -> Style:
         value = Color.parse(self.app.theme_variables.get(colour, "#ffffff"))
         back = Color.parse(self.app.theme_variables.get("background", "#000000"))
         if value.ansi is not None or back.ansi is not None:
             return Style(color=value.rich_color, dim=faint)
-        return Style(color=(back.blend(value, 0.4) if faint else value).rich_color)
+        return Style(color=(back.blend(value, 0.45) if faint else value).rich_color)
 
-    def _draw(self, width: int, height: int) -> list[Strip]:
-        curves = [c for c in self._curves if len(c.series)]
-        muted = self._style("foreground", faint=True)
-        if not curves or width < 2 or height < 1:
-            words = "waiting for the first values"[: max(width, 0)]
-            blank = [Strip.blank(width) for _ in range(height)]
-            if height and width:
-                text = words.center(width)
-                blank[height // 2] = Strip([Segment(text, muted)], width)
-            return blank
-        lines, styles = self._lines(curves)
-        axis = height >= 4
-        rows = height - 1 if axis else height
-        drawn = plot(lines, width, rows, log_y=self.log_y, x_range=self.view)
-        gutter = max((len(text) for _, text in drawn.y_ticks), default=0) + 1
-        gutter = gutter if width >= 30 + gutter or width > 4 * gutter else 0
-        drawn = plot(lines, width - gutter, rows, log_y=self.log_y, x_range=self.view)
-        strips = [self._row(drawn, row, gutter, styles, muted) for row in range(rows)]
-        if axis:
-            strips.append(self._x_axis(drawn, gutter, width, muted))
-        return strips
+    # Zoom, pan, crosshair
 
-    def _lines(self, curves: list[Curve]) -> tuple[list[Line], list[Style]]:
-        lines: list[Line] = []
-        styles: list[Style] = []
-        for curve in curves:
-            x = np.array(curve.series.steps if curve.x is None else curve.x, np.float64)
-            y = np.array(curve.series.values, np.float64)[: len(x)]
-            if self.smoothing and not curve.marker:
-                lines.append(Line(x, y, faint=True))
-                styles.append(self._style(curve.colour, faint=True))
-                y = smooth(y, self.smoothing)
-            lines.append(Line(x, y, marker=curve.marker))
-            styles.append(self._style(curve.colour))
-        return lines, styles
+    def action_zoom(self, factor: float) -> None:
+        """Show `factor` times less, around the crosshair or the middle."""
+        whole = self._whole()
+        if whole is not None:
+            self._look_at(zoom(self.view, whole, factor, self.crosshair))
 
-    def _row(self, drawn: Plot, row: int, gutter: int, styles: list[Style], muted: Style) -> Strip:
-        segments: list[Segment] = []
-        if gutter:
-            text = next((words for at, words in drawn.y_ticks if at == row), "")
-            segments.append(Segment(f"{text:>{gutter - 1}}" + ("┤" if text else "│"), muted))
-        last = row == len(drawn.cells) - 1
-        gaps = {column for column, _ in drawn.bad} if last else set()
-        error = self._style("error")
-        run, run_style = "", muted
-        for column, (char, owner) in enumerate(drawn.cells[row]):
-            style = styles[owner] if owner != NOTHING else muted
-            if column in gaps:
-                char, style = "×", error
-            if style is not run_style and run:
-                segments.append(Segment(run, run_style))
-                run = ""
-            run, run_style = run + char, style
-        if run:
-            segments.append(Segment(run, run_style))
-        return Strip(segments)
+    def action_pan(self, share: float) -> None:
+        """Move the view by a share of its width."""
+        whole = self._whole()
+        if whole is not None:
+            self.follow = False
+            self._look_at(pan(self.view, whole, share))
 
-    def _x_axis(self, drawn: Plot, gutter: int, width: int, muted: Style) -> Strip:
-        cells = [" "] * width
-        free = gutter
-        for column, words in drawn.x_ticks:
-            start = max(free, min(gutter + column - len(words) // 2, width - len(words)))
-            if start + len(words) <= width:
-                cells[start : start + len(words)] = words
-                free = start + len(words) + 2
-        low, high = drawn.x_range
-        for step in self._marks:
-            if low <= step <= high and high > low:
-                column = gutter + round((step - low) / (high - low) * (width - gutter - 1))
-                if cells[column] == " ":
-                    cells[column] = "▲"
-        return Strip([Segment("".join(cells), muted)], width)
+    def action_whole(self) -> None:
+        """Show all there is."""
+        self._look_at(None)
+
+    def action_tail(self) -> None:
+        """Go to the newest point and stay there as more come."""
+        whole = self._whole()
+        self.follow = True
+        if whole is not None:
+            self._look_at(at_tail(self.view, whole))
+
+    def action_point(self, columns: int) -> None:
+        """Move the crosshair by columns, at least to the next point; it starts at the end."""
+        whole = self._whole()
+        if whole is None or self._drawn is None:
+            return
+        low, high = span(self.view, whole)
+        width = max(1, self._drawn[0].codes.shape[1])
+        self._take()
+        if self.crosshair is None or not low <= self.crosshair <= high:
+            x = next_point(self._traces, high, 0.0)
+        else:
+            x = next_point(self._traces, self.crosshair, columns * (high - low) / width)
+        for trace in self._traces:
+            trace.release()
+        if x is not None:
+            self._point_at(min(max(x, low), high))
+
+    def action_unpoint(self) -> None:
+        """Take the crosshair away."""
+        self._point_at(None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape is ours only while there is a crosshair."""
+        return action != "unpoint" or self.crosshair is not None
+
+    def watch_crosshair(self) -> None:
+        """Repaint what the crosshair touches and nothing else."""
+        if self._drawn is None or not self.size:
+            self.refresh()
+            return
+        before = self._painted[1] if self._painted else None
+        width, height = self.size
+        title, _, _, labelled = self._heights(height)
+        regions = [Region(0, 0, width, 1)] if title else []
+        regions += [Region(0, height - 1, width, 1)] if labelled else []
+        for x in (before, self.crosshair):
+            column = self._drawn[0].column(x) if isinstance(x, float) else None
+            if column is not None:
+                regions.append(Region(self._gutter + column, 0, 1, height))
+        self.refresh(*regions)
+
+    def _whole(self) -> tuple[float, float] | None:
+        """The extent that zoom and pan move in."""
+        if self.extent is not None:
+            return self.extent
+        return curves_extent(self._curves)
+
+    def _look_at(self, view: View) -> None:
+        if view != self.view:
+            self.view = view
+            self.post_message(self.Zoomed(self, view))
+
+    def _point_at(self, x: float | None) -> None:
+        if x != self.crosshair:
+            self.crosshair = x
+            self.post_message(self.Pointed(self, x))
+
+    # The mouse
+
+    def _x_under(self, column: int) -> float | None:
+        """The x under a column of the widget, None beside the curve."""
+        if self._drawn is None:
+            return None
+        inside = column - self._gutter
+        return self._drawn[0].x_at(inside) if inside >= 0 else None
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, 1.25)
+
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, 0.8)
+
+    def _wheel(self, event: events.MouseEvent, factor: float) -> None:
+        """Zoom at the pointer; with shift or ctrl the wheel scrolls what is around."""
+        if event.shift or event.ctrl:
+            return
+        whole = self._whole()
+        if whole is not None:
+            event.stop()
+            event.prevent_default()
+            self._look_at(zoom(self.view, whole, factor, self._x_under(event.x)))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """A drag begins, or a click."""
+        if event.button == 1:
+            self._drag = (event.screen_x, self.view, False)
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Dragging moves the view along."""
+        if self._drag is None or self._drawn is None:
+            return
+        start, view, _ = self._drag
+        moved = event.screen_x - start
+        if moved:
+            self._drag = (start, view, True)
+            whole = self._whole()
+            if view is not None and whole is not None:
+                self.follow = False
+                share = -moved / max(1, self._drawn[0].codes.shape[1])
+                self._look_at(pan(view, whole, share))
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """The drag ends; without one, it was a click, which sets the crosshair."""
+        if self._drag is None:
+            return
+        moved = self._drag[2]
+        self._drag = None
+        self.release_mouse()
+        x = self._x_under(event.x)
+        if not moved and x is not None:
+            self._take()
+            near = next_point(self._traces, x, 0.0)
+            for trace in self._traces:
+                trace.release()
+            self._point_at(near)
+
+
+def next_point(traces: Sequence[Trace], x: float, by: float) -> float | None:
+    """The point nearest to x + `by`; if that is where x is, the next one in that direction."""
+    found = [p[0] for t in traces if (p := t.nearest(x + by)) is not None]
+    if not found:
+        return None
+    best = min(found, key=lambda at: abs(at - x - by))
+    if by and (best - x) * by <= 0:
+        ahead = [n for t in traces if (n := t.neighbour(x, forward=by > 0)) is not None]
+        return min(ahead, key=lambda at: abs(at - x)) if ahead else x
+    return best
+
+
+def curves_extent(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """First and last x of all curves; None without points."""
+    low, high = np.inf, -np.inf
+    for curve in curves:
+        x, y = curve.arrays()
+        x = x[: len(y)]
+        if not len(x):
+            continue
+        ends = x[[0, -1]]
+        if not np.isfinite(ends).all():
+            ends = x[np.isfinite(x)]
+        if len(ends):
+            low, high = min(low, float(ends.min())), max(high, float(ends.max()))
+    return (low, high) if low <= high else None
+
+
+def x_words(x: float, axis: Axis) -> str:
+    """A place on the x axis in words: 1,240 steps, 1.23M tokens, 1h02m."""
+    if axis == "step":
+        return f"{x:,.0f}"
+    if axis == "time" and x >= 1:
+        return short_seconds(x)
+    return labels([x], UNITS[axis])[0]

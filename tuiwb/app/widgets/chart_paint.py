@@ -1,0 +1,196 @@
+"""A drawn chart as strips of the terminal: y axis, curve, marks on the x axis, labels, title.
+
+In: a Plot of the pure core and the theme's styles. Out: Strips; no widget and no app in here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from tuiwb.monitor.chart import INFINITE, NOTHING, OUTSIDE, Plot
+from tuiwb.monitor.glyphs import Glyphs
+from tuiwb.monitor.ticks import Unit
+
+Axis = Literal["step", "tokens", "epoch", "time"]
+UNITS: dict[Axis, Unit] = {"step": "count", "tokens": "count", "epoch": "value", "time": "time"}
+Text = Sequence[tuple[str, Style]]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment worth a sign on the x axis, in the unit of the curves' x."""
+
+    x: float
+    kind: Literal["checkpoint", "evaluation", "alert"]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Styles: one per line of the plot, and those of everything around it."""
+
+    lines: Sequence[Style]
+    muted: Style
+    text: Style
+    title: Style
+    current: Style
+    wrong: Style
+    notice: Style
+    cross: Style
+
+    def owner(self, number: int) -> Style:
+        """The style of a cell by whose it is."""
+        if number >= 0:
+            return self.lines[number]
+        return {NOTHING: self.muted, INFINITE: self.wrong, OUTSIDE: self.notice}[number]
+
+
+def curve_row(
+    plot: Plot,
+    runs: Sequence[tuple[str, int]],
+    row: int,
+    gutter: int,
+    look: Glyphs,
+    palette: Palette,
+    cross: int | None,
+) -> Strip:
+    """A row of the plot behind its tick; `cross` is the crosshair's column."""
+    segments: list[Segment] = []
+    if gutter:
+        words = next((words for at, words in plot.y_ticks if at == row), "")
+        sign = look.tick if words else look.side
+        segments.append(Segment(words[: gutter - 1].rjust(gutter - 1) + sign, palette.muted))
+    at = 0
+    for text, owner in runs:
+        style = palette.owner(owner)
+        end = at + len(text)
+        if cross is not None and at <= cross < end:
+            here = text[cross - at]
+            under = (look.crosshair, palette.cross) if here == " " else (here, style + _REVERSE)
+            for part, look_of in (
+                (text[: cross - at], style),
+                under,
+                (text[cross - at + 1 :], style),
+            ):
+                if part:
+                    segments.append(Segment(part, look_of))
+        else:
+            segments.append(Segment(text, style))
+        at = end
+    return Strip(segments, gutter + at)
+
+
+_REVERSE = Style(reverse=True)
+
+
+def axis_row(
+    plot: Plot,
+    marks: Sequence[Mark],
+    gutter: int,
+    look: Glyphs,
+    palette: Palette,
+    ticks: Sequence[int] = (),
+) -> Strip:
+    """The x axis with the run's marks and the columns where a value is NaN."""
+    width = plot.codes.shape[1]
+    signs = [look.axis] * width
+    styles = [palette.muted] * width
+    for kind, sign, style in (
+        ("evaluation", look.evaluation, palette.text),
+        ("checkpoint", look.checkpoint, palette.text),
+        ("alert", look.alert, palette.notice),
+    ):
+        for mark in marks:
+            if mark.kind == kind and (column := plot.column(mark.x)) is not None:
+                signs[column], styles[column] = sign, style
+    for column in plot.nan:
+        signs[column], styles[column] = look.nan, palette.wrong
+    head = [Segment(look.corner.rjust(gutter), palette.muted)] if gutter else []
+    return Strip([*head, *_joined(signs, styles)], gutter + width)
+
+
+def label_row(
+    plot: Plot,
+    axis: Axis,
+    gutter: int,
+    palette: Palette,
+    pointed: tuple[int, str] | None,
+) -> Strip:
+    """The x ticks, the axis' name where it fits, and the crosshair's x over them."""
+    width = plot.codes.shape[1]
+    signs = [" "] * (gutter + width)
+    styles = [palette.muted] * (gutter + width)
+    end = 0
+    covered = range(0)
+    if pointed is not None:
+        column, words = pointed
+        words = f" {words} "[: len(signs)]
+        begin = max(0, min(gutter + column - len(words) // 2, len(signs) - len(words)))
+        signs[begin : begin + len(words)] = words
+        styles[begin : begin + len(words)] = [palette.text + _REVERSE] * len(words)
+        covered = range(begin, begin + len(words))
+    for start, words in plot.x_ticks(UNITS[axis]):
+        end = gutter + start + len(words)
+        if covered and gutter + start <= covered.stop and end >= covered.start:
+            continue
+        signs[gutter + start : gutter + start + len(words)] = words
+    end = max(end, covered.stop)
+    name = axis if gutter + width - end >= len(axis) + 2 else ""
+    if name:
+        signs[-len(name) :] = name
+    return Strip(_joined(signs, styles), len(signs))
+
+
+def title_row(
+    width: int,
+    title: str,
+    values: Sequence[Sequence[Text]],
+    notes: Sequence[str],
+    rule: str,
+    palette: Palette,
+    current: bool,
+) -> Strip:
+    """The title on a rule, then each curve's value, then notes at the right end.
+
+    `values` holds several spellings of all values, the longest first: the first that fits stands.
+    Of the notes, the first ones stay longest. The `current` chart's title and rule stand out.
+    """
+    line = palette.current if current else palette.muted
+    room = width - 3
+    if room < 4:
+        return Strip([Segment(rule * width, line)], width)
+    if cell_len(title) > room:
+        title = set_cell_size(title, room - 1) + "…"
+    segments = [Segment(f"{rule} ", line), Segment(title, line if current else palette.title)]
+    room -= cell_len(title)
+    for spelling in values:
+        parts = [part for text in spelling for part in [("  ", palette.muted), *text]]
+        size = sum(cell_len(words) for words, _ in parts)
+        if size <= room:
+            segments += [Segment(words, style) for words, style in parts]
+            room -= size
+            break
+    tail = ""
+    for note in notes:
+        if cell_len(note) + cell_len(tail) + 4 <= room:
+            tail = f"{tail}  {note}" if tail else f" {note}"
+    used = width - room - 1
+    fill = max(0, width - used - 1 - (cell_len(tail) + 2 if tail else 0))
+    segments.append(Segment(" " + rule * fill, line))
+    if tail:
+        segments += [Segment(f"{tail} ", palette.notice), Segment(rule, line)]
+    return Strip(segments).adjust_cell_length(width)
+
+
+def _joined(signs: Sequence[str], styles: Sequence[Style]) -> list[Segment]:
+    segments: list[Segment] = []
+    start = 0
+    for at in range(1, len(signs) + 1):
+        if at == len(signs) or styles[at] is not styles[start]:
+            segments.append(Segment("".join(signs[start:at]), styles[start]))
+            start = at
+    return segments

@@ -1,0 +1,122 @@
+"""Columns of minimum and maximum to dots: bars, joined to their neighbours, broken at gaps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuiwb.monitor.pyramid import ABOVE, BELOW, NAN
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+DASH, PAUSE = 5, 3
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Per column of dots the lowest and highest value (NaN: none) and what else it holds (the
+    pyramid's flags); `before` and `after` are the points next to the view: (column, value)."""
+
+    low: Floats
+    high: Floats
+    flags: NDArray[np.uint8]
+    before: tuple[float, float] | None = None
+    after: tuple[float, float] | None = None
+
+    @property
+    def filled(self) -> NDArray[np.bool_]:
+        """Columns with at least one value."""
+        filled: NDArray[np.bool_] = ~(np.isnan(self.low) | np.isnan(self.high))
+        return filled
+
+
+def spans(columns: Columns, y_range: tuple[float, float], rows: int) -> tuple[Ints, Ints]:
+    """First and last row of dots of each column's bar; meaningless where it isn't filled."""
+    return (
+        _rows(columns.high, y_range, rows).astype(np.int64),
+        _rows(columns.low, y_range, rows).astype(np.int64),
+    )
+
+
+def bars(
+    columns: Columns,
+    y_range: tuple[float, float],
+    rows: int,
+    *,
+    faint: bool = False,
+    dashed: bool = False,
+) -> NDArray[np.bool_]:
+    """The dots of one line: `rows` x columns.
+
+    A column without values between two that have some lies on the straight line between them,
+    unless a value there is not finite. A faint line is every other dot, its extremes aside.
+    """
+    count = len(columns.low)
+    dots = np.zeros((rows, count), np.bool_)
+    top, bottom, drawn = _joined(columns, y_range, rows)
+    if not drawn.any():
+        return dots
+    line = np.arange(rows)[:, None]
+    np.logical_and(line >= top, line <= bottom, out=dots)
+    dots &= drawn
+    if faint:
+        kept = (line + np.arange(count)) % 2 == 0
+        first, last = spans(columns, y_range, rows)
+        ends = (line == first) | (line == last)
+        dots &= kept | (ends & columns.filled)
+    if dashed:
+        dots &= np.arange(count) % (DASH + PAUSE) < DASH
+    return dots
+
+
+def _rows(values: Floats, y_range: tuple[float, float], rows: int) -> Floats:
+    """The row of each value, 0 at the top of the range; beyond it the nearest row."""
+    low, high = y_range
+    # Halves, so that a range of twice the largest float is still a number.
+    with np.errstate(invalid="ignore", over="ignore"):
+        share = (high / 2 - values / 2) / (high / 2 - low / 2)
+        placed: Floats = np.nan_to_num(np.rint(np.clip(share, 0, 1) * (rows - 1)))
+    return placed
+
+
+def _joined(
+    columns: Columns, y_range: tuple[float, float], rows: int
+) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """First and last row per column, after empty columns are bridged and steps are filled."""
+    count = len(columns.low)
+    drawn = columns.filled.copy()
+    top, bottom = spans(columns, y_range, rows)
+    places = np.flatnonzero(drawn).astype(np.float64)
+    middles = (top + bottom)[drawn] / 2
+    for side, at in ((columns.before, 0), (columns.after, len(places))):
+        if side is not None and np.isfinite(side[1]):
+            row = _rows(np.array([side[1]]), y_range, rows)
+            places = np.insert(places, at if side is columns.before else len(places), side[0])
+            middles = np.insert(middles, at if side is columns.before else len(middles), row[0])
+    empty = np.flatnonzero(~drawn)
+    if len(places) >= 2 and len(empty):
+        empty = empty[(empty > places[0]) & (empty < places[-1])]
+        wrong = np.cumsum(np.concatenate([[0], (columns.flags & (NAN | ABOVE | BELOW)) > 0]))
+        after = np.searchsorted(places, empty)
+        start = np.clip(np.ceil(places[after - 1]), 0, count).astype(np.int64)
+        end = np.clip(np.floor(places[after]) + 1, 0, count).astype(np.int64)
+        # What is wrong in a column that also has values is marked, but breaks no line.
+        start += places[after - 1] >= 0
+        end -= places[after] < count
+        empty = empty[wrong[np.maximum(end, start)] == wrong[start]]
+        bridged = np.rint(np.interp(empty, places, middles)).astype(np.int64)
+        top[empty] = bottom[empty] = bridged
+        drawn[empty] = True
+    if count > 1:
+        both = drawn[:-1] & drawn[1:]
+        down = both & (top[1:] > bottom[:-1] + 1)
+        up = both & (bottom[1:] < top[:-1] - 1)
+        first, last = top.copy(), bottom.copy()
+        half = (bottom[:-1] + top[1:]) // 2
+        last[:-1][down] = np.maximum(last[:-1], half)[down]
+        first[1:][down] = np.minimum(first[1:], half + 1)[down]
+        half = (top[:-1] + bottom[1:]) // 2
+        first[:-1][up] = np.minimum(first[:-1], half + 1)[up]
+        last[1:][up] = np.maximum(last[1:], half)[up]
+        top, bottom = first, last
+    return top, bottom, drawn

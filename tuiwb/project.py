@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -40,6 +40,16 @@ class PythonSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     vllm: str | None = None
 
 
+class AlertSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whom a run tells of its alerts and its end: a webhook (its address here, or in an environment
+    variable), a command (argv, no shell), from which severity on."""
+
+    webhook: str | None = None
+    webhook_env: str | None = None
+    command: list[str] = []
+    from_: Literal["note", "warning", "critical"] = msgspec.field(name="from", default="warning")
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """tuiwb.yaml, every key optional."""
 
@@ -47,6 +57,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     base_model: str | None = None
     gpu_price_per_hour: float | None = None
     judge: JudgeSettings = msgspec.field(default_factory=JudgeSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
     python: PythonSettings = msgspec.field(default_factory=PythonSettings)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, EventReader, Log
 from tuiwb.jobs.folder import EVENTS
 from tuiwb.jobs.run import JobContext
+from tuiwb.monitor import notify
 from tuiwb.monitor.triage.adapter import read_adapter
 from tuiwb.monitor.triage.facts import keep_facts
 from tuiwb.monitor.triage.rule import Batch
@@ -35,6 +36,7 @@ class TriageWatch:
         # A resumed run goes on with what the rules knew; what they said then is in the log.
         self.triage.add(EventReader(context.folder / EVENTS).read())
         context.listeners.append(self.hear)
+        notify.attach(context)
 
     def prepared(self, trainer: Any, data: Any, tokenizer: Any, where: Any) -> None:
         """The trainer stands: measure its data, say what is wrong with them, remember batches."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "config": "check a run's config, start a new one",
     "train": "start a training run that outlives this terminal",
     "runs": "list, show, follow, stop the project's runs",
+    "gpu": "the GPUs and this machine now: memory, use, heat, power, processes",
     "compare": "base against fine-tune on held-out examples",
     "judge": "let an LLM judge a comparison, both orders",
     "serve": "serve base and adapters through an OpenAI-compatible server",

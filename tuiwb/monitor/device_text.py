@@ -70,17 +70,16 @@ def device_lines(
     return [words.cut(line, width) for line in lines]
 
 
-def legend(glyphs: Glyphs = BLOCKS, *, estimate: bool = True) -> Line:
-    """What the bar's glyphs mean."""
-    spans = [
-        (f"{glyphs.job} this run", "job"),
-        (f"{glyphs.others} others", "others"),
+def legend(glyphs: Glyphs = BLOCKS, *, run: bool = True, estimate: bool = False) -> Line:
+    """What the bar's glyphs mean; without `run` all that is used is others'."""
+    spans = [(f"{glyphs.job} this run", "job")] if run else []
+    spans += [
+        (f"{glyphs.others} {'others' if run else 'used'}", "others"),
         (f"{glyphs.reserved} driver", "muted"),
         (f"{glyphs.free} free", "muted"),
     ]
-    return words.joined(
-        [*spans, (f"{glyphs.estimate} estimate", "estimate")] if estimate else spans
-    )
+    spans += [(f"{glyphs.estimate} estimate", "estimate")] if estimate else []
+    return words.joined(spans)
 
 
 class _View:

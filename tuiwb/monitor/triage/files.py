@@ -6,7 +6,7 @@ In: a run's folder. Out: plain facts, None for what is not there or can't be rea
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,28 @@ def _written(folder: Path) -> float:
         return (folder / JOB).stat().st_mtime
     except OSError:
         return 0.0
+
+
+def losses(run: Path) -> tuple[float | None, float | None]:
+    """The first training loss of a run's log and its last, from the log's two ends."""
+    try:
+        with (run / EVENTS).open("rb") as file:
+            head = file.read(TAIL).splitlines()
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            tail = file.read().splitlines()
+    except OSError:
+        return None, None
+    return _loss_of(head), _loss_of(reversed(tail))
+
+
+def _loss_of(lines: Iterable[bytes]) -> float | None:
+    for line in lines:
+        if b'"loss"' in line:
+            event = decode(line)
+            if isinstance(event, Metrics) and "loss" in event.values:
+                return event.values["loss"]
+    return None
 
 
 def _last_eval_loss(path: Path) -> float:

@@ -34,7 +34,7 @@ def time_ticks(low: float, high: float, most: int) -> list[float]:
         if (high - low) / step <= most and (ticks := _multiples(low, high, step, most)) is not None:
             return ticks
     days = nice_ticks(low / 86400, high / 86400, most)
-    return [day * 86400 for day in days]
+    return [min(max(day * 86400, low), high) for day in days]
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

@@ -79,7 +79,8 @@ class Trace:
 
     def columns(self, low: float, high: float, count: int, smoothed: bool = False) -> Slices:
         """Each of `count` equal slices of [low, high], the last one with its end."""
-        edges = np.searchsorted(self._x, low + (high - low) * (np.arange(count + 1) / max(1, count)))
+        shares = np.arange(count + 1) / max(1, count)
+        edges = np.searchsorted(self._x, low + (high - low) * shares)
         edges[-1] = np.searchsorted(self._x, high, side="right")
         np.maximum.accumulate(edges, out=edges)
         if smoothed and self._smoothed_count == len(self._y):

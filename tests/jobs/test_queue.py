@@ -1,0 +1,256 @@
+"""Jobs in line for GPUs: who may start, where, and that no killed process blocks the others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.jobs.workers import end, install, job, wait_for
+from tuiwb.errors import BadInput
+from tuiwb.jobs import process, queue, send, status, stop_now
+from tuiwb.jobs.events import Gpu, GpuProcess
+from tuiwb.jobs.turns import Ticket, Turn, turn
+
+GIB = 1 << 30
+RUNS = process.ProcessIdentity(pid=77, start=1.0, host="h", boot="b")
+
+
+# --- whose turn it is ---------------------------------------------------------------------------
+
+
+def ticket(name: str, needs: int | None = None, order: float = 0.0, **more: object) -> Ticket:
+    return msgspec.convert(
+        {"id": name, "folder": f"/{name}", "name": name, "order": order, "since": order}
+        | {"needs": needs if needs is None else needs * GIB, **more},
+        Ticket,
+    )
+
+
+def started(name: str, gpu: str | None, needs: int | None, settled: bool = False) -> Ticket:
+    found = ticket(name, needs, settled=settled, gpu=gpu)
+    found.started = RUNS
+    return found
+
+
+def card(index: int, used: float, total: int = 80, **more: object) -> Gpu:
+    plain = {"index": index, "memory_used": int(used * GIB), "memory_total": total * GIB, **more}
+    return msgspec.convert(plain, Gpu)
+
+
+def asked(mine: Ticket, line: list[Ticket], gpus: list[Gpu]) -> Turn:
+    return turn(mine, [mine, *line], gpus)
+
+
+def test_a_job_starts_where_the_memory_it_needs_is_free() -> None:
+    found = asked(ticket("a", 14), [], [card(0, 70), card(1, 10)])
+    assert found.go
+    assert found.gpu is not None
+    assert found.gpu.index == 1
+
+
+def test_why_it_waits_says_what_it_needs_what_is_free_and_its_place() -> None:
+    found = asked(ticket("a", 14, 2), [ticket("b", 14, 1)], [card(0, 76.9)])
+    assert not found.go
+    assert found.why == "waiting for GPU 0: 14.0 GiB needed, 3.1 GiB free; 2nd in line"
+
+
+def test_a_small_job_does_not_overtake_a_big_one_that_waits_for_the_same_gpu() -> None:
+    big, small = ticket("big", 60, 1), ticket("small", 4, 2)
+    assert not asked(small, [big], [card(0, 30)]).go
+    # But one that waits for another GPU is not in its way.
+    big.gpus = [1]
+    assert asked(small, [big], [card(0, 30), card(1, 30)]).go
+
+
+def test_what_a_started_job_has_not_allocated_yet_is_taken_already() -> None:
+    mine = ticket("b", 30)
+    empty = card(0, 1, uuid="GPU-1")
+    assert not asked(mine, [started("a", "GPU-1", 60)], [empty]).go
+    assert asked(mine, [started("a", "GPU-1", 40)], [empty]).go
+    half = card(0, 21, uuid="GPU-1", processes=[{"pid": RUNS.pid, "memory": 20 * GIB}])
+    assert asked(mine, [started("a", "GPU-1", 40)], [half]).go, "20 of its 40 are counted already"
+    assert not asked(mine, [started("a", "GPU-1", 60)], [half]).go
+    # Once it trains it holds what it holds, whatever was estimated.
+    assert asked(mine, [started("a", "GPU-1", 60, settled=True)], [half]).go
+
+
+def test_without_an_estimate_a_whole_card_is_waited_for() -> None:
+    assert not asked(ticket("a"), [], [card(0, 20)]).go
+    assert asked(ticket("a"), [], [card(0, 1)]).go
+    assert not asked(ticket("a", 1), [started("w", "0", None)], [card(0, 1)]).go
+    assert not asked(ticket("a"), [started("w", "0", 1, settled=True)], [card(0, 1)]).go
+
+
+def test_an_estimate_above_every_card_is_tried_on_a_whole_one() -> None:
+    assert asked(ticket("a", 200), [], [card(0, 1)]).go
+    assert not asked(ticket("a", 200), [], [card(0, 20)]).go
+
+
+def test_a_gpu_in_trouble_or_hidden_is_not_used() -> None:
+    dead, hidden = card(0, 0, problem="fell off the bus"), card(1, 0, visible=False)
+    found = asked(ticket("a", 1, gpus=[0, 1]), [], [dead, hidden])
+    assert not found.go
+    assert found.why == "waiting for GPU 0, 1, which gives no figures; 1st in line"
+
+
+def test_a_mig_instance_is_taken_by_its_own_name() -> None:
+    slices = [
+        card(0, 9, 10, uuid="MIG-a", mig="1g.10gb"),
+        card(0, 1, 10, uuid="MIG-b", mig="1g.10gb"),
+    ]
+    found = asked(ticket("a", 5), [], slices)
+    assert found.gpu is not None
+    assert found.gpu.uuid == "MIG-b"
+
+
+def test_without_a_gpu_one_runs_at_a_time() -> None:
+    assert asked(ticket("a"), [], []).go
+    found = asked(ticket("b", order=2), [started("a", None, None)], [])
+    assert found.why == "waiting for a to end; 1st in line"
+    assert not asked(ticket("c", order=3), [ticket("b", order=2)], []).go
+    # A job for the CPU doesn't wait for a GPU.
+    assert asked(ticket("d", cpu=True, order=2), [started("a", "0", 5)], [card(0, 79)]).go
+
+
+# --- real waiting processes ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A queue of our own, no GPU, the small workers; all that still runs is killed at the end."""
+    monkeypatch.setenv(queue.HOME, str(tmp_path / "queue"))
+    monkeypatch.setenv("PYTHONPATH", install(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    yield tmp_path
+    for _ in range(2):
+        for place in queue.line():
+            end(place.folder)
+
+
+def trains(folder: Path) -> bool:
+    return status(folder).step == 1
+
+
+@pytest.mark.slow
+def test_each_takes_its_turn_in_order_and_one_can_be_moved_to_the_front(line: Path) -> None:
+    a, b, c = (job(line / name, "obeys") for name in "abc")
+    queue.enqueue(a, cpu=True)
+    wait_for(lambda: trains(a), a)
+    queue.enqueue(b, cpu=True)
+    queue.enqueue(c, cpu=True)
+    assert [(p.folder.name, p.place) for p in queue.line()] == [("a", 0), ("b", 1), ("c", 2)]
+    wait_for(lambda: status(c).phase == "waiting for a to end; 2nd in line", c)
+    assert status(b).state == "queued"
+    assert status(b).phase == "waiting for a to end; 1st in line"
+    with pytest.raises(BadInput, match="in the queue already"):
+        queue.enqueue(b, cpu=True)
+    queue.move_to_front(c)
+    assert [(p.folder.name, p.place) for p in queue.line()] == [("a", 0), ("c", 1), ("b", 2)]
+    with pytest.raises(BadInput, match="does not wait"):
+        queue.move_to_front(a)
+    stop_now(a)
+    wait_for(lambda: trains(c), c)
+    assert status(b).state == "queued"
+    # Killed while it waits: it loses its place, is told dead, and blocks nobody.
+    d = job(line / "d", "obeys")
+    queue.enqueue(d, cpu=True)
+    waits = process.read(b)
+    assert waits is not None
+    os.kill(waits.pid, signal.SIGKILL)
+    wait_for(lambda: status(b).state == "died", b)
+    assert status(b).message == ("the process that waited for its turn is gone; queue it again")
+    stop_now(c)
+    wait_for(lambda: trains(d), d)
+    stop_now(d)
+    wait_for(lambda: not queue.line(), d)
+    assert sorted(os.listdir(line / "queue")) == ["decision.lock"]
+
+
+def test_a_waiting_job_is_cancelled_by_a_stop(line: Path) -> None:
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    queue.enqueue(a, cpu=True)
+    wait_for(lambda: trains(a), a)
+    queue.enqueue(b, cpu=True)
+    send(b, "stop")
+    wait_for(lambda: status(b).state == "cancelled", b)
+    assert status(b).message == "cancelled while it was in the queue"
+    assert [p.folder.name for p in queue.line()] == ["a"]
+
+
+def test_the_waiting_process_is_light_and_outlives_the_one_that_queued(line: Path) -> None:
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    queue.enqueue(a, cpu=True)
+    wait_for(lambda: trains(a), a)
+    script = "import sys, pathlib\nfrom tuiwb.jobs import queue\n"
+    script += "queue.enqueue(pathlib.Path(sys.argv[1]), cpu=True)\nimport time; time.sleep(600)\n"
+    launcher = subprocess.Popen([sys.executable, "-c", script, str(b)], start_new_session=True)
+    wait_for(lambda: process.read(b) is not None, b)
+    os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    identity = process.read(b)
+    assert identity is not None
+    assert process.alive(identity)
+    assert "torch" not in Path(f"/proc/{identity.pid}/maps").read_text()
+    stop_now(a)
+    wait_for(lambda: trains(b), b)
+
+
+def test_a_job_whose_python_is_not_there_fails_and_the_line_moves_on(line: Path) -> None:
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    queue.enqueue(a, cpu=True, python="/nowhere/python")
+    wait_for(lambda: status(a).state == "failed", a)
+    assert "can't start the worker" in status(a).message
+    queue.enqueue(b, cpu=True)
+    wait_for(lambda: trains(b), b)
+
+
+WAITS = """
+import json, os, sys
+from pathlib import Path
+import msgspec
+from tuiwb.jobs import queue
+from tuiwb.jobs.events import Gpu
+from tuiwb.jobs.turns import Ticket
+figures = Path(sys.argv[3])
+def sample():
+    return msgspec.json.decode(figures.read_bytes(), type=list[Gpu])
+ticket = msgspec.json.decode(sys.argv[2], type=Ticket)
+sys.exit(queue.wait(Path(sys.argv[1]), ticket, sys.executable, sample, every=0.05))
+"""
+
+
+def test_a_job_starts_on_the_gpu_whose_memory_comes_free(line: Path) -> None:
+    a = job(line / "a", "obeys")
+    figures = line / "gpus.json"
+
+    def show(*gpus: Gpu) -> None:
+        beside = figures.with_suffix(".new")
+        beside.write_bytes(msgspec.json.encode(list(gpus)))
+        beside.replace(figures)
+
+    full = GpuProcess(pid=1, user="other", memory=79 * GIB)
+    show(
+        card(0, 79, uuid="GPU-x"), card(1, 79, uuid="GPU-y", processes=[msgspec.to_builtins(full)])
+    )
+    mine = ticket("a", 14)
+    mine.folder = str(a)
+    waiter = subprocess.Popen(
+        [sys.executable, "-c", WAITS, str(a), msgspec.json.encode(mine), str(figures)]
+    )
+    phase = "waiting for a GPU: 14.0 GiB needed, 1.0 GiB free at most (GPU 0); 1st in line"
+    wait_for(lambda: status(a).phase == phase, a)
+    show(card(0, 79, uuid="GPU-x"), card(1, 3, uuid="GPU-y"))
+    wait_for(lambda: trains(a), a)
+    assert waiter.wait(20) == 0
+    identity = process.read(a)
+    assert identity is not None
+    environment = Path(f"/proc/{identity.pid}/environ").read_bytes().split(b"\0")
+    assert b"CUDA_VISIBLE_DEVICES=GPU-y" in environment
+    kept = json.loads((line / "queue" / "a.json").read_bytes())
+    assert (kept["gpu"], kept["started"]["pid"]) == ("GPU-y", identity.pid)

@@ -107,8 +107,7 @@ def estimate(
     parts = [
         _weights(spec["model"]["dtype"], shape),
         *_trained(t["optim"], adapter, whole),
-        _activations(spec, shape, targets, tokens),
-        _head(t, shape, tokens),
+        *_activations(spec, shape, targets, tokens),
     ]
     low, high = sum(p.low for p in parts), sum(p.high for p in parts)
     parts += _overheads(low, high)
@@ -236,40 +235,54 @@ def _trained(optim: str, adapter: int, whole: int) -> list[MemoryPart]:
 
 def _activations(
     spec: Mapping[str, Any], shape: ModelShape, targets: list[Linear], tokens: tuple[int, int]
-) -> MemoryPart:
+) -> list[MemoryPart]:
+    """What the forward pass keeps, and the most that is needed on top of it at one time.
+
+    The output head works while all that is kept is there, the layers' backward passes later: the
+    larger of the two counts, not both (so it is in the published measurements, docs/device.md).
+    """
     t = spec["training"]
     checkpointed = t["gradient_checkpointing"] is not False  # null: on, on a GPU
     each = 4 if _computes_in_float32(spec) else 2
-    batch = int(t["per_device_train_batch_size"])
-    eager = spec["model"].get("attn_implementation") == "eager"
     layer = _layer_bytes(shape, targets, each)
+    edge = shape.hidden * each  # a layer's input, bytes a token
 
     def square(count: int) -> float:
-        # Eager attention keeps scores, their float32 softmax and its copy: a x s^2 each.
+        # Eager attention keeps scores, their float32 softmax and its copy: heads x length^2 each.
+        batch = int(t["per_device_train_batch_size"])
+        eager = spec["model"].get("attn_implementation") == "eager"
         length: float = count / batch
         return batch * shape.heads * length * length * (2 * each + 4) if eager else 0.0
 
-    def held(count: int) -> float:
-        one = layer * count + square(count)
-        if checkpointed:
-            # Every layer's input, one layer recomputed, and the gradients on their way through it.
-            return shape.layers * shape.hidden * each * count + 1.5 * one
-        return shape.layers * one
+    def one(count: int) -> float:
+        return layer * count + square(count)
 
-    words = (
-        f"{shape.layers} layers x {shape.hidden} x {each} bytes a token, and one layer's "
-        f"{short_bytes(layer)} a token"
-        if checkpointed
-        else f"{shape.layers} layers x {short_bytes(layer)} a token"
-    )
-    return MemoryPart(
-        name="activations",
-        low=int(0.8 * held(tokens[0])),
-        high=int(1.25 * held(tokens[1])),
-        formula=f"{words}, {tokens[1]} tokens" + (", and eager attention's scores" * eager),
-        source="arXiv:2205.05198, section 4.1, for frozen weights"
-        + (", checkpointed" if checkpointed else ""),
-    )
+    kept = edge if checkpointed else layer
+    low, high = (shape.layers * (kept * count) for count in tokens)
+    if not checkpointed:
+        low += shape.layers * square(tokens[0])
+        high += shape.layers * square(tokens[1])
+    work_low = max(_head(shape, tokens[0] // 2), one(tokens[0]) if checkpointed else 0)
+    work_high = max(_head(shape, tokens[1]), (2.0 if checkpointed else 1.0) * one(tokens[1]))
+    tile = min(shape.vocabulary, TILE_VOCABULARY)
+    return [
+        MemoryPart(
+            name="activations",
+            low=int(low if checkpointed else 0.85 * low),
+            high=int(high if checkpointed else 1.25 * high),
+            formula=f"{shape.layers} layers x {short_bytes(kept)} a token x {tokens[1]} tokens"
+            + (", only each layer's input (checkpointing)" * checkpointed),
+            source="arXiv:2205.05198, section 4.1, counted for frozen weights",
+        ),
+        MemoryPart(
+            name="at the peak",
+            low=int(work_low),
+            high=int(work_high),
+            formula=f"the larger of one layer's backward ({short_bytes(layer)} a token) and the "
+            f"output head (tiles of {TILE_TOKENS} x {tile} logits, gradient in float32)",
+            source="TRL 1.16, kernels/chunked_logprob.py; arXiv:2205.05198",
+        ),
+    ]
 
 
 def _layer_bytes(shape: ModelShape, targets: list[Linear], each: int) -> float:
@@ -287,22 +300,11 @@ def _layer_bytes(shape: ModelShape, targets: list[Linear], each: int) -> float:
     return norms + attention + mlp + copies
 
 
-def _head(t: Mapping[str, Any], shape: ModelShape, tokens: tuple[int, int]) -> MemoryPart:
-    """TRL's fused output head: logits exist a tile at a time; the hidden states' gradient in
-    float32. An evaluation goes the same way."""
-
-    def held(count: int) -> int:
-        tile = min(count, TILE_TOKENS) * min(shape.vocabulary, TILE_VOCABULARY) * 2
-        return 2 * tile + count * shape.hidden * (2 + 4)
-
-    return MemoryPart(
-        name="output head",
-        low=held(tokens[0] // 2),
-        high=held(tokens[1]),
-        formula=f"tiles of {TILE_TOKENS} tokens x {min(shape.vocabulary, TILE_VOCABULARY)} logits, "
-        "and the hidden states' gradient in float32",
-        source="TRL 1.16, kernels/chunked_logprob.py",
-    )
+def _head(shape: ModelShape, tokens: int) -> int:
+    """TRL's fused output head: logits exist a tile at a time, twice in the backward pass; the
+    trained positions' hidden states are copied, their gradient is float32."""
+    tile = min(tokens, TILE_TOKENS) * min(shape.vocabulary, TILE_VOCABULARY) * 2
+    return 2 * tile + tokens * shape.hidden * (2 + 4)
 
 
 def _overheads(low: int, high: int) -> list[MemoryPart]:

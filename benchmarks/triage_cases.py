@@ -220,7 +220,7 @@ def build_data(root: Path) -> None:
     _write(data / "long_prompts.jsonl", draw.sample(longer + support[40:200], 200))
     if REAL.is_file():
         rows = json.loads(REAL.read_text())
-        short = [r for r in rows if not r["input"] and len(r["instruction"] + r["output"]) < 450]
+        short = [r for r in rows if not r["input"] and len(r["instruction"] + r["output"]) < 300]
         chats = [
             _chat(r["instruction"].encode("ascii", "ignore").decode(),
                   r["output"].encode("ascii", "ignore").decode())

@@ -9,23 +9,31 @@ from tuiwb.monitor.triage.facts import DataFacts
 from tuiwb.monitor.triage.rule import (
     Episode,
     Points,
+    log_noise,
     middle,
     number,
     over,
     setting,
     spread,
     tidy,
+    times,
     training_loss,
     warmup_of,
 )
 
-# Above the best smoothed loss by this factor and so many nats: it has left, not wobbled.
+# Above the best smoothed loss by this factor, so many nats and SIGMAS of its noise: it has left,
+# not wobbled.
 AWAY, AWAY_NATS = 1.3, 0.3
 BACK, BACK_NATS = 1.1, 0.1
+# Log entries: those that are now, and those that make a level to hold them against.
+NOW, LEVEL = 5, 9
+SIGMAS = 3.5
+LONE = 0.2  # the noise of a single first point, at least
 NORMS = 20.0  # times its own median before: the gradient explodes
 # Below the usual range of LoRA learning rates (Schulman 2025, "LoRA Without Regret").
 USUAL_LOW, USUAL = 2e-5, 2e-4
 LEARNED = 0.06  # a loss that fell by less of its start, surely, has learned next to nothing
+SMALL_SCALE = 0.25  # lora_alpha / r
 KNOWN = 0.2  # nats; a loss that starts below has nothing to fall to
 KEPT = 64  # log entries
 ENDS = 32  # log entries at the start, and now, that are held against each other at most
@@ -41,8 +49,9 @@ class LearningRateHigh:
         self.spec = spec
         self._points, self._norms = Points(KEPT), Points(KEPT)
         self._best, self._best_step = math.inf, 0
+        self._noise = math.inf
         self._first: float | None = None
-        self._episode = Episode(after=2, calm=3)
+        self._episode = Episode(after=3, calm=3)
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
         """Hold the smoothed loss against the best it was."""
@@ -57,11 +66,20 @@ class LearningRateHigh:
             self._best, self._best_step = math.inf, 0
         self._points.put(event.step, loss)
         values = self._points.values
-        now = middle(values[-3:])
+        now = middle(values[-NOW:])
         self._first = loss if self._first is None else self._first
-        if len(values) == 1 or (len(values) >= 3 and now < self._best):
-            self._best, self._best_step = now, event.step
-        away = len(values) >= 4 and now > AWAY * self._best + AWAY_NATS
+        # The first point stands alone: a rate far too high leaves it at once.
+        level = middle(values[-LEVEL:]) if len(values) >= LEVEL else now
+        if len(values) == 1 or (len(values) >= 3 and level < self._best):
+            self._best, self._best_step = level, event.step
+            self._noise = log_noise(values[-2 * LEVEL :])
+        lone = not math.isfinite(self._noise)
+        noise = max(log_noise(values[1:]), LONE) if lone else self._noise
+        away = (
+            len(values) >= 5 + lone
+            and now - self._best > AWAY_NATS
+            and times(now, self._best) > max(math.log(AWAY), SIGMAS * noise)
+        )
         exploding = self._exploding() and now > BACK * self._best + BACK_NATS
         swinging = self._swinging(values)
         match self._episode.see(
@@ -81,7 +99,8 @@ class LearningRateHigh:
         if len(values) < 12:
             return False
         last = values[-10:]
-        above = sum(v > 1.2 * (self._first or 0.0) + AWAY_NATS for v in last)
+        first = (self._first or 0.0) * math.exp(SIGMAS * min(self._noise, 1.0))
+        above = sum(v > 1.2 * first + AWAY_NATS for v in last)
         return above >= 3 and middle(last[5:]) > 0.95 * middle(last[:5])
 
     def _alert(self, event: Metrics, now: float, swinging: bool) -> Alert:
@@ -101,7 +120,7 @@ class LearningRateHigh:
         return Alert(
             rule=self.name,
             severity="critical",
-            evidence=f"loss {how} {now:.3g} (median of 3) by step {event.step}; it was "
+            evidence=f"loss {how} {now:.3g} (median of 5) by step {event.step}; it was "
             f"{self._best:.3g} at step {self._best_step}"
             + (f"; grad_norm {norm:.3g}" if math.isfinite(norm) else "")
             + (f"; learning_rate {rate:g}" if rate else ""),
@@ -119,8 +138,8 @@ class LearningRateHigh:
 class Flat:
     """After the warm-up and some way in, the loss is where it began.
 
-    Told as learning_rate_low where the rate is below what LoRA usually takes or the loss creeps
-    down, else as plateau.
+    Told as learning_rate_low where the rate is below what LoRA usually takes, else as plateau: a
+    note where the first steps may have taught all there is.
     """
 
     name = "plateau"
@@ -159,7 +178,7 @@ class Flat:
         self._judged += 1
         if self._judged == 2:
             self._judged = 0
-            yield self._alert(event, start, now, fell)
+            yield self._alert(event, start, now, fell, self._never_fell(now))
 
     def _fall(self) -> tuple[float, float, float, float]:
         """The level at the start and now, by how much of the start it fell, and the doubt (2 se).
@@ -172,14 +191,21 @@ class Flat:
         start, now = middle(first), middle(last)
         if start <= 0:
             return start, now, 0.0, math.inf
-        errors = (1.2533**2) * (spread(first) ** 2 + spread(last) ** 2) / quarter
-        return start, now, (start - now) / start, 2 * math.sqrt(errors) / start
+        error = 1.2533 * math.hypot(spread(first), spread(last)) / math.sqrt(quarter)
+        return start, now, (start - now) / start, 2 * error / start
+
+    def _never_fell(self, now: float) -> bool:
+        """Whether not even the first steps made it fall, beyond doubt."""
+        first = self._first.values[:3]
+        start = middle(first)
+        doubt = 2 * 1.2533 * log_noise(self._last.values) / math.sqrt(len(first))
+        return start > 0 and (start - now) / start + doubt < LEARNED
 
     def _held_out_fell(self) -> bool:
         evals = self._evals.values
         return len(evals) >= 2 and min(evals) < (1 - LEARNED) * evals[0]
 
-    def _alert(self, event: Metrics, start: float, now: float, fell: float) -> Alert:
+    def _alert(self, event: Metrics, start: float, now: float, fell: float, never: bool) -> Alert:
         rate = number(self.spec, "training.learning_rate", 0.0)
         optimiser = str(setting(self.spec, "training.optim", ""))
         plain = optimiser in ("sgd", "adagrad", "rmsprop")
@@ -200,9 +226,12 @@ class Flat:
                 "the data hold nothing this adapter can learn at this rate: answers that do not "
                 "follow from the prompts, too few layers or too low a rank, or a rate too low"
             )
+        scale = number(self.spec, "lora.lora_alpha", 32) / number(self.spec, "lora.r", 16)
+        # A run may have learned all there is in its first steps: then flat is as it should be.
+        sure = low or plain or never or scale < SMALL_SCALE
         return Alert(
             rule=self._open,
-            severity="warning",
+            severity="warning" if sure else "note",
             evidence=f"loss {start:.3g} at the start, {now:.3g} now (step {event.step}): "
             f"{100 * fell:.1f}% less" + (f"; learning_rate {rate:g}" if rate else ""),
             cause=cause,
@@ -221,6 +250,7 @@ class FirstLoss:
 
     name = "first_loss"
     SHARE = 0.85
+    READS = 0.05  # tokens guessed right: the base reads the text, it only never saw its like
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
@@ -241,11 +271,14 @@ class FirstLoss:
         chance = math.log(words)
         if loss < self.SHARE * chance:
             return
+        right = event.values.get("mean_token_accuracy", math.nan)
+        reads = right >= self.READS
         yield Alert(
             rule=self.name,
-            severity="critical" if loss >= chance else "warning",
+            severity="note" if reads else "critical" if loss >= chance else "warning",
             evidence=f"loss is {loss:.3g} at step {event.step}; guessing at random among the "
-            f"{words:,} tokens gives {chance:.3g}",
+            f"{words:,} tokens gives {chance:.3g}"
+            + (f"; {right:.1%} of the tokens are guessed right" if math.isfinite(right) else ""),
             cause="the base model cannot read this text: another model's tokenizer or chat "
             "template, weights that are not what the config says, or a base that was never trained "
             "on such text",

@@ -8,11 +8,13 @@ import math
 import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 
 CLEARED = "cleared"
+LEAST = 0.02  # nats; losses below (and negative ones, as some methods have) count as this
 WORTH_A_LOOK = ("warning", "critical")
 
 
@@ -141,6 +143,25 @@ def spread(values: Sequence[float]) -> float:
     """1.4826 x the median absolute deviation: a standard deviation that outliers don't move."""
     centre = middle(values)
     return 1.4826 * middle([abs(v - centre) for v in values]) if values else math.nan
+
+
+def log_noise(values: Sequence[float]) -> float:
+    """The noise of a loss around its trend, as a share: in logarithms, for a loss's noise grows
+    with its level, and from neighbours' differences, which a trend hardly touches.
+
+    The larger of two estimates, as a few values can make either too small: the differences' MAD
+    / sqrt(2), and their mean / 1.128 (d2 of control charts of moving ranges, n = 2).
+    """
+    logs = [math.log(max(v, LEAST)) for v in values]
+    steps = [b - a for a, b in pairwise(logs)]
+    if len(steps) < 2:
+        return math.inf
+    return max(spread(steps) / math.sqrt(2), sum(map(abs, steps)) / len(steps) / 1.128)
+
+
+def times(value: float, level: float) -> float:
+    """How many times the level, as a logarithm."""
+    return math.log(max(value, LEAST) / max(level, LEAST))
 
 
 def finite(values: Iterable[float]) -> Iterator[float]:

@@ -8,18 +8,20 @@ from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 from tuiwb.monitor.triage.rule import (
     Points,
     WorstBatch,
+    log_noise,
     middle,
     number,
     over,
-    spread,
+    times,
     training_loss,
 )
 
-WINDOW = 16  # log entries held against
-BEFORE = 5  # log entries needed before
+WINDOW = 24  # log entries held against
+LEVEL = 9  # log entries that make the level
+BEFORE = 6  # log entries needed before
 SIGMAS = 6.0
 NATS = 0.4  # a jump below this is noise, whatever the spread
-SHARE = 0.5  # of the level before
+FACTOR = math.log(1.6)  # of the level before
 LASTS = 6  # log entries after which it is no spike but a new level
 
 
@@ -40,9 +42,12 @@ class LossSpike:
         if loss is None or not math.isfinite(loss) or not isinstance(event, Metrics):
             return
         before = self._points.values[-WINDOW:]
-        level = middle(before)
-        least = max(SIGMAS * spread(before), NATS, SHARE * abs(level)) if before else math.inf
-        high = len(before) >= BEFORE and loss - level > least
+        level, noise = middle(before[-LEVEL:]), log_noise(before)
+        high = (
+            len(before) >= BEFORE
+            and loss - level > NATS
+            and times(loss, level) > max(SIGMAS * noise, FACTOR)
+        )
         if self._since:
             self._since += 1
             if not high or self._since > LASTS:
@@ -53,7 +58,7 @@ class LossSpike:
                     )
         elif high:
             self._since = 1
-            yield self._alert(event, loss, level, spread(before))
+            yield self._alert(event, loss, level, noise)
         if not high or self._since == 0:
             self._points.put(event.step, loss)
 
@@ -62,8 +67,8 @@ class LossSpike:
         batch = self.worst_batch(first, event.step) if self.worst_batch is not None else None
         evidence = (
             f"loss is {loss:.3g} at step {event.step}; the median of the "
-            f"{len(self._points.values[-WINDOW:])} log entries before is {level:.3g} "
-            f"(noise {noise:.2g})"
+            f"{len(self._points.values[-LEVEL:])} log entries before is {level:.3g} "
+            f"(noise {noise:.0%})"
         )
         if batch is not None:
             evidence += f"; the worst batch is in step {batch.step} with loss {batch.loss:.3g}"

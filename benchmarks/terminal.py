@@ -22,7 +22,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,9 +37,9 @@ from tuiwb.train.plan import plan
 RATE = 10  # metric events a second
 EVALUATE_EVERY, SAVE_EVERY = 100, 200  # steps
 OLD_RUNS, OLD_STEPS = 10, 600
-BURST_EVERY, BURST = 20.0, 8  # seconds between two bursts of keys; keys in one
+BURST_EVERY = 30.0  # seconds between the beginnings of two bursts of keys
 PAUSE = 0.06  # seconds without output after which a paint is over
-QUIET = 0.6  # seconds between two keys of a burst
+QUIET = 0.4  # seconds between two keys of a burst
 SILENT, IDLE = 30.0, 60.0  # seconds measured with a silent run, and after its end
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -77,10 +77,10 @@ class Pane:
         self._unseen: list[tuple[float, bytes]] = []
         Pane.open.append(self)
 
-    def key(self, keys: bytes, shown: Callable[[str], bool], seconds: float = 30) -> float:
+    def key(self, keys: bytes, shown: "Shown", seconds: float = 30) -> float:
         """Seconds from the write of `keys` to the output with which `shown` came true.
 
-        `shown` is asked of the screen's text after each piece of output; the emulation waits until
+        `shown` is asked of the screen after each piece of output; the emulation waits until
         nothing comes, so that it takes no time from the program nor from the clock.
         """
         self.look()
@@ -92,7 +92,7 @@ class Pane:
             found = None
             for came, data in self._taken():
                 self._stream.feed(data)
-                if found is None and shown(self.text):
+                if found is None and shown(self):
                     found = came
             if found is not None:
                 return found - began
@@ -107,6 +107,14 @@ class Pane:
     def text(self) -> str:
         """The screen as lines."""
         return "\n".join(self._screen.display)
+
+    def crosshair(self) -> str:
+        """The x that a crosshair stands on, "" where there is none: the reversed number."""
+        for row in self._screen.buffer.values():
+            words = "".join(row[x].data if row[x].reverse else "|" for x in range(120))
+            if found := re.search(r"\| ([\d,.]+) \|", words):
+                return found[1]
+        return ""
 
     def _taken(self) -> list[tuple[float, bytes]]:
         taken, self._unseen = self._unseen, []
@@ -139,6 +147,9 @@ class Pane:
         os.close(self._fd)
 
 
+Shown = Callable[[Pane], bool]
+
+
 def pump(seconds: float) -> bool:
     """Read what any pane paints, until something came or `seconds` passed; whether it came."""
     ready = select.select(Pane.open, [], [], seconds)[0]
@@ -156,14 +167,14 @@ def rest(seconds: float) -> None:
         pane.look()
 
 
-def shows(pattern: str) -> Callable[[str], bool]:
+def shows(pattern: str) -> Shown:
     """Whether a pattern is on the screen."""
-    return lambda text: bool(re.search(pattern, text))
+    return lambda pane: bool(re.search(pattern, pane.text))
 
 
-def hides(pattern: str) -> Callable[[str], bool]:
+def hides(pattern: str) -> Shown:
     """Whether a pattern is on the screen no more."""
-    return lambda text: not re.search(pattern, text)
+    return lambda pane: not re.search(pattern, pane.text)
 
 
 @dataclass
@@ -303,17 +314,27 @@ def make_project(root: Path) -> tuple[Project, Path]:
     return project, run
 
 
-def keys() -> list[tuple[str, bytes, Callable[[str], bool]]]:
-    """What is pressed in a burst: a name, the key, and what its paint must hold."""
-    return [
-        ("help", b"\x1bOP", shows(r"Train: keys")),
-        ("close help", b"\x1bOP", hides(r"Train: keys")),
-        ("log y", b"l", shows(r"held-out  log")),
-        ("linear y", b"l", shows(r"held-out  smooth")),
-        ("smooth", b"m", shows(r"smooth 0.9")),
-        ("raw", b"m", shows(r"held-out +─")),
-        ("light", b"m", shows(r"smooth 0.6")),
-    ]
+def keys(pane: Pane) -> Iterator[tuple[str, bytes, Shown]]:
+    """What is pressed in a burst: a name, the key, and what the screen must show then."""
+    for _ in range(6):
+        at = pane.crosshair()
+        yield "crosshair", b"\x1b[D", lambda pane, at=at: pane.crosshair() not in (at, "")
+    yield "crosshair off", b"\x1b[27u", lambda pane: not pane.crosshair()
+    yield "smooth", b"m", shows(r"smooth 0.9 ")
+    yield "smooth", b"m", shows(r"smooth 0.99")
+    yield "smooth", b"m", hides(r"smooth")
+    yield "smooth", b"m", shows(r"smooth 0.6")
+    yield "log y", b"y", shows(r"━ log ━")
+    yield "log y", b"y", hides(r"━ log ━")
+    yield "zoom", b"+", shows(r"zoomed")
+    yield "zoom", b"0", hides(r"zoomed")
+    yield "next chart", b"j", shows(r"━ learning rate")
+    yield "next chart", b"k", shows(r"━ loss")
+    yield "pane", b"a", hides(r"GPU 0")
+    yield "pane", b"d", shows(r"GPU 0")
+    yield "focus", b"\t", shows(r"Enlarge")
+    yield "help", b"\x1bOP", shows(r"Train: keys")
+    yield "close help", b"\x1bOP", hides(r"Train: keys")
 
 
 def watch(ours: Pane, bare: Pane, seconds: float) -> Minutes:
@@ -322,7 +343,7 @@ def watch(ours: Pane, bare: Pane, seconds: float) -> Minutes:
     began = time.perf_counter()
     presses = 0
     while (now := time.perf_counter() - began) < seconds:
-        for name, key, shown in keys():
+        for name, key, shown in keys(ours):
             seen.ours.append((name, ours.key(key, shown)))
             rest(QUIET / 2)
             presses += 1
@@ -390,6 +411,7 @@ def measure(root: Path, minutes: float) -> tuple[dict[str, object], dict[str, tu
         rest(2)
         ours.key(b"4", shows(r"streaming"))
         rest(6)
+        ours.look()
         whole, quiet_meter = Meter(ours), Meter(bare)
         seen = watch(ours, bare, seconds)
         streaming, floor = whole.stop(), quiet_meter.stop()

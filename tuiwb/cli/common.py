@@ -81,9 +81,12 @@ def _encodable(value: Any) -> Any:
     return [_encodable(inner) for inner in value] if isinstance(value, list) else value
 
 
-def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns; cells are made inert and one line each."""
+def say_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, capitals: bool = True
+) -> None:
+    """Aligned columns; cells are made inert and one line each. `capitals`: of the header."""
     cells = [[inert(c, one_line=True) for c in row] for row in rows]
     widths = [max(len(r[i]) for r in (list(header), *cells)) for i in range(len(header))]
-    for row in ([h.upper() for h in header], *cells):
+    top = [inert(h.upper() if capitals else h, one_line=True) for h in header]
+    for row in (top, *cells):
         say("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())

@@ -77,11 +77,12 @@ def watch(folder: Path) -> None:
     import time
 
     from tuiwb.cli.common import note
-    from tuiwb.cli.follow import INTERRUPTED, POLL, Printer, state_name
+    from tuiwb.cli.follow import INTERRUPTED, POLL, Printer
     from tuiwb.errors import EXIT_BAD_INPUT, EXIT_MISSING, BadInput, JobFailed, MissingHere
     from tuiwb.jobs.events import State
     from tuiwb.jobs.follow import Follower
     from tuiwb.jobs.state import ENDED
+    from tuiwb.monitor.runs import run_name
 
     follower, printer = Follower(folder), Printer(note)
     begun, exit_code = time.time(), None
@@ -99,7 +100,7 @@ def watch(folder: Path) -> None:
             if not events:
                 time.sleep(POLL)
     except KeyboardInterrupt:
-        name = state_name(folder)
+        name = run_name(folder)
         note(f"{name} goes on: 'tuiwb runs follow {name}' watches it, 'runs stop' stops it")
         raise typer.Exit(INTERRUPTED) from None
     state = follower.state
@@ -111,9 +112,9 @@ def watch(folder: Path) -> None:
 
 
 def _detached(folder: Path, json: bool) -> None:
-    from tuiwb.cli.follow import state_name
+    from tuiwb.monitor.runs import run_name
 
-    name = state_name(folder)
+    name = run_name(folder)
     if json:
         say_json({"name": name, "folder": str(folder)})
     else:

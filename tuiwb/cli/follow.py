@@ -10,6 +10,7 @@ from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Log, Metrics, Progress, State
 from tuiwb.jobs.follow import Follower
 from tuiwb.jobs.state import ENDED, JobState
+from tuiwb.monitor.runs import run_name
 from tuiwb.text import inert, short_seconds
 
 POLL = 0.25  # seconds between two looks at the event log
@@ -54,8 +55,8 @@ def follow(
                 time.sleep(POLL)
     except KeyboardInterrupt:
         note(
-            f"{state_name(folder)} goes on without this watch: tuiwb runs follow "
-            f"{state_name(folder)} to watch again, tuiwb runs stop {state_name(folder)} to stop it"
+            f"{run_name(folder)} goes on without this watch: tuiwb runs follow "
+            f"{run_name(folder)} to watch again, tuiwb runs stop {run_name(folder)} to stop it"
         )
         return INTERRUPTED
     if json:
@@ -68,11 +69,6 @@ def follow(
 def exit_code(state: JobState) -> int:
     """4 for a job that failed or died, else 0."""
     return EXIT_JOB_FAILED if state.state in ("failed", "died") else EXIT_FINE
-
-
-def state_name(folder: Path) -> str:
-    """What the user calls the job: its path below runs/."""
-    return folder.name if folder.parent.name == "runs" else f"{folder.parent.name}/{folder.name}"
 
 
 class Printer:
@@ -115,8 +111,8 @@ class Printer:
             case Artifact():
                 return f"wrote {event.path} ({event.kind})"
             case Alert():
-                fix = f"; {event.fix}" if event.fix else ""
-                return f"ALERT {event.severity}: {event.evidence}{fix}"
+                more = "; ".join(filter(None, (event.evidence, event.cause, event.fix)))
+                return f"ALERT {event.severity}: {more}"
             case Log():
                 return event.message if event.level == "info" else f"{event.level}: {event.message}"
             case _:

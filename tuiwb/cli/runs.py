@@ -1,4 +1,5 @@
-"""`tuiwb runs`: list the project's runs, look at one, follow it, stop it, make it checkpoint."""
+"""`tuiwb runs`: list the project's runs, look at one, follow it; the other commands stand in
+run_control (stop, pause, ...), run_compare, run_files (export, report) and run_labels."""
 
 import time
 from pathlib import Path
@@ -7,26 +8,42 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb import jobs
-from tuiwb.cli.common import (
-    JsonOption,
-    ProjectOption,
-    group,
-    note,
-    project_at,
-    say,
-    say_json,
-    say_table,
-)
-from tuiwb.errors import EXIT_FINE, BadInput, JobFailed, TuiwbError
-from tuiwb.jobs.events import Control, Metrics
-from tuiwb.jobs.follow import Follower
+from tuiwb.cli import run_compare, run_control, run_files, run_labels, run_queue
+from tuiwb.cli.common import JsonOption, ProjectOption, group, note, say, say_json, say_table
+from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs.events import Metrics
 from tuiwb.jobs.state import JobState
+from tuiwb.monitor.run_query import SORTS, parse, select
+from tuiwb.monitor.runs import RunSummary, summarise
 from tuiwb.project import Project
-from tuiwb.text import ago, short_seconds
+from tuiwb.text import ago, short_bytes, short_count, short_seconds
 
-app = group("List, show, follow, stop the project's runs.", alone=True)
-NameArgument = Annotated[str, typer.Argument(help="The run's name.", show_default=False)]
-ANSWER_WITHIN = 120.0  # seconds: a step may take that long
+app = group("List, show, follow, compare the project's runs; stop and resume them.", alone=True)
+app.command()(run_control.stop)
+app.command()(run_control.checkpoint)
+app.command()(run_control.evaluate)
+app.command()(run_control.pause)
+app.command()(run_control.resume)
+app.command("set")(run_control.set_in_flight)
+app.command()(run_queue.queue)
+app.command()(run_compare.compare)
+app.command()(run_files.export)
+app.command()(run_files.report)
+app.command()(run_labels.tag)
+app.command("note")(run_labels.write_note)
+app.command()(run_labels.archive)
+app.command()(run_files.remove)
+
+FilterOption = Annotated[
+    str,
+    typer.Option(
+        "--filter", "-f", help="e.g. 'state:failed tag:x loss<1.5 base~qwen age<3d text'."
+    ),
+]
+SortOption = Annotated[str, typer.Option(help=f"-loss, age, ...: {', '.join(SORTS)}.")]
+AllOption = Annotated[bool, typer.Option("--all", "-a", help="Archived runs too.")]
+WideOption = Annotated[bool, typer.Option("--wide", "-w", help="Method, base and dataset too.")]
 
 
 @app.callback()
@@ -34,15 +51,21 @@ def runs(context: typer.Context, json: JsonOption = False, project: ProjectOptio
     """List the project's runs, oldest first; the commands below look at one."""
     context.obj = project
     if context.invoked_subcommand is None:
-        _list(project_at(project), json)
+        _list(project_of(context, project), json)
 
 
 @app.command("list")
 def list_runs(
-    context: typer.Context, json: JsonOption = False, project: ProjectOption = None
+    context: typer.Context,
+    filter: FilterOption = "",
+    sort: SortOption = "",
+    all: AllOption = False,
+    wide: WideOption = False,
+    json: JsonOption = False,
+    project: ProjectOption = None,
 ) -> None:
-    """List every job of the project, oldest first."""
-    _list(_project(context, project), json)
+    """List the jobs of the project, oldest first; archived ones only when asked for."""
+    _list(project_of(context, project), json, filter, sort, all, wide)
 
 
 @app.command()
@@ -52,13 +75,15 @@ def show(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Where a run stands: state, step, latest metrics, alerts, artifacts."""
-    folder = _folder(_project(context, project), name)
+    """Where a run stands: state, step, latest metrics, cost, alerts, artifacts."""
+    home = project_of(context, project)
+    folder = folder_of(home, name)
     state = jobs.status(folder)
+    run = summarise(folder, state, home.settings.gpu_price_per_hour)
     if json:
-        say_json({**state.as_json(), "name": _name(folder), "folder": str(folder)})
+        say_json(_plain(run, state))
         return
-    for label, value in _facts(folder, state):
+    for label, value in _facts(home, state, run):
         say(f"{label:<12} {value}")
 
 
@@ -72,92 +97,89 @@ def follow(
     """Print a run's history and what it does until it ends; 4 when it failed or died."""
     from tuiwb.cli.follow import follow as watch
 
-    raise typer.Exit(watch(_folder(_project(context, project), name), json=json))
+    raise typer.Exit(watch(folder_of(project_of(context, project), name), json=json))
 
 
-@app.command()
-def stop(
-    context: typer.Context,
-    name: NameArgument,
-    json: JsonOption = False,
-    wait: Annotated[bool, typer.Option(help="Wait until it has saved and ended.")] = False,
-    project: ProjectOption = None,
+def _list(
+    project: Project,
+    json: bool,
+    query: str = "",
+    order: str = "",
+    archived: bool = False,
+    wide: bool = False,
 ) -> None:
-    """Stop a run: it saves a checkpoint and the adapter, then ends as cancelled."""
-    folder = _running(_project(context, project), name)
-    jobs.send(folder, "stop")
-    if wait:
-        from tuiwb.cli.follow import follow as watch
-
-        raise typer.Exit(watch(folder, json=json))
-    _said(json, folder, "stop", f"told {_name(folder)} to stop: it saves its adapter first")
-
-
-@app.command()
-def checkpoint(
-    context: typer.Context,
-    name: NameArgument,
-    json: JsonOption = False,
-    project: ProjectOption = None,
-) -> None:
-    """Make a run write a checkpoint at its next step, and say where; 4 when it can't."""
-    folder = _running(_project(context, project), name)
-    answer = ask(folder, "checkpoint")
-    if not answer.ok:
-        raise JobFailed(f"{_name(folder)} wrote no checkpoint: {answer.note}")
-    _said(json, folder, "checkpoint", f"wrote {answer.note}", checkpoint=answer.note)
-
-
-def ask(folder: Path, command: str, within: float = ANSWER_WITHIN) -> Control:
-    """Send a command and wait for the worker's answer; JobFailed when the job ends without one."""
-    follower = Follower(folder)
-    follower.poll()
-    sent = jobs.send(folder, command)
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        events = follower.poll()
-        for event in events:
-            if isinstance(event, Control) and event.id == sent.id:
-                return event
-        if not follower.state.running and not events:
-            raise JobFailed(f"{_name(folder)} ended ({follower.state.state}) before it could")
-        time.sleep(0.1)
-    raise JobFailed(f"{_name(folder)} gave no answer within {short_seconds(within)}")
-
-
-def _list(project: Project, json: bool) -> None:
-    states = []
+    parse(query)  # a filter that means nothing is told before logs are read
+    price = project.settings.gpu_price_per_hour
+    found: list[RunSummary] = []
+    states: dict[Path, JobState] = {}
     for folder in project.job_folders():
         try:
-            states.append((folder, jobs.status(folder)))
+            states[folder] = jobs.status(folder)
         except (TuiwbError, OSError) as error:
             note(f"passed over: {error}")
+            continue
+        found.append(summarise(folder, states[folder], price))
+    kept = select(found, query, order, archived=archived)
     if json:
-        say_json([{**state.as_json(), "name": _name(folder)} for folder, state in states])
+        say_json([_plain(run, states[run.folder]) for run in kept])
         return
-    if not states:
+    if kept:
+        _table(project, kept, wide)
+    elif not found:
         say(f"no runs in {project.runs} yet: tuiwb train CONFIG starts one")
-        return
-    rows = [
-        (
-            _name(folder),
-            state.kind,
-            state.state + (f" ({state.phase})" if state.running and state.phase else ""),
-            f"{state.step}/{state.total_steps}" if state.total_steps else "-",
-            _short(state.metrics.get("loss")),
-            _short(state.metrics.get("eval_loss")),
-            _lasted(state),
-            ago(state.created),
-        )
-        for folder, state in states
+    else:
+        say(f"none of {len(found)} runs is left by the filter")
+    hidden = sum(run.archived for run in found) - sum(run.archived for run in kept)
+    if hidden and not query:
+        note(f"{hidden} archived: tuiwb runs list --all shows them")
+
+
+def _plain(run: RunSummary, state: JobState) -> dict[str, Any]:
+    """The state's own fields, and what the summary adds to them."""
+    both = {**run.as_json(), **state.as_json()}
+    return {**both, "name": run.name, "best_loss": run.as_json()["best_loss"]}
+
+
+def _table(project: Project, runs: list[RunSummary], wide: bool) -> None:
+    """A row a run; columns that none of them fills are left out."""
+    header = ["name", "kind", "state", "step", "loss", "eval loss", "best", "tokens/s", "memory"]
+    header += ["cost", "took", "created", "tags"]
+    header += ["method", "base", "dataset"] if wide else []
+    rows = [_row(project, run, wide) for run in runs]
+    always = 4
+    filled = [n for n in range(len(header)) if n < always or any(row[n] != "-" for row in rows)]
+    say_table([header[n] for n in filled], [[row[n] for n in filled] for row in rows])
+
+
+def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
+    took = run.took(time.time())
+    tags = " ".join([*run.tags, *(["(archived)"] if run.archived else [])])
+    row = [
+        run.name,
+        run.kind,
+        run.state + (f" ({run.phase})" if run.running and run.phase else ""),
+        f"{run.step}/{run.total_steps}" if run.total_steps else "-",
+        _short(run.loss),
+        _short(run.eval_loss),
+        _short(run.best_loss) + (f" @{run.best_step}" if run.best_loss is not None else ""),
+        "-" if run.tokens_per_second is None else short_count(run.tokens_per_second),
+        "-" if run.peak_memory is None else short_bytes(run.peak_memory),
+        "-" if run.cost is None else f"{run.cost:.2f}",
+        "-" if took is None else short_seconds(took),
+        ago(run.created),
+        tags or "-",
     ]
-    say_table(("name", "kind", "state", "step", "loss", "eval loss", "took", "created"), rows)
+    if wide:
+        base = project.shorten(Path(run.base)) if run.base.startswith("/") else run.base
+        data = [project.shorten(Path(file)) for file in run.dataset.split(", ") if file]
+        row += [run.method or "-", base or "-", run.dataset_version or ", ".join(data) or "-"]
+    return row
 
 
-def _facts(folder: Path, state: JobState) -> list[tuple[str, str]]:
+def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str, str]]:
     facts = [
-        ("run", f"{_name(folder)} ({state.kind})"),
-        ("state", state.state + (f" ({state.phase})" if state.running and state.phase else "")),
+        ("run", f"{run.name} ({run.kind}{', ' + run.method if run.method else ''})"),
+        ("state", run.state + (f" ({run.phase})" if run.phase else "")),
     ]
     if state.message:
         facts.append(("", state.message))
@@ -167,64 +189,51 @@ def _facts(folder: Path, state: JobState) -> list[tuple[str, str]]:
     elif state.progress is not None:
         total = f" of {state.progress.total:,.0f}" if state.progress.total else ""
         facts.append(("done", f"{state.progress.done:,.0f}{total} {state.progress.unit}"))
-    facts += [("took", _lasted(state)), ("created", ago(state.created))]
+    if run.eta is not None:
+        facts.append(("left", f"about {short_seconds(run.eta)}"))
+    took = run.took(time.time())
+    facts += [("took", "-" if took is None else short_seconds(took)), ("created", ago(run.created))]
     if state.metrics:
         from tuiwb.cli.follow import metrics_line
 
         latest = Metrics(step=state.step, total_steps=state.total_steps, values=state.metrics)
         facts.append(("metrics", metrics_line(latest)))
+    facts += _reached(project, run)
     facts += [("alert", f"{a.severity}: {a.evidence}; {a.fix}") for a in state.alerts]
     for artifact in state.artifacts:
-        gone = "" if (folder / artifact.path).exists() else "  (removed since)"
+        gone = "" if (run.folder / artifact.path).exists() else "  (removed since)"
         facts.append((artifact.kind, artifact.path + gone))
-    facts.append(("folder", str(folder)))
+    facts.append(("folder", str(run.folder)))
     return facts
 
 
-def _project(context: typer.Context, project: Path | None) -> Project:
-    above: Any = context.obj
-    return project_at(project if project is not None else above)
-
-
-def _folder(project: Project, name: str) -> Path:
-    # A job inside a run (support-v1/compare) is named by its path.
-    inner = project.runs / name
-    parts = Path(name).parts
-    if len(parts) == 2 and ".." not in parts and (inner / "job.yaml").is_file():
-        return inner
-    return project.run(name)
-
-
-def _running(project: Project, name: str) -> Path:
-    folder = _folder(project, name)
-    state = jobs.status(folder)
-    if not state.running:
-        raise BadInput(f"{name} is not running: it has {_ended(state.state)}")
-    return folder
-
-
-def _ended(state: str) -> str:
-    return {"cancelled": "been stopped"}.get(state, state)
-
-
-def _said(json: bool, folder: Path, command: str, text: str, **more: str) -> None:
-    if json:
-        say_json({"name": _name(folder), "sent": command, **more})
-    else:
-        say(text)
-    raise typer.Exit(EXIT_FINE)
-
-
-def _name(folder: Path) -> str:
-    from tuiwb.cli.follow import state_name
-
-    return state_name(folder)
-
-
-def _lasted(state: JobState) -> str:
-    if state.started is None:
-        return "-"
-    return short_seconds((state.ended or time.time()) - state.started)
+def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:
+    facts = []
+    if run.best_loss is not None:
+        of = "held-out loss" if run.best_of == "eval_loss" else "training loss"
+        facts.append(("best", f"{of} {_short(run.best_loss)} at step {run.best_step}"))
+    if run.peak_memory is not None:
+        whose = {"gpu": "of the GPU", "torch": "of the GPU, by torch", "host": "of the host"}
+        most = f"{short_bytes(run.peak_memory)} {whose[run.peak_memory_of]}"
+        facts.append(("peak memory", most))
+    if run.cost is not None:
+        ran = short_seconds(run.active)
+        facts.append(("cost", f"{run.cost:.2f} for {run.gpus} GPU over {ran} without pauses"))
+    if run.base:
+        facts.append(("base", project.shorten(Path(run.base)) if "/" in run.base else run.base))
+    for file in filter(None, run.dataset.split(", ")):
+        facts.append(("data", project.shorten(Path(file))))
+    if run.dataset_version:
+        facts.append(("version", run.dataset_version))
+    if run.tags:
+        facts.append(("tags", " ".join(run.tags)))
+    if run.note:
+        facts.append(("note", run.note))
+    if run.archived:
+        facts.append(("archived", "yes: tuiwb runs archive --undo takes it out again"))
+    if run.problem:
+        facts.append(("problem", run.problem))
+    return facts
 
 
 def _short(value: float | None) -> str:

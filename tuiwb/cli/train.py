@@ -23,6 +23,9 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help="Go on with this run from its last checkpoint."),
     ] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait until a GPU has the memory it needs.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it until it ends.")] = False,
     json: JsonOption = False,
     project: ProjectOption = None,
@@ -42,12 +45,13 @@ def train(
         if name is not None:
             raise BadInput("--name goes with a config: a resumed run keeps its name")
         folder = home.run(resume)
-        checkpoint = go_on(folder, python=home.train_python)
-        what = f"{folder.name} goes on from {checkpoint.name}"
+        checkpoint = go_on(folder, python=home.train_python, queue=queue)
+        does = "waits for its turn to go on" if queue else "goes on"
+        what = f"{folder.name} {does} from {checkpoint.name}"
     elif config is not None:
         advice(config)
-        folder = start(home, config, name)
-        what = f"started {folder.name}"
+        folder = start(home, config, name, queue=queue)
+        what = f"{'queued' if queue else 'started'} {folder.name}"
     if not json:
         say(f"{what}: {home.shorten(folder)}")
     if follow:
@@ -59,6 +63,8 @@ def train(
     else:
         say(f"watch it:  tuiwb runs follow {folder.name}   or on the Train screen of tuiwb")
         say(f"stop it:   tuiwb runs stop {folder.name}")
+        if queue:
+            say("the line:  tuiwb runs queue")
     raise typer.Exit(EXIT_FINE)
 
 

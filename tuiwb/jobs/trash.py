@@ -125,6 +125,8 @@ def _mentions(job: Path, folder: Path) -> bool:
     """Whether a job was asked about something inside `folder`."""
     try:
         text = (job / JOB).read_text("utf-8", "replace")
+        if folder.name not in text:  # reading YAML costs, and hardly any job mentions another
+            return False
         plain = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, RecursionError):
         return False

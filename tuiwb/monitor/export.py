@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuiwb.errors import BadInput
+from tuiwb.jobs.events import AnyEvent
 from tuiwb.monitor.series import RunSeries
 from tuiwb.monitor.watched import Watched, open_watched
 
@@ -27,14 +28,18 @@ AXES = ("epoch", "tokens", "time")
 Floats = NDArray[np.float64]
 
 
-def read_whole(folder: Path, within: float = 600.0) -> Watched:
-    """A run with its whole history; BadInput when it can't be read within so many seconds."""
+def read_whole(folder: Path, within: float = 600.0) -> tuple[Watched, list[AnyEvent]]:
+    """A run with its whole history, and what polls showed of it (samples, alerts, states, logs).
+
+    BadInput when it can't be read within so many seconds.
+    """
     watched = open_watched(folder)
     until = time.monotonic() + within
+    shown: list[AnyEvent] = []
     while True:
-        watched.poll(1.0)
+        shown += watched.poll(1.0)
         if watched.loaded >= 1.0:
-            return watched
+            return watched, shown
         if time.monotonic() > until:
             raise BadInput(f"the log of {folder} could not be read within {within:.0f} s")
 

@@ -97,45 +97,10 @@ async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project)
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
         text = "\n".join(str(s.render()) for s in app.screen.query(Static))
-        for words in ("Stop", "Checkpoint", "Resume", "Log Y"):
+        for words in ("Filter", "Sort by column", "Turn order", "Show archived", "Quit"):
             assert words in text
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
-
-
-async def test_train_shows_the_run_and_its_numbers(project: Project) -> None:
-    a_run(project, "one")
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("4")
-        await until(lambda: app.current_mode == "train")
-        head = app.screen.query_one("#head", Static)
-        await until(lambda: "step 20/20" in str(head.render()))
-        assert "finished" in str(head.render())
-        assert "loss 0.1" in str(head.render())
-
-
-async def test_a_failed_run_says_why(project: Project) -> None:
-    a_run(project, "one", "failed", "the disk is full: free some space and resume")
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("4")
-        head = None
-        await until(lambda: app.current_mode == "train")
-        head = app.screen.query_one("#head", Static)
-        await until(lambda: "the disk is full" in str(head.render()))
-
-
-async def test_a_name_full_of_markup_and_escapes_is_shown_inert(project: Project) -> None:
-    a_run(project, "one", "failed", "[bold]x[/] \x1b[31mred\x1b[0m [@click=app.quit]q[/]")
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("4")
-        await until(lambda: app.current_mode == "train")
-        head = app.screen.query_one("#head", Static)
-        await until(lambda: "[bold]x[/]" in str(head.render()))
-        assert "\x1b" not in str(head.render())
-        assert "␛[31mred" in str(head.render())
 
 
 async def test_the_config_screen_shows_the_error_with_its_line_and_the_nearest_name(

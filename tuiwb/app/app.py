@@ -14,7 +14,9 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tuiwb.app import files
+from tuiwb.app.frame import FramedApp
 from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.nav_bar import PLACES
 from tuiwb.jobs import JobState
@@ -39,7 +41,7 @@ def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class WorkbenchApp(App[None]):
+class WorkbenchApp(FramedApp):
     """tuiwb on one project."""
 
     TITLE = "tuiwb"
@@ -80,7 +82,10 @@ class WorkbenchApp(App[None]):
         self.jobs: dict[Path, JobState] = {}
         self.files = files.read(project)
         self.wanted_run: Path | None = None
+        self.wanted_config: Path | None = None
+        self.wanted_row: str | None = None
         self._feed = Feed()
+        self._teller = Teller(project.cache / "told.json")
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"
         self._theme_complaints = []
@@ -114,6 +119,7 @@ class WorkbenchApp(App[None]):
     @on(JobsRead)
     def _pass_jobs_on(self, message: JobsRead) -> None:
         self.jobs, self.files = message.jobs, message.seen
+        tell(self, self._teller.news(self.jobs))
         for screen in self.screen_stack:
             if isinstance(screen, WorkbenchScreen) and screen.is_mounted:
                 screen.refresh_jobs(self.jobs)

@@ -11,6 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuiwb.text import inert
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 
 def tolerate_any_input() -> None:
@@ -53,3 +59,27 @@ def stderr_to(path: Path) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         vars(sys)["__stderr__"] = terminal
+
+
+def attention(app: "App[Any]", title: str, body: str) -> None:
+    """Ring the bell and ask the terminal for a notification, through the driver that owns it."""
+    driver = app._driver
+    if driver is not None and not app.is_headless:
+        driver.write(notification(title, body))
+        driver.flush()
+
+
+def notification(title: str, body: str) -> str:
+    """Bell and notification as escape sequences: OSC 9 (iTerm2, Windows Terminal, ConEmu) and OSC
+    777 (urxvt, foot, ghostty, wezterm); a terminal that knows neither passes over them.
+
+    Within tmux they go through its passthrough, doubled escapes within a DCS of its own.
+    """
+    said = " ".join(inert(f"{title}: {body}", one_line=True).split())[:200]
+    head, text = (inert(part, one_line=True).replace(";", ",")[:120] for part in (title, body))
+    out = ""
+    for code in (f"\x1b]9;{said}\x07", f"\x1b]777;notify;{head};{text}\x07"):
+        if os.environ.get("TMUX"):
+            code = "\x1bPtmux;" + code.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+        out += code
+    return "\x07" + out

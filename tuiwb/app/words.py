@@ -28,6 +28,29 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def mark_of(state: JobState) -> tuple[str, str]:
+    """The mark of a job and its colour; a paused one has its own."""
+    if state.running and state.phase == "paused":
+        return "‖", "$text-warning"
+    return STATE_MARKS.get(state.state, STATE_MARKS["queued"])
+
+
+def meter(share: float, width: int = 6) -> str:
+    """A small bar for a share between 0 and 1; NaN is empty."""
+    filled = round(max(0.0, min(1.0, share if share == share else 0.0)) * width)
+    return "▰" * filled + "▱" * (width - filled)
+
+
+def calm_seconds(seconds: float, *, whole: bool = False) -> str:
+    """A duration that does not change at each look: to 5 s, then 10 s, minutes from ten on."""
+    if whole or not math.isfinite(seconds):
+        return short_seconds(seconds) if math.isfinite(seconds) else "?"
+    grain = 5 if seconds < 60 else 10 if seconds < 600 else 60
+    rounded = max(0, round(seconds / grain) * grain)
+    words = short_seconds(rounded)
+    return words.removesuffix("00s") if rounded >= 600 else words
+
+
 def state_line(state: JobState) -> str:
     """One line on how a job stands: its state, how far, the loss, for how long."""
     words = [state.state]

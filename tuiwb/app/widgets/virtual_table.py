@@ -157,12 +157,17 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
                 mark if column.mark else style
                 for column, style in zip(self._columns, styles, strict=True)
             ]
+        styles = self.cell_styles(position, styles)
         strip = self._strip(self._cells(position), width, styles, base)
         if position == self.cursor:
             cursor = self.get_component_rich_style("virtual-table--cursor")
             over = Style(bgcolor=cursor.bgcolor, bold=cursor.bold)
             strip = strip.apply_style(over) if not strip else _painted_over(strip, over)
         return strip
+
+    def cell_styles(self, position: int, styles: list[Style]) -> list[Style]:
+        """The styles of a row's cells; a table may colour some of its own."""
+        return styles
 
     def _strip(self, cells: Cells, width: int, styles: list[Style], base: Style) -> Strip:
         fixed = sum(c.width + 1 for c in self._columns if c.width)

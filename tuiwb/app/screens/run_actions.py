@@ -1,0 +1,190 @@
+"""What can be done with runs of a project: tag, note, put away, delete, compare, export, run again.
+
+Each acts on the marked runs of the table, or on the run that is shown or under the cursor. The
+functions are those of the command line; they run in threads.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.screens.dialogs import Ask
+from tuiwb.app.screens.run_dialogs import ShowText
+from tuiwb.app.widgets.run_view import RunView
+from tuiwb.app.widgets.runs_table import RunsTable
+from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs import labels
+from tuiwb.monitor.diff import ConfigDiff, config_diff
+from tuiwb.monitor.runs import RunSummary
+from tuiwb.text import inert
+
+
+class RunActions(WorkbenchScreen):
+    """The Train screen's own half of the keys; the run's commands are RunCommands'."""
+
+    table: RunsTable
+    view: RunView
+    runs: list[RunSummary]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("equals_sign", "difference", "Difference", key_display="="),
+        Binding("v", "overlay", "Overlay"),
+        Binding("t", "tags", "Tags", show=False),
+        Binding("n", "note", "Note", show=False),
+        Binding("A", "archive", "Archive", show=False),
+    ]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a run is shown rather than the table."""
+        raise NotImplementedError
+
+    def open_over(self, folder: Path, others: list[Path]) -> None:
+        """Show a run with others' curves over its own."""
+        raise NotImplementedError
+
+    def chosen(self) -> list[RunSummary]:
+        """The marked runs, else the one that is shown, else the one under the cursor."""
+        if self.table.marked:
+            by_folder = {run.folder: run for run in self.runs}
+            return [by_folder[folder] for folder in self.table.marked if folder in by_folder]
+        return [run for run in (self.one(),) if run is not None]
+
+    def one(self) -> RunSummary | None:
+        """The run that is shown, else the one under the cursor."""
+        watched = self.view.watched
+        if self.is_open and watched is not None:
+            return next((run for run in self.runs if run.folder == watched.folder), None)
+        return self.table.current
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs two runs is there when two are marked; the rest when there is any."""
+        if action == "difference":
+            return len(self.table.marked) >= 2
+        if action == "overlay":
+            return len(self.table.marked) >= 2 or bool(self.is_open and self.view.overlays)
+        if action in ("tags", "note", "archive"):
+            return bool(self.chosen())
+        return super().check_action(action, parameters)
+
+    @on(RunsTable.Marked)
+    def _marked(self) -> None:
+        self.refresh_bindings()
+
+    def action_overlay(self) -> None:
+        """Lay the marked runs over the one under the cursor; again takes them away."""
+        run = self.one()
+        if run is None:
+            return
+        if self.is_open and self.view.overlays and self.view.watched is not None:
+            self.open_over(self.view.watched.folder, [])
+            return
+        folders = list(self.table.marked)
+        base = run.folder if run.folder in folders else folders[0]
+        self.open_over(base, [folder for folder in folders if folder != base])
+
+    def action_difference(self) -> None:
+        """Say what the marked runs were asked differently."""
+        self._difference(list(self.table.marked))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="difference")
+    def _difference(self, folders: Sequence[Path]) -> None:
+        try:
+            content = difference_words(config_diff(folders))
+        except (TuiwbError, OSError) as error:
+            self.complain(error)
+        else:
+            show = ShowText("What the runs were asked differently", content)
+            self.app.call_from_thread(self.app.push_screen, show)
+
+    def action_tags(self) -> None:
+        """Ask for tags: those named are added, those with a minus taken off."""
+        runs = self.chosen()
+        has = sorted({tag for run in runs for tag in run.tags})
+        detail = f"has: {' '.join(has) or 'none'}; words add, -word takes off"
+
+        def answer(text: str | None) -> None:
+            if text and text.strip():
+                words = text.replace(",", " ").split()
+                self._label(
+                    [run.folder for run in runs],
+                    lambda folder: _retag(folder, words),
+                )
+
+        self.app.push_screen(Ask(f"Tags of {_names(runs)}", "", detail), answer)
+
+    def action_note(self) -> None:
+        """Ask for a note; an empty one takes it away."""
+        run = self.one()
+        if run is None:
+            return
+
+        def answer(text: str | None) -> None:
+            if text is not None:
+                self._label([run.folder], lambda folder: labels.set_note(folder, text.strip()))
+
+        self.app.push_screen(Ask(f"Note on {run.name}", run.note, "kept beside the run"), answer)
+
+    def action_archive(self) -> None:
+        """Put runs away, or take them out again; nothing is moved."""
+        runs = self.chosen()
+        live = [run.name for run in runs if run.running]
+        if live:
+            self.notify(f"{live[0]} is still running: stop it first", severity="warning")
+            return
+        away = not all(run.archived for run in runs)
+        self._label([run.folder for run in runs], lambda folder: labels.archive(folder, away))
+        self.table.unmark()
+        words = "archived: H shows archived runs" if away else "taken out of the archive"
+        self.notify(f"{_names(runs)} {words}")
+
+    @work(thread=True, exit_on_error=False, group="label")
+    def _label(self, folders: Sequence[Path], change: Callable[[Path], object]) -> None:
+        try:
+            for folder in folders:
+                change(folder)
+        except (TuiwbError, OSError) as error:
+            self.complain(error)
+        self.app.call_from_thread(self.jobs_changed, self.workbench.jobs)
+
+    def complain(self, error: Exception) -> None:
+        """Say on the screen what a thread met."""
+        self.app.call_from_thread(self.notify, str(error), severity="error", timeout=12)
+
+
+def _retag(folder: Path, words: Sequence[str]) -> None:
+    plain = [word.removeprefix("#") for word in words if not word.startswith("-")]
+    gone = [word[1:].removeprefix("#") for word in words if word.startswith("-") and len(word) > 1]
+    if not plain and not gone:
+        raise BadInput("name a tag, or -tag to take one off")
+    if plain:
+        labels.add_tags(folder, plain)
+    if gone:
+        labels.remove_tags(folder, gone)
+
+
+def _names(runs: Sequence[RunSummary]) -> str:
+    return runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+
+
+def difference_words(diff: ConfigDiff) -> Content:
+    """Each key that differs, then its value in every run, one below the other."""
+    if not diff.differs:
+        return Content("The runs were asked the same: config, data, base model, code.")
+    width = max(len(name) for name in diff.runs)
+    lines: list[Content] = []
+    for row in diff.differs:
+        lines.append(Content.styled(inert(row.key, one_line=True), "bold $accent"))
+        lines += [
+            Content.assemble(
+                (f"  {inert(name, one_line=True):<{width}}  ", "$foreground 60%"),
+                inert(row.said(name), one_line=True),
+            )
+            for name in diff.runs
+        ]
+    return Content("\n").join(lines)

@@ -1,0 +1,295 @@
+"""A run's log: what its worker printed and what happened, wrapped, searched, inert.
+
+In: lines with a kind ("", "note", "warn", "error"). It keeps the newest `KEPT`, follows the end
+until one scrolls up, and paints only when a line came.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.cells import chop_cells
+from rich.segment import Segment
+from rich.style import Style
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Input
+
+from tuiwb.text import inert
+
+KEPT = 5000
+Line = tuple[str, str]  # text, kind
+
+
+class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
+    """The lines themselves; `search()` moves between those that match."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "log--note",
+        "log--warn",
+        "log--error",
+        "log--match",
+        "log--here",
+    }
+    DEFAULT_CSS = """
+    LogLines {
+        height: 1fr;
+        scrollbar-size-vertical: 1;
+        & > .log--note { color: $text-accent; }
+        & > .log--warn { color: $text-warning; }
+        & > .log--error { color: $text-error; }
+        & > .log--match { text-style: underline; }
+        & > .log--here { text-style: reverse; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_by(-1)", "Up", show=False),
+        Binding("down,j", "scroll_by(1)", "Down", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
+        Binding("pagedown,ctrl+f,space", "page(1)", "Page down", show=False),
+        Binding("home", "go_to_start", "First line", show=False),
+        Binding("end,G", "go_to_end", "Last line", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: deque[tuple[str, str, list[str]]] = deque()
+        self._rows: list[tuple[int, str, str]] = []  # (line number, text of the row, kind)
+        self._first = 0  # the number of the oldest line kept
+        self._live: Line | None = None
+        self._pattern: re.Pattern[str] | None = None
+        self._here = -1
+        self._width = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._lines.clear()
+        self._rows, self._first, self._live, self._here = [], 0, None, -1
+        self.virtual_size = Size(0, 0)
+        self.scroll_to(y=0, animate=False, force=True)
+        self.refresh()
+
+    def add(self, lines: Iterable[Line], live: Line | None = None) -> None:
+        """Append lines; `live` is a last one that is still being written."""
+        fresh = [(inert(text, one_line=True), kind) for text, kind in lines if text.strip()]
+        shown = (inert(live[0], one_line=True), live[1]) if live and live[0].strip() else None
+        if not fresh and shown == self._live:
+            return
+        follow = self.at_end
+        if self._live is not None:
+            while self._rows and self._rows[-1][0] == self._first + len(self._lines):
+                self._rows.pop()
+        for text, kind in fresh:
+            rows = self._wrap(text)
+            self._rows += [(self._first + len(self._lines), row, kind) for row in rows]
+            self._lines.append((text, kind, rows))
+        self._drop_old()
+        self._live = shown
+        if shown is not None:
+            number = self._first + len(self._lines)
+            self._rows += [(number, row, shown[1]) for row in self._wrap(shown[0])]
+        self._sized(follow)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last row is in sight."""
+        return self.scroll_offset.y >= self.max_scroll_y - 1
+
+    @property
+    def text(self) -> str:
+        """Everything that is kept, as it is shown before wrapping."""
+        live = [self._live[0]] if self._live else []
+        return "\n".join([*(text for text, _, _ in self._lines), *live])
+
+    def search(self, words: str, step: int) -> tuple[int, int]:
+        """Go to the next (1) or previous (-1) line with `words`, a regex where it is one; '' ends
+        the search. (which match it is from 1, how many there are); (0, 0) for none."""
+        if not words:
+            self._pattern, self._here = None, -1
+            self.refresh()
+            return 0, 0
+        try:
+            self._pattern = re.compile(words, re.IGNORECASE)
+        except re.error:
+            self._pattern = re.compile(re.escape(words), re.IGNORECASE)
+        found = [
+            self._first + n
+            for n, (text, _, _) in enumerate(self._lines)
+            if self._pattern.search(text)
+        ]
+        if not found:
+            self._here = -1
+            self.refresh()
+            return 0, 0
+        if self._here < 0:
+            at = len(found) - 1
+        elif step > 0:
+            at = next((n for n, line in enumerate(found) if line > self._here), 0)
+        else:
+            at = next((n for n in reversed(range(len(found))) if found[n] < self._here), -1)
+            at %= len(found)
+        self._here = found[at]
+        row = next(n for n, (line, _, _) in enumerate(self._rows) if line == self._here)
+        self.scroll_to(y=max(0, row - self.size.height // 2), animate=False, force=True)
+        self.refresh()
+        return at + 1, len(found)
+
+    def _wrap(self, text: str) -> list[str]:
+        return chop_cells(text, self._width) if self._width > 0 else [text]
+
+    def _drop_old(self) -> None:
+        dropped = 0
+        while len(self._lines) > KEPT:
+            dropped += len(self._lines.popleft()[2])
+            self._first += 1
+        if dropped:
+            del self._rows[:dropped]
+
+    def _sized(self, follow: bool) -> None:
+        self.virtual_size = Size(0, len(self._rows))
+        if follow:
+            self.scroll_to(y=max(0, len(self._rows) - self.size.height), animate=False, force=True)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Wrap anew at another width; the end stays in sight."""
+        width = max(1, self.scrollable_content_region.width)
+        follow = self.at_end
+        if width != self._width:
+            self._width = width
+            lines = [(text, kind, self._wrap(text)) for text, kind, _ in self._lines]
+            self._lines = deque(lines)
+            self._rows = [
+                (self._first + n, row, kind)
+                for n, (_, kind, rows) in enumerate(lines)
+                for row in rows
+            ]
+            if self._live is not None:
+                number = self._first + len(lines)
+                self._rows += [(number, row, self._live[1]) for row in self._wrap(self._live[0])]
+        self._sized(follow)
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        at = y + self.scroll_offset.y
+        if not 0 <= at < len(self._rows):
+            return Strip.blank(width, base)
+        number, row, kind = self._rows[at]
+        style = base + self.get_component_rich_style(f"log--{kind}", partial=True) if kind else base
+        if number == self._here:
+            style += self.get_component_rich_style("log--here", partial=True)
+        return Strip(self._marked(row, style)).adjust_cell_length(width, base)
+
+    def _marked(self, row: str, style: Style) -> list[Segment]:
+        if self._pattern is None:
+            return [Segment(row, style)]
+        match = style + self.get_component_rich_style("log--match", partial=True)
+        segments, end = [], 0
+        for hit in self._pattern.finditer(row):
+            if hit.end() > hit.start():
+                segments += [
+                    Segment(row[end : hit.start()], style),
+                    Segment(row[hit.start() : hit.end()], match),
+                ]
+                end = hit.end()
+        return [*segments, Segment(row[end:], style)]
+
+    def action_scroll_by(self, by: int) -> None:
+        """Scroll by rows."""
+        self.scroll_to(y=self.scroll_offset.y + by, animate=False, force=True)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by screens."""
+        self.action_scroll_by(by * max(1, self.size.height - 1))
+
+    def action_go_to_start(self) -> None:
+        """The oldest line."""
+        self.scroll_to(y=0, animate=False, force=True)
+
+    def action_go_to_end(self) -> None:
+        """The newest line, and follow from there."""
+        self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+
+
+class LogView(Vertical):
+    """The lines and, after `/`, a field to search them in."""
+
+    DEFAULT_CSS = """
+    LogView {
+        height: 1fr;
+        & > Input { height: 1; border: none; padding: 0; display: none; }
+        &.-searching > Input { display: block; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", key_display="/"),
+        Binding("n", "again(1)", "Next match", show=False),
+        Binding("N", "again(-1)", "Previous match", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield LogLines()
+        field = Input(placeholder="text or regex; enter searches backwards, esc ends", compact=True)
+        field.cursor_blink = False
+        yield field
+
+    def on_mount(self) -> None:
+        self.lines = self.query_one(LogLines)
+        self._words = ""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.lines.clear()
+
+    def add(self, lines: Iterable[Line], live: Line | None = None) -> None:
+        """Append lines; `live` is a last one that is still being written."""
+        self.lines.add(lines, live)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """n and N are there once something was searched for."""
+        return bool(self._words) if action == "again" else True
+
+    def action_search(self) -> None:
+        """Ask for what to search."""
+        self.add_class("-searching")
+        field = self.query_one(Input)
+        field.value = self._words
+        field.focus()
+
+    def action_again(self, step: int) -> None:
+        """The next or previous line that matches."""
+        self._look(step)
+
+    def on_key(self, event: object) -> None:
+        """Escape closes the field."""
+        from textual.events import Key
+
+        field = self.query_one(Input)
+        if isinstance(event, Key) and event.key == "escape" and field.has_focus:
+            event.stop()
+            self._close("")
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._close(event.value)
+
+    def _close(self, words: str) -> None:
+        self._words = words
+        self.remove_class("-searching")
+        self.lines.focus()
+        self._look(-1)
+        self.refresh_bindings()
+
+    def _look(self, step: int) -> None:
+        at, of = self.lines.search(self._words, step)
+        if of:
+            self.border_subtitle = f"{at} of {of}"
+        else:
+            self.border_subtitle = "nothing found" if self._words else ""

@@ -1,0 +1,306 @@
+"""One run on the screen: head, chart wall, and below it the device, log, samples, alerts, recovery.
+
+In: a `Watched`. It is polled in a thread, slice by slice, so that a long history never holds up a
+key; what came is posted, and only what changed is painted.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from tuiwb.app.log_tail import LogTail
+from tuiwb.app.run_words import ended_words, log_lines, way_on
+from tuiwb.app.screens.run_dialogs import ShowText
+from tuiwb.app.widgets.alerts_view import AlertsView
+from tuiwb.app.widgets.chart_wall import ChartWall, Overlay
+from tuiwb.app.widgets.device_view import DeviceView
+from tuiwb.app.widgets.list_and_detail import ListAndDetail
+from tuiwb.app.widgets.log_view import Line, LogView
+from tuiwb.app.widgets.pane_tabs import PaneTabs
+from tuiwb.app.widgets.recovery_view import RecoveryView
+from tuiwb.app.widgets.run_commands import RunCommands
+from tuiwb.app.widgets.run_head import RunHead
+from tuiwb.app.widgets.samples_view import SamplesView
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs import JobState
+from tuiwb.jobs.events import AnyEvent, Sample
+from tuiwb.jobs.folder import LOG
+from tuiwb.monitor.triage.rule import open_alerts
+from tuiwb.monitor.watched import Watched
+
+PANES = (
+    ("d", "device", "Device"),
+    ("L", "log", "Log"),
+    ("O", "samples", "Outputs"),
+    ("a", "alerts", "Alerts"),
+    ("g", "recovery", "Recovery"),
+)
+LOOK_EVERY = 0.35  # seconds: three times a second at most
+SLICE = 0.15  # seconds of reading between two looks
+HEAD_EVERY = 0.5
+AT_REST = 3.0  # seconds between two looks at a run that has ended
+
+
+class RunView(RunCommands):
+    """`watch()` gives it a run; `python` is what a resumed run is started with."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # The small letters too, where the charts don't take them.
+        *(
+            Binding(
+                f"{key},{key.lower()}" if key.isupper() else key,
+                f"pane('{pane}')",
+                name,
+                show=False,
+                key_display=key,
+            )
+            for key, pane, name in PANES
+        ),
+        Binding("tab", "other_half", "Charts or below", show=False),
+        Binding("z", "zoom", "Zoom", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    RunView {
+        height: 100%;
+        & > #wall { height: 3fr; }
+        & > #below { height: 2fr; min-height: 6; }
+        &.-charts > #below, &.-pane > #wall { display: none; }
+        & #panes { height: 1fr; }
+        & #panes > * { width: 1fr; height: 100%; padding: 0 1; }
+        & #panes > #device { height: 100%; }
+    }
+    """
+
+    class Read(Message):
+        """What a look at the run brought."""
+
+        def __init__(self, watched: Watched) -> None:
+            super().__init__()
+            self.watched = watched
+            self.events: list[AnyEvent] = []
+            self.lines: list[str] = []
+            self.rest = ""
+            self.ended: Content | None = None
+
+    class Changed(Message):
+        """The run came to another state."""
+
+        def __init__(self, state: JobState) -> None:
+            super().__init__()
+            self.state = state
+
+    def __init__(
+        self, *, layout_file: Path | None = None, acts: bool = True, id: str | None = None
+    ) -> None:
+        super().__init__(id=id)
+        self._layout_file = layout_file
+        self._acts = acts
+        self.overlays: list[Watched] = []
+        self._pane = "device"
+        self._reading = False
+        self._looked = self._headed = 0.0
+        self._tail = LogTail(Path())
+        self._seen: tuple[object, ...] = ()
+        self._stood: tuple[object, ...] = ()
+        self._alerted: tuple[object, ...] = ()
+        self._end: tuple[tuple[object, ...], Content | None] = ((), None)
+
+    def compose(self) -> ComposeResult:
+        yield RunHead(id="head")
+        yield ChartWall(self._layout_file, id="wall")
+        with Vertical(id="below"):
+            yield PaneTabs(PANES, id="tabs")
+            with Horizontal(id="panes"):
+                yield DeviceView(id="device")
+                yield LogView(id="log")
+                yield SamplesView(id="samples")
+                yield AlertsView(id="alerts", acts=self._acts)
+                yield RecoveryView(id="recovery", acts=self._acts)
+
+    def on_mount(self) -> None:
+        self._head = self.query_one("#head", RunHead)
+        self._wall = self.query_one("#wall", ChartWall)
+        self._device = self.query_one("#device", DeviceView)
+        self._log = self.query_one("#log", LogView)
+        self._samples = self.query_one("#samples", SamplesView)
+        self._alerts = self.query_one("#alerts", AlertsView)
+        self._recovery = self.query_one("#recovery", RecoveryView)
+        self._show_pane()
+        self.set_interval(LOOK_EVERY, self.look)
+
+    def watch_run(self, watched: Watched, overlays: Sequence[Watched] = ()) -> None:
+        """Show another run, others laid over its curves."""
+        self.watched, self.overlays = watched, list(overlays)
+        self._tail = LogTail(watched.folder / LOG)
+        self._seen = self._stood = self._alerted = ()
+        self._looked = self._headed = 0.0
+        self._log.clear()
+        self._samples.clear()
+        self._show(self.Read(watched))
+        if self._pane == "recovery":
+            self._recovery.look(watched.folder)
+        self.look()
+
+    def look(self) -> None:
+        """Read on in a thread, if it is time and nothing is being read."""
+        watched = self.watched
+        if watched is None or self._reading or not self.is_on_screen:
+            return
+        now = time.monotonic()
+        at_rest = not watched.state.running and watched.loaded >= 1 and bool(self._stood)
+        if at_rest and now - self._looked < AT_REST:
+            return
+        self._looked, self._reading = now, True
+        self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])
+
+    @property
+    def is_on_screen(self) -> bool:
+        """Whether anybody could see it."""
+        return self.is_attached and bool(self.display) and self.screen.is_current
+
+    @work(thread=True, exit_on_error=False, group="run")
+    def _read(self, watched: Watched, overlays: list[Watched]) -> None:
+        try:
+            read = self.Read(watched)
+            read.events = watched.poll(SLICE)
+            for other in overlays:
+                other.poll(SLICE / max(1, len(overlays)))
+            read.lines, read.rest = self._tail.poll(), self._tail.rest
+            read.ended = self._ended(watched)
+            self.post_message(read)
+        except (TuiwbError, OSError) as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error")
+        finally:
+            self._reading = False
+
+    def _ended(self, watched: Watched) -> Content | None:
+        """Why the run ended too early, looked up once an end; on the reading thread."""
+        state = watched.state
+        end = (watched.folder, state.state, state.ended)
+        if end != self._end[0]:
+            self._end = (end, ended_words(watched.folder, state))
+        return self._end[1]
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        watched = message.watched
+        if watched is not self.watched:
+            return
+        message.stop()
+        state = watched.state
+        self._show_head(state)
+        self._show_curves(watched)
+        self._device.show(state.device, watched.series.devices, None)
+        live: Line | None = (message.rest, "") if message.rest else None
+        lines = [*log_lines(message.events), *((line, "") for line in message.lines)]
+        self._log.add(lines, live)
+        self._samples.add(event for event in message.events if isinstance(event, Sample))
+        alerted = (len(state.alerts), message.ended)
+        if alerted != self._alerted:
+            self._alerted = alerted
+            self._alerts.show_alerts(state.alerts, message.ended)
+        self.answers(message.events)
+        self._show_tabs(state)
+        stands = (state.state, state.phase, state.last_checkpoint is None)
+        if stands != self._stood:
+            self._stood = stands
+            self.refresh_bindings()
+            self.post_message(self.Changed(state))
+            if self._pane == "recovery":
+                self._recovery.look(watched.folder)
+
+    def _show_head(self, state: JobState) -> None:
+        now = time.monotonic()
+        if self.watched is None or (now - self._headed < HEAD_EVERY and self._stood):
+            return
+        self._headed = now
+        pace = state.tally.pace
+        left = None
+        if pace is not None and state.total_steps:
+            left = max(0.0, (state.total_steps - state.step) * pace)
+        loaded = self.watched.loaded
+        self._head.show(state, left, pace, loaded, way_on(state, self.can), time.time())
+
+    def _show_curves(self, watched: Watched) -> None:
+        seen = tuple((id(w.series), w.series.version) for w in (watched, *self.overlays))
+        if seen == self._seen:
+            return
+        self._seen = seen
+        over = [Overlay(other.name, other.series) for other in self.overlays]
+        self._wall.show(watched.name, watched.series, over, live=watched.state.running)
+
+    def _show_tabs(self, state: JobState) -> None:
+        alerts = len(open_alerts(state.alerts))
+        self.query_one("#tabs", PaneTabs).show(
+            self._pane, {"alerts": str(alerts) if alerts else ""}
+        )
+
+    def _show_pane(self) -> None:
+        """One pane below; where it is wide, the device beside it always."""
+        wide = self.size.width >= 150
+        for _, pane, _ in PANES:
+            other = "log" if self._pane == "device" else "device"
+            self.query_one(f"#{pane}").display = pane == self._pane or (wide and pane == other)
+        if self.watched is not None:
+            self._show_tabs(self.watched.state)
+
+    def on_resize(self) -> None:
+        """Two panes side by side where there is room."""
+        self._show_pane()
+
+    @on(PaneTabs.Chosen)
+    def _clicked(self, message: PaneTabs.Chosen) -> None:
+        message.stop()
+        self.action_pane(message.pane)
+
+    def action_pane(self, pane: str) -> None:
+        """Show another pane below, and let it take the keys."""
+        self._pane = pane
+        self.remove_class("-charts")
+        self._show_pane()
+        if pane == "recovery" and self.watched is not None:
+            self._recovery.look(self.watched.folder)
+        self.focus_below()
+
+    def focus_below(self) -> None:
+        """Put the focus into the pane, where it takes any."""
+        pane = self.query_one(f"#{self._pane}")
+        inner: Widget | None = next(
+            (w for w in pane.walk_children(Widget) if w.can_focus and w.display), None
+        )
+        target = pane if pane.can_focus else inner
+        (target or self._wall).focus()
+
+    def focus_charts(self) -> None:
+        """Put the focus on the chart wall."""
+        self._wall.focus()
+
+    def action_other_half(self) -> None:
+        """The keys go to the charts, or to the pane below."""
+        if self._wall.has_focus_within:
+            self.focus_below()
+        else:
+            self.focus_charts()
+
+    def action_zoom(self) -> None:
+        """The half that has the focus alone; again: both."""
+        if self.has_class("-charts") or self.has_class("-pane"):
+            self.remove_class("-charts", "-pane")
+        else:
+            self.add_class("-charts" if self._wall.has_focus_within else "-pane")
+
+    @on(ListAndDetail.Opened)
+    def _large(self, message: ListAndDetail.Opened) -> None:
+        message.stop()
+        item = message.view.items[message.position]
+        self.app.push_screen(ShowText(self.watched.name if self.watched else "", item.detail))

@@ -13,7 +13,7 @@ from tuiwb.jobs.events import AnyEvent, Device, Metrics, State
 LONGEST_SILENCE = 3600.0  # seconds; a longer gap is a machine that slept or a clock that was set
 IDLE_PHASES = frozenset({"paused"})
 ACTIVE = frozenset({"starting", "running", "stopping"})
-_OLD = 0.7  # weight of the pace so far against that of the newest log line
+OLD = 0.7  # weight of the pace so far against that of the newest log line
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -67,14 +67,19 @@ class Tally(msgspec.Struct, kw_only=True):
                 self.paced_step = None
 
     def take_device(self, event: Device) -> None:
-        """Peaks of memory."""
-        held = [gpu.memory_job for gpu in event.gpus if gpu.memory_job is not None]
+        """Count a sample of the hardware."""
+        told = [g for g in event.gpus if g.memory_job is not None]
+        held = [g.memory_job or 0 for g in told if not g.job_from]
         if held:
             self.gpu_memory = max(self.gpu_memory or 0, sum(held))
-        if event.torch:
-            reserved = sum(max(t.reserved, t.peak_reserved) for t in event.torch)
-            self.torch_memory = max(self.torch_memory or 0, reserved)
-        self.gpus = max(self.gpus, len(held), len(event.torch))
+        reserved = [max(t.reserved, t.peak_reserved) for t in event.torch]
+        reserved = reserved or [g.memory_job or 0 for g in told if g.job_from]
+        if reserved:
+            self.torch_memory = max(self.torch_memory or 0, sum(reserved))
+        # Where nobody can tell which of them it uses: those that it may.
+        hidden = [g for g in event.gpus if g.job_from == "hidden" and g.visible]
+        used = [g for g in told if g.memory_job]
+        self.gpus = max(self.gpus, len(used), len(event.torch) or len(hidden))
         if event.host is not None and event.host.job_memory is not None:
             self.host_memory = max(self.host_memory or 0, event.host.job_memory)
 
@@ -89,7 +94,7 @@ class Tally(msgspec.Struct, kw_only=True):
         """A log line of training at a step, after so many active seconds."""
         if counting and self.paced_step is not None and step > self.paced_step:
             newest = (active - self.paced_active) / (step - self.paced_step)
-            self.pace = newest if self.pace is None else _OLD * self.pace + (1 - _OLD) * newest
+            self.pace = newest if self.pace is None else OLD * self.pace + (1 - OLD) * newest
         self.paced_step, self.paced_active = step, active
 
     def _metrics(self, event: Metrics) -> None:

@@ -1,0 +1,107 @@
+"""Guided recovery: what the files of a run say to each step, and ticks that are kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.monitor.recording import Recorded, events_of, recorded, replay
+from tuiwb import jobs
+from tuiwb.errors import BadInput
+from tuiwb.jobs.events import EventWriter
+from tuiwb.monitor.recovery import KEYS, RECOVERY, Found, assess, first_open, steps, tick, ticked
+from tuiwb.monitor.triage import open_alerts
+from tuiwb.monitor.triage.facts import keep_facts
+
+RUNS = {run.name: run for run in recorded()}
+
+
+def unpack(run: Recorded, folder: Path) -> Path:
+    """The run's folder as its worker left it, its alerts in the log; no adapter files."""
+    jobs.create(folder, run.job.kind, run.job.spec)
+    if run.facts is not None:
+        keep_facts(folder, run.facts)
+    writer = EventWriter(folder / "events.jsonl")
+    for event in [*events_of(run)[:-1], *replay(run), events_of(run)[-1]]:
+        writer.emit(event)
+    writer.close()
+    return folder
+
+
+def verdicts(run: Recorded) -> dict[str, str]:
+    found = Found(
+        spec=run.job.spec,
+        facts=run.facts,
+        adapter=run.adapter,
+        alerts=open_alerts(replay(run)),
+        first_loss=1.0,
+        last_loss=0.1,
+    )
+    return {step.key: step.verdict for step in assess(found)}
+
+
+def test_the_six_steps_stand_in_their_order_and_a_sound_run_has_nothing_bad(tmp_path: Path) -> None:
+    folder = unpack(RUNS["healthy-01"], tmp_path / "sound")
+    made = steps(folder)
+    assert tuple(step.key for step in made) == KEYS
+    assert [step.key for step in made if step.verdict == "bad"] == []
+    assert {s.key: s.verdict for s in made}["data"] == "good"
+    assert "loss 0.971 -> 0.09" in made[3].evidence[0]
+    assert made[4].change == {"training.learning_rate": 3e-4}
+    assert made[5].change["training.max_steps"] == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("loss_spike-31", "data"),
+        ("chat_template-31", "template"),
+        ("first_loss-31", "template"),
+        ("zero_gradient-31", "adapter"),
+        ("overfitting-31", "metrics"),
+        ("learning_rate_high-31", "learning_rate"),
+    ],
+)
+def test_each_fault_makes_its_own_step_bad(name: str, key: str) -> None:
+    assert verdicts(RUNS[name])[key] == "bad"
+
+
+def test_a_bad_step_offers_its_alerts_fix(tmp_path: Path) -> None:
+    made = steps(unpack(RUNS["learning_rate_low-31"], tmp_path / "slow"))
+    rate = next(step for step in made if step.key == "learning_rate")
+    assert rate.verdict == "bad"
+    assert rate.change["training.learning_rate"] == 2e-4
+    assert any(line.startswith("warning: loss") for line in rate.evidence)
+
+
+def test_ticks_are_kept_in_the_runs_folder_and_can_be_taken_back(tmp_path: Path) -> None:
+    folder = unpack(RUNS["loss_spike-31"], tmp_path / "spiked")
+    made = steps(folder)
+    assert first_open(made) == made[0]
+    tick(folder, "data")
+    tick(folder, "template")
+    made = steps(folder)
+    assert [step.key for step in made if step.ticked] == ["data", "template"]
+    nearest = first_open(made)
+    assert nearest is not None
+    assert nearest.ticked is None
+    tick(folder, "data", done=False)
+    assert list(ticked(folder)) == ["template"]
+    assert json.loads((folder / RECOVERY).read_text())["ticked"].keys() == {"template"}
+
+
+def test_a_broken_tick_file_counts_as_open_and_is_written_anew(tmp_path: Path) -> None:
+    folder = unpack(RUNS["healthy-01"], tmp_path / "sound")
+    for text in ("", "[]", '{"ticked": {"data": "x"}}', "\x00"):
+        (folder / RECOVERY).write_text(text)
+        assert ticked(folder) == {}
+    tick(folder, "adapter")
+    assert list(ticked(folder)) == ["adapter"]
+
+
+def test_only_a_train_run_can_be_recovered(tmp_path: Path) -> None:
+    jobs.create(tmp_path / "check", "check", {})
+    with pytest.raises(BadInput, match="only a train run"):
+        steps(tmp_path / "check")
+    with pytest.raises(BadInput):
+        steps(tmp_path)

@@ -77,7 +77,7 @@ class Tally(msgspec.Struct, kw_only=True):
         if reserved:
             self.torch_memory = max(self.torch_memory or 0, sum(reserved))
         # Where nobody can tell which of them it uses: those that it may.
-        hidden = [g for g in event.gpus if g.job_from == "hidden" and g.visible]
+        hidden = [g for g in event.gpus if g.job_from == "hidden" and g.visible is not False]
         used = [g for g in told if g.memory_job]
         self.gpus = max(self.gpus, len(used), len(event.torch) or len(hidden))
         if event.host is not None and event.host.job_memory is not None:

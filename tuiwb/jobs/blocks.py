@@ -115,14 +115,16 @@ class BlockDecoder:
 
     def _events(self, lines: bytes) -> list[Any] | None:
         """The lines' events, metrics as this decoder's own; None where some can't be that."""
-        try:
-            events: list[Any] = self._decoder.decode_lines(lines)
-            # JSON may span lines, or share one: not in an event log.
-            began = lines.count(b'\n{"') + lines.startswith(b'{"')
-            if len(events) == lines.count(b"\n") == began:
-                return events
-        except _ERRORS:
-            pass
+        ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
+        begin = np.frombuffer(lines, np.uint8)[np.append(0, ends[:-1] + 1)]
+        # JSON may span lines, or share one: not in an event log.
+        if (begin == ord("{")).all():
+            try:
+                events: list[Any] = self._decoder.decode_lines(lines)
+                if len(events) == len(ends):
+                    return events
+            except _ERRORS:
+                pass
         return self._line_by_line(lines)
 
     def _line_by_line(self, lines: bytes, *, again: bool = False) -> list[Any] | None:
@@ -151,18 +153,20 @@ class BlockDecoder:
     def _block(self, events: list[Any]) -> Block | None:
         own = self._metrics
         astuple = msgspec.structs.astuple
-        places = [n for n, event in enumerate(events) if type(event) is own]
-        times = np.array([event.t for event in events], np.float64)
-        others = (
-            [(n, event) for n, event in enumerate(events) if type(event) is not own]
-            if len(places) != len(events)
-            else []
-        )
-        if not places:
+        metrics = [event for event in events if type(event) is own]
+        times = np.empty(len(events))
+        others: list[tuple[int, AnyEvent]] = []
+        places = np.arange(len(events))
+        if len(metrics) != len(events):
+            others = [(n, event) for n, event in enumerate(events) if type(event) is not own]
+            apart = [n for n, _ in others]
+            times[apart] = [event.t for _, event in others]
+            places = np.delete(places, apart)
+        if not metrics:
             none = np.empty(0)
-            return Block(times, others, np.empty(0, np.int64), none, none, none, [])
-        metrics = [events[n] for n in places] if others else events
-        _, steps, epochs, totals, values = zip(*map(astuple, metrics), strict=True)
+            return Block(times, others, places, none, none, none, [])
+        at, steps, epochs, totals, values = zip(*map(astuple, metrics), strict=True)
+        times[places] = at
         table = np.fromiter(
             chain.from_iterable(map(astuple, values)), np.float64, len(metrics) * len(self._names)
         ).reshape(len(metrics), len(self._names))
@@ -172,7 +176,7 @@ class BlockDecoder:
         return Block(
             times=times,
             others=others,
-            places=np.array(places, np.int64),
+            places=places,
             steps=np.array(steps, np.float64),
             epochs=np.array(epochs, np.float64),
             totals=np.array(totals, np.float64),
@@ -183,9 +187,13 @@ class BlockDecoder:
         """Rows of one set of names together; None where sets overlap and change all the time."""
         logged = table.view(np.uint64) != _UNLOGGED_BITS
         if (logged == logged[0]).all():
-            return [self._group(table, logged[0], np.arange(len(table)))]
-        _, first, kind = np.unique(logged, axis=0, return_index=True, return_inverse=True)
-        kind = kind.reshape(-1)
+            return [self._group(table, logged[0], np.arange(len(table)))]  # the usual case
+        if len(self._names) < 63:
+            keys = logged @ (1 << np.arange(len(self._names)))
+            _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
+        else:
+            _, first, kind = np.unique(logged, axis=0, return_index=True, return_inverse=True)
+            kind = kind.reshape(-1)
         if not (logged[first].sum(axis=0) > 1).any():
             return [
                 self._group(table, logged[first[k]], np.flatnonzero(kind == k))
@@ -203,7 +211,8 @@ class BlockDecoder:
     def _group(self, table: Floats, logged: NDArray[np.bool_], rows: Places) -> Group:
         columns = np.flatnonzero(logged)
         names = tuple(self._names[n] for n in columns.tolist())
-        return Group(names, rows, table[np.ix_(rows, columns)])
+        some = table if len(rows) == len(table) else table[rows]
+        return Group(names, rows, some if len(columns) == table.shape[1] else some[:, columns])
 
 
 def _plainly(lines: bytes) -> list[AnyEvent]:

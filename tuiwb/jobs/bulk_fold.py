@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuiwb.jobs.blocks import Block, Floats, Places
 from tuiwb.jobs.events import AnyEvent, Device, State
 from tuiwb.jobs.state import JobState, apply, fold
-from tuiwb.jobs.tally import ACTIVE, IDLE_PHASES, LONGEST_SILENCE, Tally
+from tuiwb.jobs.tally import ACTIVE, IDLE_PHASES, LONGEST_SILENCE, OLD, Tally
 
-_LATE = 128  # log lines; what came before them has no weight left in a pace
+Bools = NDArray[np.bool_]
 
 
 def fold_block(state: JobState, block: Block | list[AnyEvent]) -> JobState:
@@ -57,10 +58,11 @@ def _count(tally: Tally, block: Block, before: float | None) -> None:
     counts = counting[:-1] & ~anew & (gaps > 0) & (gaps <= LONGEST_SILENCE)
     # With the sum so far in front, so that the order of additions is that of one by one.
     active = np.cumsum(np.append(tally.active, np.where(counts, gaps, 0.0)))[1:]
-    _best(tally, block, "eval_loss")
+    _, steps, losses = _rows(block, "eval_loss")
+    _best(tally, "eval_loss", steps, losses)
     places, steps, losses = _rows(block, "loss")
+    _best(tally, "loss", steps, losses)
     if len(losses):
-        _best(tally, block, "loss")
         _pace(tally, places, steps, active, counting, anew)
     elif anew.any():
         tally.paced_step = None
@@ -70,49 +72,44 @@ def _count(tally: Tally, block: Block, before: float | None) -> None:
 
 def _rows(block: Block, name: str) -> tuple[Places, Floats, Floats]:
     """Places, steps and values of a name in the order of the log."""
-    rows = [np.empty(0, np.int64)]
-    values = [np.empty(0)]
-    for group in block.groups:
-        if name in group.names:
-            rows.append(group.rows)
-            values.append(group.values[:, group.names.index(name)])
-    found, column = np.concatenate(rows), np.concatenate(values)
-    order = np.argsort(found, kind="stable")
-    found = found[order]
-    return block.places[found], block.steps[found], column[order]
+    found = [
+        (group.rows, group.values[:, group.names.index(name)])
+        for group in block.groups
+        if name in group.names
+    ]
+    if not found:
+        return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    rows, values = found[0]
+    if len(found) > 1:
+        rows = np.concatenate([r for r, _ in found])
+        order = np.argsort(rows, kind="stable")
+        rows, values = rows[order], np.concatenate([v for _, v in found])[order]
+    return block.places[rows], block.steps[rows], values
 
 
-def _best(tally: Tally, block: Block, name: str) -> None:
-    _, steps, values = _rows(block, name)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return
-    at = int(np.argmin(np.where(finite, values, np.inf)))
-    tally.take_best(name, float(values[at]), int(steps[at]))
+def _best(tally: Tally, name: str, steps: Floats, values: Floats) -> None:
+    finite = np.where(np.isfinite(values), values, np.inf)
+    if len(finite):
+        at = int(np.argmin(finite))
+        tally.take_best(name, float(finite[at]), int(steps[at]))
 
 
 def _pace(
-    tally: Tally,
-    places: Places,
-    steps: Floats,
-    active: Floats,
-    counting: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
-    anew: "np.ndarray[tuple[int], np.dtype[np.bool_]]",
+    tally: Tally, places: Places, steps: Floats, active: Floats, counting: Bools, anew: Bools
 ) -> None:
     """The pace after the block's log lines; a start in between begins it anew."""
-    began = np.cumsum(anew)
-    late = range(max(0, len(places) - _LATE), len(places))
-    if late.start:
-        previous = late.start - 1
-        tally.paced_step = int(steps[previous])
-        tally.paced_active = float(active[places[previous]])
-        seen = int(began[places[previous]])
-    else:
-        seen = 0
-    for row in late:
-        place = int(places[row])
-        if began[place] != seen:
-            tally.paced_step, seen = None, int(began[place])
-        tally.take_pace(int(steps[row]), float(active[place]), bool(counting[place + 1]))
-    if began[-1] != seen:
-        tally.paced_step = None
+    began = np.append(0, np.cumsum(anew)[places])
+    steps = np.append(0 if tally.paced_step is None else tally.paced_step, steps)
+    spent = np.append(tally.paced_active, active[places])
+    did, took = np.diff(steps), np.diff(spent)
+    paced = (np.diff(began) == 0) & counting[places + 1] & (did > 0)
+    paced[0] &= tally.paced_step is not None
+    each = took[paced] / did[paced]
+    if len(each):
+        # The pace so far, if any, weighs as much as was left to it after each line.
+        first = each[0] if tally.pace is None else tally.pace
+        rest = each[1:] if tally.pace is None else each
+        weights = (1 - OLD) * OLD ** np.arange(len(rest) - 1, -1, -1)
+        tally.pace = float(first * OLD ** len(rest) + rest @ weights)
+    tally.paced_step = int(steps[-1]) if anew.sum() == began[-1] else None
+    tally.paced_active = float(spent[-1])

@@ -69,7 +69,8 @@ def healthy() -> Iterator[Case]:
 
     def run(seed: int, train: str, *, heldout: str = "data/few.jsonl", **training: Any) -> Case:
         name = f"healthy-{seed:02d}"
-        return Case(name, None, seed, train, heldout=heldout, training=training)
+        data = {"canary": "data/canary.jsonl"} if seed in (15, 16) else {}
+        return Case(name, None, seed, train, heldout=heldout, training=training, data=data)
 
     support, general = "data/support.jsonl", "data/general.jsonl"
     yield run(1, support)
@@ -129,6 +130,7 @@ def provoked() -> Iterator[Case]:
                 heldout=heldout,
                 training={"max_steps": 30} | training,
                 lora=lora or {},
+                data={"canary": "data/canary.jsonl"} if rule == "forgetting" else {},
                 base=base,
                 fault=fault,
                 compare=compare,

@@ -52,6 +52,7 @@ def plan(
     spec["model"]["base"] = str(base) if base.exists() else config.model.base
     spec["data"]["train"] = [str(path) for path in train_files(project, config)]
     spec["data"]["heldout"] = str(heldout) if (heldout := heldout_file(project, config)) else None
+    spec["data"]["canary"] = str(canary) if (canary := canary_file(project, config)) else None
     spec["config_file"] = str(config_path)
     spec["rows"] = {"train": checked.rows, "heldout": checked.heldout_rows}
     return folder, spec
@@ -76,6 +77,11 @@ def train_files(project: Project, config: RunConfig) -> list[Path]:
 def heldout_file(project: Project, config: RunConfig) -> Path | None:
     """The held-out file, resolved."""
     return project.resolve(config.data.heldout) if config.data.heldout else None
+
+
+def canary_file(project: Project, config: RunConfig) -> Path | None:
+    """The file of general rows, resolved."""
+    return project.resolve(config.data.canary) if config.data.canary else None
 
 
 def run_name(project: Project, config: RunConfig, path: Path, name: str | None) -> str:
@@ -115,6 +121,9 @@ def check_data(project: Project, config: RunConfig) -> Checked:
     rows, shapes = _check_rows(train_files(project, config), config)
     heldout = heldout_file(project, config)
     heldout_rows, heldout_shapes = _check_rows([heldout], config) if heldout else (0, set())
+    canary = canary_file(project, config)
+    if canary is not None:
+        _check_rows([canary], config)
     chats = "chat" in shapes | heldout_shapes
     return Checked(rows=rows, heldout_rows=heldout_rows, chats=chats)
 

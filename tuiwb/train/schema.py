@@ -95,6 +95,11 @@ class DataSection(Section):
         description="Dataset file never trained on: its loss is eval_loss, its rows are what "
         "compare generates for. Without it overfitting can't be seen.",
     )
+    canary: Text | None = Field(
+        default=None,
+        description="Dataset file of general rows that are not trained on: their loss is measured "
+        "beside the base's own at each evaluation, so that forgetting is seen while it happens.",
+    )
     malformed: Literal["error", "skip"] = Field(
         default="error",
         description="What a row that can't be read does: error stops before training and names "

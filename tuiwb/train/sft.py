@@ -151,6 +151,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     many `packs` there are. `batches` holds the rows of the last steps.
     """
 
+    data_collator: Any
+    _signature_columns: Any
+
     def __init__(self, *args: Any, tell: Tell, **kwargs: Any) -> None:
         self._tell_prepared = tell
         self.fully_masked: dict[str, list[int]] = {}

@@ -40,11 +40,18 @@ class TriageWatch:
 
     def prepared(self, trainer: Any, data: Any, tokenizer: Any, where: Any) -> None:
         """The trainer stands: measure its data, say what is wrong with them, remember batches."""
+        # Imported here: both want transformers, which takes seconds.
+        from tuiwb.train.canary import Canary
         from tuiwb.train.data_facts import data_facts
 
         self._trainer, self._data, self._where = trainer, data, where
         try:
             facts = data_facts(trainer, data, tokenizer, where)
+            if (path := self.context.spec["data"].get("canary")) is not None:
+                canary = Canary(self.context, trainer, tokenizer, path)
+                # Before the reporter's own callback, which lets the clock of the pace run again.
+                trainer.callback_handler.callbacks.insert(0, canary)
+                facts.canary_rows = len(canary.rows)
             keep_facts(self.context.folder, facts)
             for alert in self.triage.learn(facts):
                 self.context.emit(alert)

@@ -66,7 +66,7 @@ SORTS = (*NUMBERS, "created", "name", "kind", "state", "method", "base", "datase
 _SEARCHED = ("name", "note", "method", "base", "dataset", "version")
 _COMPARED = re.compile(r"(\w+)(<=|>=|<|>|=)(.*)$", re.DOTALL)
 _WORD = re.compile(r'-?[\w.-]*[~=:]?"[^"]*"|\S+')
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([A-Za-z]*)$", re.IGNORECASE)
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([A-Za-z%]*)$", re.IGNORECASE)
 _BYTES = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATIONS = frozenset({"took", "active", "eta", "age"})

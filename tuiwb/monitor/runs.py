@@ -240,7 +240,8 @@ def _version(path: Path, fingerprint: str) -> str:
     name = plain.get("name")
     if not isinstance(name, str):
         return ""
-    outputs = [_dict(output) for output in plain.get("outputs") or [] if isinstance(output, dict)]
+    listed = plain.get("outputs")
+    outputs = [_dict(output) for output in listed] if isinstance(listed, list) else []
     written = next((o.get("sha256") for o in outputs if o.get("file") == path.name), None)
     used = fingerprint.removeprefix("sha256:")
     changed = " (not as its manifest says)" if used and written and used != written else ""

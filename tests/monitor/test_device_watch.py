@@ -14,7 +14,7 @@ import pytest
 from tests.monitor.conftest import Driver
 from tests.monitor.fake_nvml import Card, Held
 from tuiwb import jobs
-from tuiwb.jobs.events import Alert, Device, EventReader, Gpu, GpuProcess, Host, encode
+from tuiwb.jobs.events import Alert, Device, EventReader, Gpu, GpuProcess, Host, TorchMemory, encode
 from tuiwb.jobs.run import JobContext
 from tuiwb.monitor import device as device_module
 from tuiwb.monitor.nvml import Nvml
@@ -99,6 +99,19 @@ def test_utilisation_that_jitters_is_averaged_and_writes_nothing_by_itself() -> 
     assert lines[:4] == [None] * 4
     assert lines[4] is not None
     assert lines[4].gpus[0].utilisation == 60
+
+
+def test_a_new_peak_of_torchs_is_written_at_once() -> None:
+    def look(t: float, peak: int) -> Device:
+        torch = TorchMemory(
+            index=0, allocated=GIB, reserved=9 * GIB, peak_allocated=peak, peak_reserved=9 * GIB
+        )
+        return Device(t=t, gpus=[a_gpu()], host=HOST, torch=[torch])
+
+    thinned = Thinned()
+    assert thinned.take(look(1000, 4 * GIB))
+    assert thinned.take(look(1002, 4 * GIB)) is None
+    assert thinned.take(look(1004, 5 * GIB))
 
 
 def test_a_clock_that_jumps_back_does_not_silence_the_log() -> None:

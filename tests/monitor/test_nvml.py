@@ -10,6 +10,7 @@ from typing import Any
 import pynvml
 import pytest
 
+from benchmarks.nvml_trace import Recorder, Replayed
 from tests.monitor.conftest import Driver
 from tests.monitor.fake_nvml import (
     DRIVER_NOT_LOADED,
@@ -356,3 +357,43 @@ def test_the_fake_knows_every_call_that_a_look_makes(driver: Driver) -> None:
         Nvml().gpus()
     unknown = {n for n in asked if not hasattr(FakeLibrary, f"do_{n}") and not n.startswith("_")}
     assert unknown == set()
+
+
+TRACES = sorted((Path(__file__).parent / "traces").glob("*.jsonl.gz"))
+
+
+def test_a_trace_answers_as_the_machine_it_was_recorded_on(driver: Driver, tmp_path: Path) -> None:
+    cards = eight(held=[Held(ME, GIB), Held(1, None)])
+    cards[2].mig = [Instance("1g.10gb", 9728 * MIB, 13 * MIB, "MIG-a")]
+    cards[4].busy = None
+    driver(cards)
+    recorder = Recorder(pynvml)
+    session = Nvml(recorder)
+    before = [session.gpus(frozenset({ME}))[0]]
+    cards[5].lost_calls = LOST
+    before.append(session.gpus(frozenset({ME}))[0])
+    recorder.save(tmp_path / "trace.jsonl.gz", {"gpus": 8})
+    trace = Replayed(tmp_path / "trace.jsonl.gz", pynvml)
+    again = Nvml(trace)
+    assert trace.looks == 2
+    assert [again.gpus(frozenset({ME}))[0] for _ in range(2)] == before
+
+
+@pytest.mark.skipif(not TRACES, reason="no trace of a real machine is recorded yet")
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.name)
+def test_a_recorded_machine_gives_whole_samples_at_every_look(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvml, "foreign_pids", lambda: False)
+    trace = Replayed(path, pynvml)
+    session = Nvml(trace)
+    for _ in range(trace.looks):
+        gpus, problem = session.gpus()
+        assert problem == ""
+        assert [gpu.name for gpu in gpus] == trace.about["gpus"]
+        for gpu in gpus:
+            assert not gpu.problem
+            assert gpu.memory_total is not None
+            assert gpu.memory_used is not None
+            assert 0 <= gpu.memory_used <= gpu.memory_total
+            assert gpu.utilisation is None or 0 <= gpu.utilisation <= 100

@@ -125,9 +125,13 @@ def noticed(before: Device, after: Device) -> bool:
         return True
     if any(_gpu_noticed(a, b) for a, b in zip(before.gpus, after.gpus, strict=True)):
         return True
-    held = {t.index: t.reserved for t in before.torch}
+    held = {t.index: t for t in before.torch}
     for torch in after.torch:
-        if abs(torch.reserved - held.get(torch.index, 0)) > max(MEMORY * torch.reserved, 16 << 20):
+        least = max(MEMORY * torch.reserved, 16 << 20)
+        known = held.get(torch.index)
+        if known is None or abs(torch.reserved - known.reserved) > least:
+            return True
+        if torch.peak_allocated - known.peak_allocated > least:
             return True
     if before.host and after.host:
         moved = abs(after.host.memory_used - before.host.memory_used)

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
+from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.nav_bar import NavBar
 from tuiwb.project import Project
 
@@ -43,7 +43,7 @@ class WorkbenchScreen(Screen[None]):
         yield NavBar(self.MODE, self.project.name)
         with Container(id="body"):
             yield from self.compose_body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets."""

@@ -1,0 +1,73 @@
+"""The bottom line: the keys that do something now, to press or click.
+
+One widget that paints its line, where Textual's Footer mounts a widget for each key anew at every
+change of focus: that took longer than all else a key does.
+"""
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import RenderResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+
+ALWAYS = 2  # the last ones stay where there is no room for all: help and quit
+
+
+class KeyLine(Widget):
+    """Follows the screen's active bindings; paints only when they differ."""
+
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; background: $footer-background; color: $footer-foreground; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: list[tuple[str, str, str]] = []
+
+    def on_mount(self) -> None:
+        """Hear of changed bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        if not self.is_attached or screen is not self.screen or not self.app.app_focus:
+            return
+        seen: dict[str, tuple[str, str, str]] = {}
+        for _, binding, enabled, _tip in screen.active_bindings.values():
+            if binding.show and enabled:
+                display = self.app.get_key_display(binding)
+                seen.setdefault(binding.action, (binding.key, display, binding.description))
+        if (keys := list(seen.values())) != self._keys:
+            self._keys = keys
+            self.refresh()
+
+    def _placed(self) -> list[tuple[int, str, str, str]]:
+        """(column, key, its name, what it does) of all that fit; roomy where there is room."""
+        width = self.size.width
+        keys = list(self._keys)
+        for gap in (2, 1):
+            wide = sum(cell_len(name) + 1 + cell_len(words) + gap for _, name, words in keys)
+            if wide <= width + gap:
+                break
+        while wide > width + gap and len(keys) > ALWAYS:
+            _, name, words = keys.pop(-ALWAYS - 1)
+            wide -= cell_len(name) + 1 + cell_len(words) + gap
+        placed, column = [], 0
+        for key, name, words in keys:
+            placed.append((column, key, name, words))
+            column += cell_len(name) + 1 + cell_len(words) + gap
+        return placed
+
+    def render(self) -> RenderResult:
+        line = Content("")
+        for column, _, name, words in self._placed():
+            line += Content(" " * (column - line.cell_length))
+            line += Content.assemble((name, "bold $footer-key-foreground"), " ", words)
+        return line
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key under the mouse."""
+        for column, key, name, words in self._placed():
+            if column <= event.x < column + cell_len(name) + 1 + cell_len(words):
+                self.app.simulate_key(key)
+                return

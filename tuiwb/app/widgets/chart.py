@@ -138,6 +138,7 @@ class Chart(Widget, can_focus=True):
         self._painted: tuple[object, ...] = ()
         self._drawn: tuple[Plot, list[list[tuple[str, int]]], Palette] | None = None
         self._gutter = 0
+        self._fresh = False
         self._strips: list[Strip] = []
         self._drag: tuple[int, View, bool] | None = None
 
@@ -155,15 +156,26 @@ class Chart(Widget, can_focus=True):
         kept = {id(c.series): t for c, t in zip(self._curves, self._traces, strict=True)}
         self._data = data
         self._curves, self._marks, self._subtitle = list(curves), signs, subtitle
-        self._traces = [kept.get(id(c.series)) or Trace() for c in curves]
+        # Not `or`: a trace that has let go of its arrays counts as empty.
+        self._traces = [kept[i] if (i := id(c.series)) in kept else Trace() for c in curves]
         if self.follow and self.view is not None and (whole := self._whole()) is not None:
             self.view = at_tail(self.view, whole)
         self.refresh()
 
     # What is drawn
 
-    def render_line(self, y: int) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Once for all lines: what it looks at costs more than a line does.
         self._paint()
+        self._fresh = True
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._fresh = False
+
+    def render_line(self, y: int) -> Strip:
+        if not self._fresh:
+            self._paint()
         if y < len(self._strips):
             return self._strips[y]
         return Strip.blank(self.size.width, self.rich_style)
@@ -171,11 +183,12 @@ class Chart(Widget, can_focus=True):
     def _paint(self) -> None:
         """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
         width, height = self.size
+        base = self.rich_style
         key = (
             self._data,
             (width, height),
             self.app.theme,
-            self.rich_style,
+            base,
             self.view,
             self.extent,
             self.log_y,
@@ -189,9 +202,7 @@ class Chart(Widget, can_focus=True):
         if self._drawn is None or not self._painted or self._painted[0] != key:
             self._draw(width, height)
         self._painted = (key, self.crosshair, self.current)
-        self._strips = [
-            strip.apply_style(self.rich_style) for strip in self._compose_strips(width, height)
-        ]
+        self._strips = [strip.apply_style(base) for strip in self._compose_strips(width, height)]
 
     def _draw(self, width: int, height: int) -> None:
         self._take()

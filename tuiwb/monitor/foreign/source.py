@@ -58,6 +58,8 @@ def trainer_name(tag: str) -> str:
 
     Source: transformers.integrations.rewrite_logs, turned round.
     """
+    # Python's own json lets lone surrogates through, which no file or screen may hold.
+    tag = tag.encode("utf-8", "replace").decode()
     if tag.startswith("train/") and len(tag) > 6:
         return tag[6:]
     for prefix in ("eval/", "test/"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tuiwb.jobs.events import Artifact, Metrics
-from tuiwb.monitor.foreign.source import Reading, number
+from tuiwb.monitor.foreign.source import Reading, number, trainer_name
 
 STATE = "trainer_state.json"
 MOST_BYTES = 1 << 29
@@ -120,7 +120,7 @@ def _metrics(
     found = []
     for entry, step, t in zip(entries, steps, when(steps, points, written), strict=True):
         values = {
-            name: value
+            trainer_name(name): value
             for name, raw in entry.items()
             if name not in ("step", "epoch") and (value := number(raw)) is not None
         }

@@ -138,8 +138,9 @@ class WandbSource:
                 events.append(row)
         elif kind == "exit":
             self._end = "failed" if record.exit.exit_code else "finished"
-        elif kind == "config":
-            for item in record.config.update:
+        elif kind in ("run", "config"):
+            config = record.run.config if kind == "run" else record.config
+            for item in config.update:
                 if item.key == "max_steps":
                     total = number(_json(item.value_json))
                     self._total = int(total) if total and 0 < total < 2**53 else 0

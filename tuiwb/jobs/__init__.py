@@ -9,6 +9,7 @@ from tuiwb.jobs.control import send
 from tuiwb.jobs.ending import stop_now
 from tuiwb.jobs.folder import Job, create, fingerprint, load
 from tuiwb.jobs.launch import launch
+from tuiwb.jobs.standing import glance
 from tuiwb.jobs.state import ENDED, JobState, status
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "JobState",
     "create",
     "fingerprint",
+    "glance",
     "launch",
     "load",
     "send",

@@ -1,6 +1,7 @@
 """Keep up with jobs while they run: each poll reads only what was added."""
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import msgspec
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.events import AnyEvent, EventReader
 from tuiwb.jobs.folder import EVENTS, load
+from tuiwb.jobs.standing import Standing
 from tuiwb.jobs.state import ENDED, JobState, fold, settle
+
+READ = 8 << 20  # bytes; a long history comes in several polls, so that memory stays bounded
 
 
 class Follower:
@@ -34,7 +38,7 @@ class Follower:
         Safe from several threads: each event is returned once, and folded in order.
         """
         with self._lock:
-            events = self._reader.read()
+            events = self._reader.read(limit=READ)
             if self._reader.generation != self.generation:
                 self.generation = self._reader.generation
                 self._folded = self._nothing_yet()
@@ -62,27 +66,36 @@ class Follower:
 
 
 class Feed:
-    """All jobs of a project: `poll()` returns the states that changed."""
+    """All jobs of a project: `poll()` returns the states that changed.
+
+    A job with a long log is there at once with what its end says; what needs the whole log (best
+    losses, artifacts, alerts) is filled in by later polls.
+    """
 
     def __init__(self) -> None:
-        self._followers: dict[Path, Follower] = {}
+        self._standings: dict[Path, Standing] = {}
 
-    def poll(self, folders: Iterable[Path]) -> tuple[dict[Path, JobState], bool]:
-        """States by folder, and whether any differs from the last poll."""
+    def poll(
+        self, folders: Iterable[Path], seconds: float = 0.3
+    ) -> tuple[dict[Path, JobState], bool]:
+        """States by folder, and whether any differs from the last poll; `seconds` is about how
+        long it reads on in logs that are long."""
         folders = list(folders)
-        changed = set(folders) != set(self._followers)
-        for gone in set(self._followers) - set(folders):
-            del self._followers[gone]
+        until = time.monotonic() + seconds
+        changed = set(folders) != set(self._standings)
+        for gone in set(self._standings) - set(folders):
+            del self._standings[gone]
         for folder in folders:
             try:
-                follower = self._followers.get(folder)
-                if follower is None:
-                    follower = self._followers[folder] = Follower(folder)
-                elif follower.quiet:
+                standing = self._standings.get(folder)
+                if standing is None:
+                    standing = self._standings[folder] = Standing(folder)
+                    changed = True
+                elif standing.quiet:
                     continue
-                before = follower.state
-                events = follower.poll()
-                changed = changed or bool(events) or before.state != follower.state.state
+                before = standing.state.state
+                new = standing.poll(max(0.0, until - time.monotonic()))
+                changed = changed or new or before != standing.state.state
             except (TuiwbError, OSError):
-                self._followers.pop(folder, None)
-        return {folder: f.state for folder, f in self._followers.items()}, changed
+                self._standings.pop(folder, None)
+        return {folder: s.state for folder, s in self._standings.items()}, changed

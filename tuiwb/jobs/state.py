@@ -13,14 +13,12 @@ from tuiwb.jobs.events import (
     AnyEvent,
     Artifact,
     Device,
-    EventReader,
     Metrics,
     Progress,
     Sample,
     State,
     spell,
 )
-from tuiwb.jobs.folder import EVENTS, load
 from tuiwb.jobs.lines import tail
 from tuiwb.jobs.tally import Tally
 
@@ -138,8 +136,11 @@ def settle(state: JobState, folder: Path) -> JobState:
 
 
 def status(folder: Path) -> JobState:
-    """The state of the job in `folder`, from its files alone."""
-    job = load(folder)
-    state = JobState(name=job.name, kind=job.kind, created=job.created)
-    fold(state, EventReader(folder / EVENTS).read(limit=1 << 40))
-    return settle(state, folder)
+    """The state of the job in `folder`, from its files alone; all of a long log is in it."""
+    from tuiwb.jobs.standing import Standing  # which folds with this module
+
+    standing = Standing(folder)
+    standing.poll()
+    while not standing.exact:
+        standing.poll(60.0)
+    return standing.state

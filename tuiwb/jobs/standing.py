@@ -1,0 +1,167 @@
+"""Where a job stands, however long its log: at once from what is known, exactly as it is read on.
+
+In: a job folder. Out: its state; blocks of events for whoever wants the curves too.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tuiwb.jobs.events import AnyEvent, decode
+from tuiwb.jobs.folder import EVENTS, load
+from tuiwb.jobs.log_end import end_of
+from tuiwb.jobs.log_file import LogFile
+from tuiwb.jobs.snapshot import WORTH, Snapshot, load_snapshot, save_snapshot
+from tuiwb.jobs.state import ENDED, JobState, fold, settle
+
+if TYPE_CHECKING:
+    from tuiwb.jobs.blocks import Block, BlockDecoder
+
+    Decoded = Block | list[AnyEvent]
+    Take = Callable[[Decoded], None]
+
+READ = 256 << 10  # bytes read at a time
+FEW = 64 << 10  # bytes; so much is decoded event by event rather than load numpy for it
+CLOSE = 4 << 20  # bytes to the log's end that are read rather than guessed from its last lines
+
+
+class Standing:
+    """One job. `state` is the best that is known; `exact` says that all of the log is in it.
+
+    `poll` reads on. `generation` rises when the log was replaced by another. Safe from several
+    threads.
+    """
+
+    def __init__(self, folder: Path, start: Snapshot | None = None) -> None:
+        self.folder = folder
+        self.job = load(folder)
+        self.log = LogFile(folder / EVENTS)
+        self.generation = 0
+        self.exact = True
+        self._lock = threading.RLock()
+        self._decoder: BlockDecoder | None = None
+        self._ahead: tuple[JobState, LogFile] | None = None
+        start = start or load_snapshot(self.log.path)
+        self._folded = self._nothing_yet()
+        if start is not None:
+            self._folded = start.state
+            self.log.resume(start.stand.offset, start.stand.inode)
+        self._kept = self.log.offset
+        self.state = copied(self._folded)
+
+    @property
+    def folded(self) -> JobState:
+        """The state after just what has been read, without a look at the process."""
+        return self._folded
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the job has ended and nothing was added since the last poll."""
+        if self.state.state not in ENDED or not self.exact:
+            return False
+        try:
+            about = self.log.path.stat()
+        except OSError:
+            return True
+        return about.st_size == self.log.size and about.st_ino == self.log.inode
+
+    def poll(self, seconds: float = 0.1, take: "Take | None" = None) -> bool:
+        """Read on for about `seconds`; whether there was anything new.
+
+        `take` is given each block of events before it is folded; where it is the first of another
+        log, `generation` has risen by then. OSErrors are the caller's.
+        """
+        until = time.monotonic() + seconds
+        with self._lock:
+            new, self.exact = False, False
+            while not self.exact:
+                lines = self.log.lines(READ)
+                if self.log.generation != self.generation:
+                    self.generation = self.log.generation
+                    self._folded, self._ahead, self._kept, new = self._nothing_yet(), None, 0, True
+                if lines:
+                    new = True
+                    block = self._decode(lines)
+                    if take is not None:
+                        take(block)
+                    self._fold(self._folded, block)
+                self.exact = not lines or self.log.offset == self.log.size
+                if time.monotonic() >= until:
+                    break
+            self._publish()
+            return new
+
+    def _publish(self) -> None:
+        if self.exact:
+            self._ahead = None
+            if self.log.offset - self._kept >= WORTH:
+                self._kept = self.log.offset
+                save_snapshot(self.log.path, self.log.offset, self._folded)
+            self.state = settle(copied(self._folded), self.folder)
+        else:
+            self.state = settle(copied(self._looked_ahead()), self.folder)
+
+    def _looked_ahead(self) -> JobState:
+        """The state at the log's end: from a snapshot that is further, else from the last lines."""
+        if self._ahead is None:
+            state, offset = copied(self._folded), self.log.offset
+            further = load_snapshot(self.log.path)
+            if further is not None and further.stand.offset > offset:
+                state, offset = further.state, further.stand.offset
+            if self.log.size - offset > CLOSE:
+                events, offset = end_of(self.log.path, offset)
+                fold(state, events)
+            self._ahead = state, LogFile(self.log.path, offset)
+        state, log = self._ahead
+        while lines := log.lines(READ):
+            if log.generation:
+                self._ahead = None  # replaced just now: the next poll starts over
+                break
+            self._fold(state, self._decode(lines))
+        return state
+
+    def _decode(self, lines: bytes) -> "Decoded":
+        if self._decoder is None and len(lines) < FEW:
+            events = (decode(line) for line in lines.split(b"\n") if line)
+            return [event for event in events if event is not None]
+        from tuiwb.jobs.blocks import BlockDecoder
+
+        self._decoder = self._decoder or BlockDecoder()
+        return self._decoder.decode(lines)
+
+    def _fold(self, state: JobState, block: "Decoded") -> None:
+        if isinstance(block, list):
+            fold(state, block)
+        else:
+            from tuiwb.jobs.bulk_fold import fold_block
+
+            fold_block(state, block)
+
+    def _nothing_yet(self) -> JobState:
+        return JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
+
+
+def copied(state: JobState) -> JobState:
+    """A state that further events folded into the other don't reach."""
+    return msgspec.structs.replace(
+        state,
+        metrics=dict(state.metrics),
+        alerts=list(state.alerts),
+        artifacts=list(state.artifacts),
+        tally=msgspec.structs.replace(state.tally),
+    )
+
+
+def glance(folder: Path, seconds: float = 0.2) -> JobState:
+    """The state of the job in `folder` as far as it can be told quickly.
+
+    Of a long log that nobody has read yet, earlier artifacts, alerts and the best losses may be
+    missing; `status` has all.
+    """
+    standing = Standing(folder)
+    standing.poll(seconds)
+    return standing.state

@@ -23,6 +23,7 @@ KEPT = 900  # samples of the history
 # The roles of monitor.device_text as SGR codes of the terminal's own 16 colours (ECMA-48, 8.3.117).
 COLOURS = {
     "job": "36",
+    "past": "36",
     "others": "35",
     "estimate": "1;33",
     "bold": "1",

@@ -14,7 +14,8 @@ from tuiwb.monitor import device_words as words
 from tuiwb.monitor.device_words import HOT, Line
 from tuiwb.text import inert, short_bytes, short_seconds
 
-Layout = Literal["line", "block"]
+Layout = Literal["line", "brief", "block"]
+BAR = 14  # columns that a bar has at least, before other things make way
 NO_GPU = "this machine has none that the NVIDIA driver knows"
 
 
@@ -30,7 +31,8 @@ class Glyphs:
     spark: str
 
 
-BLOCKS = Glyphs("█", "▒", "░", "·", "┃", " ▁▂▃▄▅▆▇█")
+# Not quite full cells: rows under each other stay apart.
+BLOCKS = Glyphs("▆", "▒", "░", "·", "┃", " ▁▂▃▄▅▆▇")
 ASCII = Glyphs("#", "x", "-", ".", "|", " .:-=+*#@")
 
 
@@ -44,15 +46,16 @@ def device_lines(
     processes: bool = False,
     glyphs: Glyphs = BLOCKS,
 ) -> list[Line]:
-    """Every GPU, its processes where asked for, and the host; at most `width` columns a line."""
+    """Every GPU, its processes where asked for, and the host; at most `width` columns a line.
+
+    Layouts: a "line" a GPU; "brief", three or four; "block", with all there is to say.
+    """
     width = max(width, 1)
     view = _View(device, history, estimate, width, glyphs)
     lines: list[Line] = []
     if not device.gpus:
         role = "warning" if device.problem else "text"
-        lines.append(
-            [("no GPU  ", role), (inert(device.problem or NO_GPU, one_line=True), "muted")]
-        )
+        lines += words.paragraph(("no GPU  ", role), device.problem or NO_GPU, "muted", width)
     cards: set[int] = set()
     for gpu in device.gpus:
         if gpu.mig and gpu.index not in cards:
@@ -60,11 +63,14 @@ def device_lines(
         cards.add(gpu.index)
         # All instances of a card share its index: torch's figures are those of the run's own.
         torch = next((t for t in device.torch if t.index == gpu.index and _jobs_own(gpu)), None)
-        lines += view.block(gpu, torch) if layout == "block" else [view.line(gpu)]
+        if layout == "line":
+            lines.append(view.line(gpu))
+        else:
+            lines += view.block(gpu, torch, brief=layout == "brief")
         if processes:
             lines += words.process_lines(gpu, width)
     if device.gpus and device.problem:
-        lines.append([(inert(device.problem, one_line=True), "warning")])
+        lines += words.paragraph(("", "text"), device.problem, "warning", width)
     if device.host is not None:
         lines += words.host_lines(device.host, history, width)
     return [words.cut(line, width) for line in lines]
@@ -98,22 +104,36 @@ class _View:
         self.history, self.estimate, self.width, self.glyphs = history, estimate, width, glyphs
 
     def line(self, gpu: Gpu) -> Line:
-        """A GPU in one line: bar, figures, how busy it is, heat, power, why it is slowed down."""
+        """A GPU in one line: bar, figures, how busy it is, heat, power, why it is slowed down.
+
+        Where it is narrow power, heat and the name's end make way for the bar.
+        """
         name = f"{gpu.index} {words.short_name(gpu)}"
         if gpu.problem:
             return [(f"{name}  ", "bold"), (inert(gpu.problem, one_line=True), "error")]
-        wide = max(6, min(16, self.width // 6))
-        figures, busy = words.figures(gpu), words.percent(gpu.utilisation)
-        heat, power = words.degrees(gpu), "" if gpu.power is None else f"{gpu.power:.0f} W"
-        left = self.width - wide - 1 - 12 - 5 - 6 - 7 - (self.told + 1 if self.told else 0)
-        spark = max(0, min(24, left - 16)) if left >= 22 else 0
-        bar = max(0, left - spark - (1 if spark else 0))
-        spans: Line = [(f"{name:<{wide}.{wide}} ", "bold"), *self.bar(gpu, bar)]
-        spans += [(f" {figures:>11}", "text"), (f" {busy}", "text")]
-        if spark:
-            spans.append((f" {self.spark(gpu, 'utilisation', spark)}", "job"))
+        power = "" if gpu.power is None else f"{gpu.power:.0f} W"
         hot = (gpu.temperature or 0) >= HOT
-        spans += [(f" {heat:>5}", "warning" if hot else "muted"), (f" {power:>6}", "muted")]
+        after: Line = [
+            (f" {words.figures(gpu):>11}", "text"),
+            (f" {words.percent(gpu.utilisation)}", "text"),
+            (f" {words.degrees(gpu):>5}", "warning" if hot else "muted"),
+            (f" {power:>6}", "muted"),
+        ]
+        wide = max(len(str(gpu.index)), min(16, self.width // 6))
+        told = self.told + 1 if self.told else 0
+
+        def left() -> int:
+            return self.width - wide - 1 - words.length(after) - told
+
+        while left() < BAR and len(after) > 2:
+            after.pop()
+        if left() < BAR:
+            wide = len(str(gpu.index))
+        spark = max(0, min(24, left() - 17))
+        if spark >= 6:
+            after.insert(2, (f" {self.spark(gpu, 'utilisation', spark)}", "past"))
+        bar = max(0, left())
+        spans: Line = [(f"{name:<{wide}.{wide}} ", "bold"), *self.bar(gpu, bar), *after]
         return [*spans, *[(f" {text}", role) for text, role in words.trouble_short(gpu)]]
 
     def card(self, gpu: Gpu) -> Line:
@@ -121,26 +141,30 @@ class _View:
         title: Line = [(f"GPU {gpu.index}  {inert(gpu.name, one_line=True)}  (MIG)", "bold")]
         return words.spread(title, self.facts(gpu), self.width)
 
-    def block(self, gpu: Gpu, torch: TorchMemory | None) -> list[Line]:
-        """A GPU in three lines, four where there is more to say."""
+    def block(self, gpu: Gpu, torch: TorchMemory | None, brief: bool) -> list[Line]:
+        """A GPU in three lines or four, and what else there is to say unless `brief`."""
         title: Line = [(words.name_of(gpu), "bold")]
         if gpu.problem:
-            return [title, [("        ", "text"), (inert(gpu.problem, one_line=True), "error")]]
+            return [title, *words.paragraph(("  ", "text"), gpu.problem, "error", self.width)]
         top = title if gpu.mig else words.spread(title, self.facts(gpu), self.width)
         figures = words.long_figures(gpu)
-        bar = max(10, self.width - 8 - words.length(figures) - 2)
-        memory: Line = [("memory  ", "muted"), *self.bar(gpu, bar), ("  ", "text"), *figures]
-        lines = [top, memory]
+        bar = self.width - 8 - words.length(figures) - 2
+        if bar >= BAR:
+            lines = [top, [("memory  ", "muted"), *self.bar(gpu, bar), ("  ", "text"), *figures]]
+        else:
+            lines = [top, self.bar(gpu, self.width), figures]
         if not gpu.mig:
             lines.append(self.curves(gpu))
         rest = self.rest(gpu, torch)
-        return [*lines, [("        ", "muted"), *words.joined(rest)]] if rest else lines
+        if brief:
+            rest = [span for span in rest if span[1] != "muted"]
+        return lines + words.wrapped(rest, self.width, ("  ", "muted"))
 
     def facts(self, gpu: Gpu) -> Line:
         """Heat, power and clocks."""
         hot = (gpu.temperature or 0) >= HOT
         facts = [(words.degrees(gpu), "warning" if hot else "text"), (words.watts(gpu), "text")]
-        if gpu.clock_sm is not None:
+        if gpu.clock_sm is not None and self.width >= 72:
             most = f" of {gpu.clock_sm_most:.0f}" if gpu.clock_sm_most else ""
             facts.append((f"SM {gpu.clock_sm:.0f}{most} MHz", "muted"))
         if gpu.clock_memory is not None and self.width >= 110:
@@ -156,15 +180,17 @@ class _View:
         over = self._over()
         bus = gpu.memory_utilisation
         traffic = f"  memory bus {bus:.0f}%" if bus is not None else ""
+        if self.width < 72:
+            over, traffic = over.replace("  last", ""), ""
         each = max(0, min(60, (self.width - 13 - 9 - len(over) - len(traffic)) // 2))
         if each >= 4 and over:
             spans += [
-                (self.spark(gpu, "utilisation", each), "job"),
+                (self.spark(gpu, "utilisation", each), "past"),
                 ("  memory ", "muted"),
-                (self.spark(gpu, "memory", each), "job"),
+                (self.spark(gpu, "memory", each), "past"),
                 (over, "muted"),
             ]
-        return [*spans, (traffic, "muted")]
+        return [*spans, (traffic, "muted")] if traffic else spans
 
     def _over(self) -> str:
         if len(self.history) < 2:

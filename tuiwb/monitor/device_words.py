@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 
 from tuiwb.jobs.events import Device, Gpu, GpuProcess, Host
 from tuiwb.text import inert, short_bytes, short_seconds
@@ -49,9 +50,9 @@ def name_of(gpu: Gpu) -> str:
 
 
 def short_name(gpu: Gpu) -> str:
-    """The name without its maker: 'H100 80GB HBM3', 'MIG 1g.10gb'."""
+    """The name without its maker: 'H100 80GB HBM3'; of an instance its profile: '1g.10gb'."""
     if gpu.mig:
-        return f"MIG {inert(gpu.mig, one_line=True)}"
+        return inert(gpu.mig, one_line=True)
     words = inert(gpu.name, one_line=True).split()
     return " ".join(
         w for w in words if w not in ("NVIDIA", "GeForce", "Tesla", "Graphics", "Device")
@@ -109,29 +110,23 @@ def trouble_short(gpu: Gpu) -> Line:
 
 
 def host_lines(host: Host, history: Sequence[Device], width: int) -> list[Line]:
-    """CPU, memory, swap and the disk of the run, in one line, or two where one is too short."""
-    cpu: Line = [(f"CPU {host.cpu:.0f}%", "text")]
+    """CPU, memory, swap and the disk of the run: a line, more where it is too short."""
+    spans: Line = [(f"CPU {host.cpu:.0f}%", "text")]
     if host.job_cpu is not None:
         of = f" of {host.cores:g}" if host.cores else ""
-        cpu.append((f"this run {host.job_cpu / 100:.1f}{of} cores", "job"))
-    if host.load is not None and width >= 110:
-        cpu.append((f"load {host.load:.1f}", "muted"))
+        spans.append((f"this run {host.job_cpu / 100:.1f}{of} cores", "job"))
+    if host.load is not None and width >= 100:
+        spans.append((f"load {host.load:.1f}", "muted"))
     share = host.memory_used / max(host.memory_total, 1)
     limit = " (container's limit)" if host.limit else ""
     role = "error" if share > 0.95 else ("warning" if share > 0.9 else "text")
-    memory: Line = [
-        (f"memory {gib(host.memory_used)} of {gib(host.memory_total)} GiB{limit}", role)
-    ]
+    used, total = gib(host.memory_used), gib(host.memory_total)
+    spans.append((f"memory {used} of {total} GiB{limit}", role))
     if host.job_memory is not None:
-        memory.append((f"this run {short_bytes(host.job_memory)}", "job"))
+        spans.append((f"this run {short_bytes(host.job_memory)}", "job"))
     if host.swap_used and host.swap_total and host.swap_used > 0.05 * host.swap_total:
-        memory.append((f"swap {short_bytes(host.swap_used)}", "warning"))
-    disk = _disk(host, history)
-    whole = [("host    ", "muted"), *joined([*cpu, *memory, *disk])]
-    if length(whole) <= width or not disk:
-        return [whole]
-    first: Line = [("host    ", "muted"), *joined([*cpu, *memory])]
-    return [first, [("disk    ", "muted"), *joined(disk)]]
+        spans.append((f"swap {short_bytes(host.swap_used)}", "warning"))
+    return wrapped([*spans, *_disk(host, history)], width, ("host    ", "muted"))
 
 
 def _disk(host: Host, history: Sequence[Device]) -> Line:
@@ -145,9 +140,8 @@ def _disk(host: Host, history: Sequence[Device]) -> Line:
         left = host.disk_free / pace
         words = f"fills {short_bytes(pace * 3600)}/h"
         soon = left < 86400
-        spans.append(
-            (words + (f", full in {short_seconds(left)}" * soon), "warning" if soon else "muted")
-        )
+        words += f", full in {short_seconds(left)}" * soon
+        spans.append((words, "warning" if soon else "muted"))
     return spans
 
 
@@ -175,7 +169,10 @@ def _process(process: GpuProcess, width: int) -> Line:
     user = inert(process.user, one_line=True) or "not known"
     name = inert(process.name, one_line=True) or "another namespace's process"
     mark, role = ("▸ ", "job") if process.job else ("  ", "muted")
-    line = f"      {mark}{process.pid:>8}  {user[:12]:<12} {memory} GiB  {name}"
+    if width < 64:
+        line = f"  {mark}{process.pid} {user[:8]} {memory.strip()} GiB {name}"
+    else:
+        line = f"      {mark}{process.pid:>8}  {user[:12]:<12} {memory} GiB  {name}"
     return [(line[:width], role)]
 
 
@@ -240,6 +237,32 @@ def joined(spans: Sequence[Span], between: str = "  ") -> Line:
             line.append((between, "muted"))
         line.append(span)
     return line
+
+
+def wrapped(spans: Sequence[Span], width: int, first: Span) -> list[Line]:
+    """Spans in as many lines as they need, under each other after `first`; none is torn."""
+    indent: Span = (" " * len(first[0]), "muted")
+    lines: list[Line] = []
+    line: Line = [first]
+    room = width - len(first[0])
+    for span in spans:
+        gap = 0 if len(line) == 1 else 2
+        if gap and len(span[0]) + gap > room:
+            lines.append(line)
+            line, room, gap = [indent], width - len(indent[0]), 0
+        if gap:
+            line.append(("  ", "muted"))
+        line.append(span)
+        room -= len(span[0]) + gap
+    return [*lines, line] if len(line) > 1 else lines
+
+
+def paragraph(first: Span, text: str, role: str, width: int) -> list[Line]:
+    """`text` wrapped at words after `first`, its further lines under the first."""
+    indent = len(first[0])
+    found = wrap(inert(text, one_line=True), max(width - indent, 10)) or [""]
+    lines: list[Line] = [[first, (found[0], role)]]
+    return lines + [[(" " * indent, role), (line, role)] for line in found[1:]]
 
 
 def spread(left: Line, right: Line, width: int) -> Line:

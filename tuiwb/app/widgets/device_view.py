@@ -19,21 +19,26 @@ from tuiwb.monitor.device_text import ASCII, BLOCKS, Layout, device_lines
 from tuiwb.monitor.device_words import Line
 from tuiwb.train.estimate import MemoryEstimate
 
-# role -> (theme colour, fainter, bold)
-ROLES: dict[str, tuple[str, bool, bool]] = {
-    "job": ("primary", False, False),
-    "others": ("secondary", False, False),
-    "estimate": ("accent", False, True),
-    "text": ("foreground", False, False),
-    "bold": ("foreground", False, True),
-    "muted": ("foreground", True, False),
-    "warning": ("warning", False, False),
-    "error": ("error", False, True),
+# role -> theme colour, how much of it (the rest is background), bold
+ROLES: dict[str, tuple[str, float, bool]] = {
+    "job": ("primary", 1, False),
+    "past": ("primary", 0.7, False),
+    "others": ("secondary", 1, False),
+    "estimate": ("accent", 1, True),
+    "text": ("foreground", 1, False),
+    "bold": ("foreground", 1, True),
+    "muted": ("foreground", 0.6, False),
+    "warning": ("warning", 1, False),
+    "error": ("error", 1, True),
 }
 
 
 class DeviceView(ScrollView, can_focus=True):
-    """A few lines a GPU, or one where there is no room for more; `processes` lists who holds it."""
+    """A few lines a GPU, or one where there is no room for more.
+
+    `processes` lists who holds the memory: None where there is room for it. `glyphs`: "blocks" or
+    "ascii".
+    """
 
     DEFAULT_CSS = """
     DeviceView {
@@ -49,14 +54,15 @@ class DeviceView(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.processes = False
-        self.glyphs = "blocks"  # or "ascii"
+        self.processes: bool | None = None
+        self.glyphs = "blocks"
         self._device: Device | None = None
         self._history: Sequence[Device] = ()
         self._estimate: tuple[int, int] | None = None
         self._lines: list[Line] = []
         self._strips: list[Strip] = []
         self._look: object = None
+        self._listed = False
 
     def show(
         self,
@@ -71,7 +77,7 @@ class DeviceView(ScrollView, can_focus=True):
 
     def action_toggle_processes(self) -> None:
         """Show or hide who holds each GPU's memory."""
-        self.processes = not self.processes
+        self.processes = not self._listed
         self._draw()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -83,24 +89,29 @@ class DeviceView(ScrollView, can_focus=True):
         self._draw()
 
     def _layout_lines(self, width: int, height: int, screen: int) -> list[Line]:
-        """Blocks where they fit in a third of the screen or in the height given, else lines."""
+        """The fullest layout that fits: the widget's height, or a third of the screen if auto."""
         if self._device is None:
             return [[("waiting for the first look at the hardware", "muted")]]
-        room = max(
-            screen // 3, height if self.styles.height and not self.styles.height.is_auto else 0
-        )
-        layouts: tuple[Layout, ...] = ("block", "line") if width >= 76 else ("line",)
+        fixed = self.styles.height is not None and not self.styles.height.is_auto
+        room = height if fixed else max(screen // 3, 4)
+        layouts: tuple[Layout, ...] = ("block", "brief", "line") if width >= 40 else ("line",)
+        if self.processes is None:
+            # What each GPU does comes before who else is on it.
+            plans = [(layouts[0], True), *((layout, False) for layout in layouts)]
+        else:
+            plans = [(layout, self.processes) for layout in layouts]
         lines: list[Line] = []
-        for layout in layouts:
+        for layout, listed in plans:
             lines = device_lines(
                 self._device,
                 self._history,
                 self._estimate,
                 width=width,
                 layout=layout,
-                processes=self.processes,
+                processes=listed,
                 glyphs=ASCII if self.glyphs == "ascii" else BLOCKS,
             )
+            self._listed = listed
             if len(lines) <= room:
                 break
         return lines
@@ -130,9 +141,9 @@ class DeviceView(ScrollView, can_focus=True):
         strip = self._strips[at] if at < len(self._strips) else Strip.blank(width)
         return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
-    def _style(self, colour: str, faint: bool, bold: bool) -> Style:
+    def _style(self, colour: str, share: float, bold: bool) -> Style:
         value = Color.parse(self.app.theme_variables.get(colour, "#ffffff"))
         back = Color.parse(self.app.theme_variables.get("background", "#000000"))
         if value.ansi is not None or back.ansi is not None:
-            return Style(color=value.rich_color, dim=faint, bold=bold)
-        return Style(color=(back.blend(value, 0.6) if faint else value).rich_color, bold=bold)
+            return Style(color=value.rich_color, dim=share < 1, bold=bold)
+        return Style(color=back.blend(value, share).rich_color, bold=bold)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise as pairs
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +130,21 @@ def test_a_run_passes_through_its_phases_in_order(finished: Path) -> None:
     assert times == sorted(times)
 
 
-def test_metrics_are_exactly_the_trainers_log_history_once_and_in_order(finished: Path) -> None:
-    history = json.loads((finished / "checkpoints" / "trainer_state.json").read_bytes())
-    ours = [
+def told(folder: Path) -> list[dict[str, Any]]:
+    """The log's metrics as the trainer's own history has them."""
+    return [
         {
             **{k: v for k, v in m.values.items() if k != "tokens_per_second"},
             "step": m.step,
             "epoch": m.epoch,
         }
-        for m in of(Metrics, finished)
+        for m in of(Metrics, folder)
     ]
+
+
+def test_metrics_are_exactly_the_trainers_log_history_once_and_in_order(finished: Path) -> None:
+    history = json.loads((finished / "checkpoints" / "trainer_state.json").read_bytes())
+    ours = told(finished)
     assert ours == history["log_history"]
     names = set().union(*ours)
     assert {"loss", "grad_norm", "learning_rate", "mean_token_accuracy", "eval_loss"} <= names
@@ -250,8 +256,8 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
     path = configured(project, **{"max_steps: 12": "max_steps: 100000", "steps: 4": "steps: 5000"})
     folder = start(project, path, "long")
 
-    def answer(command: str) -> Control:
-        sent = jobs.send(folder, command)
+    def answer(command: str, **args: Any) -> Control:
+        sent = jobs.send(folder, command, **args)
         found = wait_for(lambda: [c for c in of(Control, folder) if c.id == sent.id], folder)
         return found[0]
 
@@ -271,10 +277,39 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
     assert jobs.status(folder).phase == "paused"
     paused_at = of(Control, folder)[-1].note
     assert answer("pause").note == "paused already"
+    # While it is paused it obeys all the same, at the same step.
+    stands = int(paused_at.rsplit(" ", 1)[1])
+    saved = answer("checkpoint")
+    assert saved.note == f"checkpoints/checkpoint-{stands}"
+    assert is_whole(folder / saved.note)
+    assert answer("evaluate").note == f"evaluated at step {stands}"
+    assert jobs.status(folder).phase == "paused"
+    changed = answer("set", learning_rate=5e-4, logging_steps=1)
+    assert changed.note == (
+        f"learning_rate 0.001 -> 0.0005 from step {stands + 1} on; "
+        f"logging_steps 2 -> 1 from step {stands + 1} on"
+    )
+    for wrong, why in (
+        ({"learning_rate": 0}, "must be a number above 0"),
+        ({"logging_steps": 0.5}, "must be a whole number"),
+        ({"lora_alpha": 3}, "can't be changed in flight"),
+    ):
+        refused = answer("set", **wrong)
+        assert not refused.ok
+        assert why in refused.note
     assert answer("resume").note == paused_at.replace("paused", "going on")
     assert not answer("resume").ok
     after = jobs.status(folder).step
-    wait_for(lambda: jobs.status(folder).step > after, folder)
+    wait_for(lambda: jobs.status(folder).step > after + 2, folder)
+    # Each step is logged now, at the new rate; the schedule goes on from the new base.
+    later = [m for m in of(Metrics, folder) if "loss" in m.values and m.step > stands]
+    assert [m.step for m in later[:3]] == [stands + 1, stands + 2, stands + 3]
+    for metrics in later:
+        left = 1 - (metrics.step - 1) / 100000
+        assert metrics.values["learning_rate"] == pytest.approx(5e-4 * left, rel=1e-6)
+    assert f"learning_rate 0.001 -> 0.0005 from step {stands + 1} on" in [
+        log.message for log in of(Log, folder)
+    ]
 
     # SIGKILL: died, with the way on; resume goes on from the checkpoint.
     second = answer("checkpoint").note
@@ -285,20 +320,23 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
     state = ended(folder)
     assert state.state == "died"
     assert f"it can resume from {second}" in state.message
-    before = len(events(folder))
     assert resume(folder).name == f"checkpoint-{resumed_from}"
     assert jobs.status(folder).running, "a resumed run is never taken for a dead one"
 
     def new_metrics() -> list[Metrics]:
-        return [e for e in events(folder)[before:] if isinstance(e, Metrics)]
+        return [m for m in of(Metrics, folder) if m.step > resumed_from]
 
     wait_for(lambda: len(new_metrics()) >= 4, folder)
     steps = [m.step for m in new_metrics() if "loss" in m.values]
     assert steps[0] > resumed_from
-    assert steps[0] - resumed_from <= 2
+    assert steps[0] == resumed_from + 1, "the new logging interval goes on too"
+    assert new_metrics()[0].values["learning_rate"] < 5.01e-4, "and so does the new rate"
     assert steps == sorted(set(steps))
     tokens = [m.values["num_tokens"] for m in new_metrics() if "loss" in m.values]
     assert tokens[0] > 300, "the token count goes on too"
+    trained = [m for m in of(Metrics, folder) if "loss" in m.values]
+    a_step = max(b.values["num_tokens"] - a.values["num_tokens"] for a, b in pairs(trained[:8]))
+    assert 0 < tokens[0] - trained[-len(tokens) - 1].values["num_tokens"] <= a_step * 2
     with pytest.raises(BadInput, match="nothing to resume"):
         resume(folder)
 
@@ -312,8 +350,18 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
     assert (folder / "adapter" / "lineage.json").is_file()
     assert state.artifacts[-1].kind == "adapter"
     history = json.loads((folder / "checkpoints" / "trainer_state.json").read_bytes())
-    kept = [h["step"] for h in history["log_history"]]
-    assert kept == sorted(kept)
+    assert told(folder) == history["log_history"], "once and in order, whatever happened between"
+
+    # Stop now: it ends without saving, and can be resumed from what was saved before.
+    adapter_before = (folder / "adapter" / "lineage.json").read_bytes()
+    resume(folder)
+    wait_for(lambda: jobs.status(folder).step > last, folder)
+    state = jobs.stop_now(folder, patience=60)
+    assert state.state == "cancelled"
+    assert state.message.startswith("stopped now at step ")
+    assert state.message.endswith(f"checkpoint-{last} can be resumed")
+    assert last_checkpoint(folder) == folder / f"checkpoints/checkpoint-{last}"
+    assert (folder / "adapter" / "lineage.json").read_bytes() == adapter_before
 
     # SIGTERM is a stop.
     first_adapter = state.artifacts[-1].sha256
@@ -365,6 +413,36 @@ def test_a_full_disk_in_mid_run_fails_with_a_sentence_and_loses_nothing(project:
     finally:
         reap(project)
         subprocess.run(["umount", "-l", str(project.runs)], check=True)
+
+
+def test_the_lineage_names_the_best_checkpoints_step_where_that_one_is_saved(
+    project: Project,
+) -> None:
+    # A learning rate that ruins the model again: the best evaluation is not the last.
+    path = configured(
+        project,
+        **{
+            "learning_rate: 1.0e-3": "learning_rate: 3.0\n  load_best_model_at_end: true\n"
+            "  lr_scheduler_type: constant",
+            "eval_steps: 6": "eval_steps: 1",
+            "save_steps: 4": "save_steps: 1",
+        },
+    )
+    folder = start(project, path)
+    state = ended(folder)
+    assert state.state == "finished", state.message
+    evaluations = {
+        m.step: m.values["eval_loss"] for m in of(Metrics, folder) if "eval_loss" in m.values
+    }
+    best = min(evaluations, key=lambda step: evaluations[step])
+    assert best < 12
+    lineage = json.loads((folder / "adapter" / "lineage.json").read_bytes())
+    assert (lineage["step"], lineage["trained_to"]) == (best, 12)
+    assert lineage["metrics"]["eval_loss"] == evaluations[best]
+    assert of(Artifact, folder)[-1].step == best
+    weights = "adapter_model.safetensors"
+    saved = fingerprint(folder / "adapter" / weights)
+    assert saved == fingerprint(folder / f"checkpoints/checkpoint-{best}" / weights)
 
 
 def test_a_loss_that_is_nan_is_logged_as_nan_with_an_alert(project: Project) -> None:

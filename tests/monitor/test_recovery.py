@@ -9,8 +9,17 @@ from tests.monitor.recording import Recorded, events_of, recorded, replay
 from tuiwb import jobs
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import EventWriter
-from tuiwb.monitor.recovery import KEYS, RECOVERY, Found, assess, first_open, steps, tick, ticked
-from tuiwb.monitor.triage import open_alerts
+from tuiwb.monitor.recovery import (
+    KEYS,
+    RECOVERY,
+    Found,
+    assess,
+    first_open,
+    standing,
+    steps,
+    tick,
+    ticked,
+)
 from tuiwb.monitor.triage.facts import keep_facts
 
 RUNS = {run.name: run for run in recorded()}
@@ -33,7 +42,7 @@ def verdicts(run: Recorded) -> dict[str, str]:
         spec=run.job.spec,
         facts=run.facts,
         adapter=run.adapter,
-        alerts=open_alerts(replay(run)),
+        alerts=standing(replay(run)),
         first_loss=1.0,
         last_loss=0.1,
     )

@@ -18,11 +18,12 @@ from tuiwb import jobs
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.folder import load, write_atomically
-from tuiwb.monitor.triage import after, files, open_alerts
+from tuiwb.monitor.triage import after, cleared, files, open_alerts
 from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts, read_facts
 from tuiwb.monitor.triage.rule import number, setting, tidy
 
 RECOVERY = "recovery.json"
+NAMED = 4  # rows named with an alert
 MINIATURE_STEPS = 60
 # A run that learns its few rows by heart ends below this share of its first loss.
 BY_HEART = 0.2
@@ -132,13 +133,20 @@ def look(run: Path) -> Found:
         spec=job.spec,
         facts=facts,
         adapter=files.adapter_facts(run),
-        alerts=open_alerts([*alerts, *after(run)]),
+        alerts=standing([*alerts, *after(run)]),
         first_loss=first,
         last_loss=last,
         metrics=dict(state.metrics),
         state=state.state,
         step=state.step,
     )
+
+
+def standing(alerts: list[Alert]) -> list[Alert]:
+    """The alerts that still say something: the open ones, and spikes though they are over, for
+    the rows that made them are still in the data."""
+    spikes = [a for a in alerts if a.rule == "loss_spike" and not cleared(a)]
+    return [*spikes, *(a for a in open_alerts(alerts) if a.rule != "loss_spike")]
 
 
 def assess(found: Found) -> list[Step]:
@@ -274,7 +282,8 @@ def _with_alerts(step: Step, found: Found) -> Step:
     order = ("critical", "warning", "note")
     mine = [a for a in found.alerts if STEP_OF.get(a.rule, "metrics") == step.key]
     for alert in sorted(mine, key=lambda a: order.index(a.severity) if a.severity in order else 2):
-        step.evidence.append(f"{alert.severity}: {alert.evidence}")
+        rows = f" ({', '.join(alert.rows[:NAMED])})" if alert.rows else ""
+        step.evidence.append(f"{alert.severity}: {alert.evidence}{rows}")
         if alert.severity != "note":
             if step.verdict != "bad":
                 step.action = alert.fix or step.action

@@ -30,6 +30,7 @@ class Canary(TrainerCallback):  # type: ignore[misc]
         )
         self._base: float | None = None
         self._at = -1
+        self._off = False
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._measure(state)
@@ -38,19 +39,26 @@ class Canary(TrainerCallback):  # type: ignore[misc]
         self._measure(state)
 
     def _measure(self, state: Any) -> None:
-        if self._at == state.global_step:
+        if self._off or self._at == state.global_step:
             return
         self._at = state.global_step
         model = self.trainer.model
-        if self._base is None:
-            with model.disable_adapter():
-                self._base = self._loss(model)
+        try:
+            if self._base is None:
+                with model.disable_adapter():
+                    self._base = self._loss(model)
+            loss = self._loss(model)
+        except Exception as error:
+            # A canary is a courtesy: no reason to lose a run.
+            self._off = True
+            self.context.log(f"no canary loss: {type(error).__name__}: {error}", "warn")
+            return
         self.context.emit(
             Metrics(
                 step=state.global_step,
                 epoch=state.epoch,
                 total_steps=state.max_steps,
-                values={"canary_loss": self._loss(model), "canary_base_loss": self._base},
+                values={"canary_loss": loss, "canary_base_loss": self._base},
             )
         )
 
@@ -71,7 +79,7 @@ class Canary(TrainerCallback):  # type: ignore[misc]
                 ]
                 batch = self.trainer.data_collator(examples)
                 batch.pop(ROW, None)
-                inputs = {key: value.to(model.device) for key, value in batch.items()}
+                inputs = self.trainer._prepare_inputs(batch)
                 tokens = int((inputs["labels"][:, 1:] != -100).sum())
                 total += float(model(**inputs).loss) * tokens
                 count += tokens

@@ -30,10 +30,15 @@ class KeyLine(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
-        if not self.is_attached or screen is not self.screen or not self.app.app_focus:
+        if self.is_attached and screen is self.screen and self.app.app_focus:
+            # Not at once: the first word comes before the screen is mounted.
+            self.call_after_refresh(self._look)
+
+    def _look(self) -> None:
+        if not self.is_attached:
             return
         seen: dict[str, tuple[str, str, str]] = {}
-        for _, binding, enabled, _tip in screen.active_bindings.values():
+        for _, binding, enabled, _tip in self.screen.active_bindings.values():
             if binding.show and enabled:
                 display = self.app.get_key_display(binding)
                 seen.setdefault(binding.action, (binding.key, display, binding.description))

@@ -212,6 +212,9 @@ def test_the_kernels_oom_killer_is_named_as_what_ended_a_worker(
         assert "OOM kills in its cgroup while it ran: 1" in found.evidence
         if record.kernel_log:
             assert any("Killed process" in line for line in record.kernel)
+            # And where the supervisor went with the worker the kernel's log is asked itself.
+            (folder / "exit.json").unlink()
+            assert why(folder, state).cause == "out_of_memory"
     finally:
         end(folder)
         wait_for(lambda: not (group / "cgroup.procs").read_text().strip(), folder)

@@ -96,7 +96,11 @@ def test_a_gpu_in_trouble_or_hidden_is_not_used() -> None:
     dead, hidden = card(0, 0, problem="fell off the bus"), card(1, 0, visible=False)
     found = asked(ticket("a", 1, gpus=[0, 1]), [], [dead, hidden])
     assert not found.go
-    assert found.why == "waiting for GPU 0, 1, which gives no figures; 1st in line"
+    assert found.why == (
+        "waiting for GPU 0, 1, which gives no figures (fell off the bus); 1st in line"
+    )
+    assert not asked(ticket("a", 1), [], [dead]).go, "and not the CPU in its place"
+    assert asked(ticket("a", 1), [], [hidden]).go, "who hides every GPU wants the CPU"
 
 
 def test_a_mig_instance_is_taken_by_its_own_name() -> None:

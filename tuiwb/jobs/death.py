@@ -3,6 +3,7 @@
 In: exit.json (written by the supervisor), worker.log, process.json, this boot's id. Out: a `Death`.
 """
 
+import os
 import re
 import signal
 import time
@@ -14,7 +15,7 @@ import msgspec
 from tuiwb.jobs import process
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.lines import tail
-from tuiwb.jobs.supervise import EXIT
+from tuiwb.jobs.supervise import EXIT, kernel_lines
 from tuiwb.text import short_bytes
 
 if TYPE_CHECKING:
@@ -148,7 +149,11 @@ def _reason(
     facts = _facts(record)
     if record is None and identity.boot != process.boot_id():
         return "restarted", "the machine was restarted while it ran", facts, ""
-    kernel = record.kernel if record else []
+    # Without a supervisor's word the kernel's own may still be there.
+    kernel = record.kernel if record else _kernel(identity)
+    if record is None and any("Killed process" in line for line in kernel):
+        facts += [f"kernel: {line}" for line in kernel]
+        return "out_of_memory", _out_of_memory("said so"), facts, _LESS_MEMORY
     gpu = next((w for w in [*reversed(words), *kernel] if _GPU_FAULT.search(w)), None)
     full = next((w for w in reversed(words) if _GPU_MEMORY.search(w)), None)
     if record is not None and record.signal == signal.SIGKILL:
@@ -189,6 +194,12 @@ def _not_memory(record: ExitRecord) -> str:
     if record.oom_kills is not None and record.oom_kills[0] == record.oom_kills[1]:
         return ", not by the OOM killer"
     return "" if record.kernel_log else ", by whom can't be read here"
+
+
+def _kernel(identity: process.ProcessIdentity) -> list[str]:
+    # A start time is in clock ticks since boot, the kernel's log in seconds since boot.
+    since = identity.start / os.sysconf("SC_CLK_TCK")
+    return kernel_lines(identity.pid, since, ask_journal=False)[1]
 
 
 def _facts(record: ExitRecord | None) -> list[str]:

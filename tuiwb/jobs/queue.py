@@ -337,6 +337,9 @@ def _greet(words: str) -> None:
 
 def _hardware() -> list[Gpu]:
     device: Device = importlib.import_module(HARDWARE).sample(os.getpid(), Path.cwd())
+    if not device.gpus and device.problem:
+        # There may well be one: not a machine to train on the CPU of.
+        return [Gpu(index=0, problem=device.problem)]
     return device.gpus
 
 

@@ -94,11 +94,11 @@ def oom_kills(pid: int | str = "self") -> int | None:
     return None
 
 
-def kernel_lines(pid: int, since: float) -> tuple[bool, list[str]]:
+def kernel_lines(pid: int, since: float, ask_journal: bool = True) -> tuple[bool, list[str]]:
     """Whether the kernel's log can be read, and its lines since `since` (monotonic seconds) about
     the end of process `pid` by the OOM killer, or about a GPU in trouble (NVIDIA's Xid)."""
     records = _kmsg(since)
-    if records is None:
+    if records is None and ask_journal:
         records = _journal(since)
     if records is None:
         return False, []

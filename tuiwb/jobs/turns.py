@@ -58,9 +58,13 @@ def turn(mine: Ticket, line: list[Ticket], gpus: list[Gpu]) -> Turn:
     order = waiting(line)
     place = next(n for n, ticket in enumerate(order, 1) if ticket.id == mine.id)
     before = order[: place - 1]
-    usable = [gpu for gpu in gpus if _may_use(mine, gpu)]
-    if mine.cpu or not usable:
-        return _on_cpu(mine, before, line, place, bool(gpus))
+    mine_too = [gpu for gpu in gpus if gpu.visible is not False and not mine.cpu]
+    usable = [gpu for gpu in mine_too if _may_use(mine, gpu)]
+    if not usable and (mine_too or (mine.gpus and not mine.cpu)):
+        return Turn(go=False, place=place, why=_no_figures(mine, mine_too, place))
+    if not usable:
+        # Without a GPU everyone before us is for the CPU too; beside GPUs only who asked for it.
+        return _on_cpu([t for t in before if t.cpu or not gpus], line, place)
     found = []
     for gpu in usable:
         ahead = [t for t in before if _may_use(t, gpu)]
@@ -120,22 +124,18 @@ def _may_use(ticket: Ticket, gpu: Gpu) -> bool:
     return ticket.gpus is None or gpu.index in ticket.gpus
 
 
-def _on_cpu(
-    mine: Ticket, before: list[Ticket], line: list[Ticket], place: int, has_gpus: bool
-) -> Turn:
+def _no_figures(mine: Ticket, gpus: list[Gpu], place: int) -> str:
+    names = ", ".join(map(str, mine.gpus if mine.gpus is not None else [g.index for g in gpus]))
+    problem = next((f" ({gpu.problem})" for gpu in gpus if gpu.problem), "")
+    return f"waiting for GPU {names}, which gives no figures{problem}; {_nth(place)} in line"
+
+
+def _on_cpu(before: list[Ticket], line: list[Ticket], place: int) -> Turn:
     """One at a time: jobs that share a CPU only slow each other down."""
-    if mine.gpus is not None and not mine.cpu:
-        names = ", ".join(map(str, mine.gpus))
-        return Turn(
-            go=False,
-            place=place,
-            why=f"waiting for GPU {names}, which gives no figures; {_nth(place)} in line",
-        )
     runs = next((t for t in line if t.started is not None and t.gpu is None), None)
-    ahead = [t for t in before if t.cpu or not has_gpus]
-    if runs is None and not ahead:
+    if runs is None and not before:
         return Turn(go=True, place=place)
-    behind = runs or ahead[-1]
+    behind = runs or before[-1]
     return Turn(
         go=False, place=place, why=f"waiting for {behind.name} to end; {_nth(place)} in line"
     )

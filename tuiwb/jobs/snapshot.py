@@ -6,6 +6,7 @@ bytes at its beginning or before the offset, another version of the state) count
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,11 +52,16 @@ def stand_at(log: Path, offset: int) -> Stand | None:
     return Stand(inode=about.st_ino, offset=offset, print=digest)
 
 
+def snapshot_of(log: Path, offset: int, state: JobState) -> Snapshot | None:
+    """The state after a log's first bytes, with what tells whether it fits the log later."""
+    stand = stand_at(log, offset)
+    return None if stand is None else Snapshot(format=_FORMAT, stand=stand, state=state)
+
+
 def save_snapshot(log: Path, offset: int, state: JobState) -> None:
     """Keep a state beside its log; where that can't be written nothing is lost but time."""
-    stand = stand_at(log, offset)
-    if stand is not None:
-        snapshot = Snapshot(format=_FORMAT, stand=stand, state=state)
+    snapshot = snapshot_of(log, offset, state)
+    if snapshot is not None:
         replace_derived(log.with_name(SNAPSHOT), [msgspec.msgpack.encode(snapshot)])
 
 
@@ -66,11 +72,15 @@ def load_snapshot(log: Path) -> Snapshot | None:
         snapshot = msgspec.msgpack.decode(data, type=Snapshot)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    fits = snapshot.format == _FORMAT and stand_at(log, snapshot.stand.offset) == snapshot.stand
-    return snapshot if fits else None
+    return snapshot if fits(snapshot, log) else None
 
 
-def replace_derived(path: Path, parts: list[bytes | memoryview]) -> bool:
+def fits(snapshot: Snapshot, log: Path) -> bool:
+    """Whether a snapshot was made of this very log, by a version that counts as this one does."""
+    return snapshot.format == _FORMAT and stand_at(log, snapshot.stand.offset) == snapshot.stand
+
+
+def replace_derived(path: Path, parts: Sequence[bytes | memoryview]) -> bool:
     """Write a derived file: whole or not at all, without waiting for the disk; whether it is."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -33,10 +33,11 @@ class Standing:
     """One job. `state` is the best that is known; `exact` says that all of the log is in it.
 
     `poll` reads on. `generation` rises when the log was replaced by another. Safe from several
-    threads.
+    threads. It begins after what `start` has in it, else the snapshot beside the log; with `whole`
+    at the log's beginning.
     """
 
-    def __init__(self, folder: Path, start: Snapshot | None = None) -> None:
+    def __init__(self, folder: Path, start: Snapshot | None = None, *, whole: bool = False) -> None:
         self.folder = folder
         self.job = load(folder)
         self.log = LogFile(folder / EVENTS)
@@ -45,7 +46,8 @@ class Standing:
         self._lock = threading.RLock()
         self._decoder: BlockDecoder | None = None
         self._ahead: tuple[JobState, LogFile] | None = None
-        start = start or load_snapshot(self.log.path)
+        if start is None and not whole:
+            start = load_snapshot(self.log.path)
         self._folded = self._nothing_yet()
         if start is not None:
             self._folded = start.state

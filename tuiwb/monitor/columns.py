@@ -15,6 +15,13 @@ class Column:
         self._buffer: Floats = np.empty(0) if values is None else values.copy()
         self._length = len(self._buffer)
 
+    @classmethod
+    def holding(cls, values: Floats) -> "Column":
+        """A column that takes over an array, without a copy."""
+        column = cls()
+        column._buffer, column._length = values, len(values)
+        return column
+
     def __len__(self) -> int:
         return self._length
 
@@ -39,9 +46,8 @@ class Column:
         self._length = end
 
     def cut(self, length: int) -> None:
-        """Keep only the first `length` values; views taken before stay as they were."""
-        self._buffer = self._buffer[:length].copy()
-        self._length = length
+        """Keep only the first `length` values."""
+        self._length = min(length, self._length)
 
     def last(self) -> float:
         """The newest value."""

@@ -6,10 +6,12 @@ values are eleven columns, not thirty-two.
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
+from tuiwb.jobs.blocks import Block, Group
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Metrics
 from tuiwb.monitor.clock import Clock
 from tuiwb.monitor.columns import Column, Floats
@@ -17,7 +19,6 @@ from tuiwb.monitor.thinned import DeviceHistory
 
 Axis = Literal["step", "tokens", "epoch", "time"]
 TOKENS = "num_tokens"  # TRL's running count of trained tokens
-EVALUATED = "eval_loss"
 HELD_UP = 60  # times the median: an interval so long was a pause, not the pace
 
 
@@ -79,6 +80,28 @@ class Series:
         return self._values.view()
 
 
+class SeriesParts(msgspec.Struct, kw_only=True):
+    """What a run's series hold beside their columns, to be kept in a file."""
+
+    names: list[str] = []
+    checkpoints: list[int] = []
+    alerts: list[Alert] = []
+    devices: DeviceHistory = msgspec.field(default_factory=DeviceHistory)
+    hands: tuple[float | None, float, float] = (None, 0.0, 0.0)
+
+
+class TrackParts(NamedTuple):
+    """A track's names and columns: steps, seconds, epochs, then the values of each name."""
+
+    names: list[str]
+    columns: list[Column]
+
+    @staticmethod
+    def columns_of(names: list[str]) -> int:
+        """How many columns a track of these names has."""
+        return 3 + len(names)
+
+
 class RunSeries:
     """All metrics of a run by the trainer's names, and what else happened along its steps.
 
@@ -91,7 +114,6 @@ class RunSeries:
         self._clock = Clock()
         self._devices = DeviceHistory()
         self.checkpoints: list[int] = []
-        self.evaluations: list[int] = []
         self.alerts: list[Alert] = []
         self.version = 0
 
@@ -99,6 +121,13 @@ class RunSeries:
     def devices(self) -> list[Device]:
         """Samples of the hardware, newest last; thinned when there are many."""
         return self._devices.samples
+
+    @property
+    def evaluations(self) -> list[int]:
+        """The steps at which the held-out loss was measured."""
+        names = [n for n in self.names() if n.startswith("eval_") and n.endswith("loss")]
+        steps = {int(step) for name in names for step in self.get(name).steps.tolist()}
+        return sorted(steps)
 
     def names(self) -> list[str]:
         """The names logged so far, in order of first appearance."""
@@ -137,20 +166,39 @@ class RunSeries:
         added = False
         for event in events:
             seconds = self._clock.at(event.t)
-            match event:
-                case Metrics():
-                    self._put(event, seconds)
-                case Artifact(kind="checkpoint"):
-                    self.checkpoints.append(event.step or 0)
-                case Alert():
-                    self.alerts.append(event)
-                case Device():
-                    self._devices.add(event)
-                case _:
-                    continue
-            added = True
+            if isinstance(event, Metrics):
+                self._put(event, seconds)
+                added = True
+            else:
+                added = self._take(event) or added
         self.version += added
         return added
+
+    def _take(self, event: AnyEvent) -> bool:
+        """An event that is no metrics; whether it says anything here."""
+        match event:
+            case Artifact(kind="checkpoint"):
+                self.checkpoints.append(event.step or 0)
+            case Alert():
+                self.alerts.append(event)
+            case Device():
+                self._devices.add(event)
+            case _:
+                return False
+        return True
+
+    def add_block(self, block: Block | list[AnyEvent]) -> None:
+        """Take in a block of events; the result is that of taking them in one by one."""
+        if isinstance(block, list):
+            self.add(block)
+            return
+        seconds = self._clock.at_all(block.times)[block.places]
+        for group in block.groups:
+            rows = group.rows
+            self._put_rows(group, block.steps[rows], seconds[rows], block.epochs[rows])
+        for _, event in block.others:
+            self._take(event)
+        self.version += 1
 
     def seconds_left(self, total_steps: int, window: int = 20) -> float | None:
         """Seconds to the last step at the pace of the last `window` log lines; None if unknown.
@@ -176,13 +224,27 @@ class RunSeries:
             for name in track.names:
                 self._series[name]._values.put(event.values[name])
             track.put(event.step, seconds, epoch)
-        if EVALUATED in event.values:
-            self._evaluated(event.step)
 
-    def _evaluated(self, step: int) -> None:
-        while self.evaluations and self.evaluations[-1] >= step:
-            self.evaluations.pop()
-        self.evaluations.append(step)
+    def _put_rows(self, group: Group, steps: Floats, seconds: Floats, epochs: Floats) -> None:
+        values = group.values
+        lowest = float(steps.min())
+        # Of a step that is done again only the last time counts, as in `_put`.
+        later = np.minimum.accumulate(steps[::-1])[::-1]
+        kept = np.append(steps[:-1] < later[1:], True)
+        again = not kept.all()
+        if again:
+            steps, seconds, epochs = steps[kept], seconds[kept], epochs[kept]
+            values = values[kept]
+        column = {name: n for n, name in enumerate(group.names)}
+        for track in self._tracks_of(group.names):
+            self._take_back(track, lowest)
+            for name in track.names:
+                series = self._series[name]
+                series._values.extend(values[:, column[name]])
+                series.generation += again
+            track.seconds.extend(seconds)
+            track.epochs.extend(epochs)
+            track.steps.extend(steps)
 
     def _tracks_of(self, names: tuple[str, ...]) -> list[Track]:
         """The tracks that together hold exactly these names; made and split as needed."""
@@ -222,3 +284,42 @@ class RunSeries:
             return np.full(length, np.nan)
         at = np.searchsorted(counted.steps, steps, side="right") - 1
         return np.where(at >= 0, counted.values[np.maximum(at, 0)], np.nan)
+
+    def parts(self) -> tuple[SeriesParts, list[TrackParts]]:
+        """Everything, to be kept in a file; `of` makes the same again."""
+        parts = SeriesParts(
+            names=self.names(),
+            checkpoints=self.checkpoints,
+            alerts=self.alerts,
+            devices=self._devices,
+            hands=self._clock.hands,
+        )
+        tracks = {id(track): track for track in self._tracks.values()}.values()
+        return parts, [
+            TrackParts(
+                track.names,
+                [track.steps, track.seconds, track.epochs]
+                + [self._series[name]._values for name in track.names],
+            )
+            for track in tracks
+        ]
+
+    @classmethod
+    def of(cls, parts: SeriesParts, tracks: list[TrackParts]) -> "RunSeries":
+        """The series of `parts`, which it takes over. ValueError where they don't go together."""
+        run = cls()
+        run._series = {name: Series() for name in parts.names}
+        for names, (steps, seconds, epochs, *values) in tracks:
+            track = Track(names)
+            track.steps, track.seconds, track.epochs = steps, seconds, epochs
+            for name, column in zip(names, values, strict=True):
+                if name in run._tracks or name not in run._series:
+                    raise ValueError(name)
+                run._tracks[name] = run._series[name]._track = track
+                run._series[name]._values = column
+        if set(run._tracks) != set(run._series):
+            raise ValueError("a name without a track")
+        run._clock = Clock(*parts.hands)
+        run._devices, run.checkpoints, run.alerts = parts.devices, parts.checkpoints, parts.alerts
+        run.version = 1
+        return run

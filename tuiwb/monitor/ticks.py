@@ -8,6 +8,7 @@ from typing import Literal
 from tuiwb.text import short_seconds
 
 Unit = Literal["value", "count", "time"]
+UNITS: dict[str, Unit] = {"step": "count", "tokens": "count", "epoch": "value", "time": "time"}
 _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
 _HOURS = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336)
 TIME_STEPS = (*_SECONDS, *(3600 * h for h in _HOURS))

@@ -3,12 +3,9 @@
 In: curves over metric series, and what the screen sets for all charts. Out: `Zoomed`, `Pointed`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -21,18 +18,17 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tuiwb.app.widgets import chart_paint
-from tuiwb.app.widgets.chart_paint import UNITS, Axis, Mark, Palette, Text
+from tuiwb.app.widgets.chart_curves import Curve, curves_extent, next_point, x_words
+from tuiwb.app.widgets.chart_paint import Mark, Palette
 from tuiwb.monitor.chart import Line, Plot, plot
 from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet, detect
-from tuiwb.monitor.series import Series
-from tuiwb.monitor.ticks import labels, reading
+from tuiwb.monitor.series import Axis
+from tuiwb.monitor.ticks import reading
 from tuiwb.monitor.trace import Trace
 from tuiwb.monitor.view import View, at_tail, pan, span, zoom
-from tuiwb.text import inert, short_seconds
+from tuiwb.text import inert
 
 __all__ = ["VIEW_KEYS", "Axis", "Chart", "Curve", "Mark"]
-
-Floats = NDArray[np.float64]
 
 VIEW_KEYS: list[BindingType] = [
     Binding("plus,equals_sign", "zoom(2)", "Zoom in", show=False, key_display="+"),
@@ -47,44 +43,6 @@ VIEW_KEYS: list[BindingType] = [
     Binding("shift+right", "point(10)", "Crosshair right by 10", show=False),
     Binding("escape", "unpoint", "Crosshair off", show=False),
 ]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A named series, its x values (None: the series' own steps) and how it looks.
-
-    `x` may be a function that gives them, called when the curve is drawn: then nothing is computed
-    or kept for a chart that is not seen. `colour` is a theme colour; `marker` a character on its
-    points, for series of few points; `dashed` tells it from others where there is no colour;
-    `smoothed` False leaves it raw.
-    """
-
-    name: str
-    series: Series
-    colour: str = "primary"
-    marker: str = ""
-    x: Floats | Callable[[], Floats] | None = None
-    dashed: bool = False
-    smoothed: bool = True
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What tells whether there is anything new to draw."""
-        return (
-            self.name,
-            id(self.series),
-            len(self.series),
-            self.series.generation,
-            self.colour,
-            self.marker,
-            self.dashed,
-            self.smoothed,
-        )
-
-    def arrays(self) -> tuple[Floats, Floats]:
-        """x and y as they are now."""
-        x = self.series.steps if self.x is None else self.x
-        return (x() if callable(x) else x), self.series.values
 
 
 class Chart(Widget, can_focus=True):
@@ -140,6 +98,7 @@ class Chart(Widget, can_focus=True):
         self._gutter = 0
         self._fresh = False
         self._strips: list[Strip] = []
+        self._restyled = 0
         self._drag: tuple[int, View, bool] | None = None
 
     def show(
@@ -163,6 +122,11 @@ class Chart(Widget, can_focus=True):
         self.refresh()
 
     # What is drawn
+
+    def notify_style_update(self) -> None:
+        """The stylesheet gave other colours."""
+        super().notify_style_update()
+        self._restyled += 1
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: what it looks at costs more than a line does.
@@ -285,37 +249,10 @@ class Chart(Widget, can_focus=True):
             notes.append("log")
         rule = look.line if self.current and self.glyphs != "ascii" else look.axis
         rule = "=" if self.current and self.glyphs == "ascii" else rule
-        values = self._values(palette, look)
+        values = chart_paint.value_texts(self._told(palette), look, palette)
         return chart_paint.title_row(
             width, inert(self.title, one_line=True), values, notes, rule, palette, self.current
         )
-
-    def _values(self, palette: Palette, look: Glyphs) -> list[list[Text]]:
-        """Each curve's value at the crosshair, else its newest, in ever fewer words."""
-        styles = [s for s, faint in zip(palette.lines, self._faint(), strict=True) if not faint]
-        full: list[Text] = []
-        short: list[Text] = []
-        bare: list[Text] = []
-        many = sum(1 for n in self._lengths() if n) > 1
-        # The curve that lies on top is told first.
-        told_of = list(zip(self._curves, self._readings(), styles, strict=True))
-        for curve, read, style in reversed(told_of):
-            if read is None:
-                continue
-            value, smoothed = read
-            sign = self._marker(curve.marker) or (look.dashes if curve.dashed else look.line)
-            words = reading(value)
-            about = f" ~{reading(smoothed)}" if smoothed is not None else ""
-            name = inert(curve.name, one_line=True)
-            key = [(f"{sign} ", style)] if many else []
-            told = [(f"{name} ", palette.muted)] if many else []
-            full.append([*key, *told, (words + about, palette.text)])
-            short.append([*key, *told, (words, palette.text)])
-            bare.append([*key, (words, palette.text)])
-        spellings = [full, short, bare]
-        for count in range(len(bare) - 1, 0, -1):
-            spellings.append([*bare[:count], [(f"+{len(bare) - count}", palette.muted)]])
-        return spellings
 
     def _readings(self) -> list[tuple[float, float | None] | None]:
         """Per curve its value, and the smoothed one where it is smoothed."""
@@ -332,6 +269,22 @@ class Chart(Widget, can_focus=True):
         for trace in self._traces:
             trace.release()
         return readings
+
+    def _told(self, palette: Palette) -> list[chart_paint.Told]:
+        """What the title says of each curve; the one that lies on top comes first."""
+        styles = [s for s, faint in zip(palette.lines, self._faint(), strict=True) if not faint]
+        told = [
+            chart_paint.Told(
+                inert(curve.name, one_line=True),
+                self._marker(curve.marker),
+                curve.dashed,
+                style,
+                *read,
+            )
+            for curve, read, style in zip(self._curves, self._readings(), styles, strict=True)
+            if read is not None
+        ]
+        return told[::-1]
 
     def _faint(self) -> list[bool]:
         return [
@@ -511,40 +464,3 @@ class Chart(Widget, can_focus=True):
             for trace in self._traces:
                 trace.release()
             self._point_at(near)
-
-
-def next_point(traces: Sequence[Trace], x: float, by: float) -> float | None:
-    """The point nearest to x + `by`; if that is where x is, the next one in that direction."""
-    found = [p[0] for t in traces if (p := t.nearest(x + by)) is not None]
-    if not found:
-        return None
-    best = min(found, key=lambda at: abs(at - x - by))
-    if by and (best - x) * by <= 0:
-        ahead = [n for t in traces if (n := t.neighbour(x, forward=by > 0)) is not None]
-        return min(ahead, key=lambda at: abs(at - x)) if ahead else x
-    return best
-
-
-def curves_extent(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """First and last x of all curves; None without points."""
-    low, high = np.inf, -np.inf
-    for curve in curves:
-        x, y = curve.arrays()
-        x = x[: len(y)]
-        if not len(x):
-            continue
-        ends = x[[0, -1]]
-        if not np.isfinite(ends).all():
-            ends = x[np.isfinite(x)]
-        if len(ends):
-            low, high = min(low, float(ends.min())), max(high, float(ends.max()))
-    return (low, high) if low <= high else None
-
-
-def x_words(x: float, axis: Axis) -> str:
-    """A place on the x axis in words: 1,240 steps, 1.23M tokens, 1h02m."""
-    if axis == "step":
-        return f"{x:,.0f}"
-    if axis == "time" and x >= 1:
-        return short_seconds(x)
-    return labels([x], UNITS[axis])[0]

@@ -5,7 +5,7 @@ In: a Plot of the pure core and the theme's styles. Out: Strips; no widget and n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -14,10 +14,9 @@ from textual.strip import Strip
 
 from tuiwb.monitor.chart import INFINITE, NOTHING, OUTSIDE, Plot
 from tuiwb.monitor.glyphs import Glyphs
-from tuiwb.monitor.ticks import Unit
+from tuiwb.monitor.series import Axis
+from tuiwb.monitor.ticks import UNITS, reading
 
-Axis = Literal["step", "tokens", "epoch", "time"]
-UNITS: dict[Axis, Unit] = {"step": "count", "tokens": "count", "epoch": "value", "time": "time"}
 Text = Sequence[tuple[str, Style]]
 
 
@@ -47,6 +46,38 @@ class Palette:
         if number >= 0:
             return self.lines[number]
         return {NOTHING: self.muted, INFINITE: self.wrong, OUTSIDE: self.notice}[number]
+
+
+class Told(NamedTuple):
+    """A curve in the title: its name, how it is drawn, its value, and that of its smoothed self."""
+
+    name: str
+    marker: str
+    dashed: bool
+    style: Style
+    value: float
+    smoothed: float | None
+
+
+def value_texts(told: Sequence[Told], look: Glyphs, palette: Palette) -> list[list[Text]]:
+    """The values of all curves in ever fewer words: with names, without, then only the first."""
+    full: list[Text] = []
+    short: list[Text] = []
+    bare: list[Text] = []
+    for curve in told:
+        sign = curve.marker or (look.dashes if curve.dashed else look.line)
+        words = reading(curve.value)
+        about = f" ~{reading(curve.smoothed)}" if curve.smoothed is not None else ""
+        key = [(f"{sign} ", curve.style)] if len(told) > 1 else []
+        name = [(f"{curve.name} ", palette.muted)] if len(told) > 1 else []
+        full.append([*key, *name, (words + about, palette.text)])
+        short.append([*key, *name, (words, palette.text)])
+        bare.append([*key, (words, palette.text)])
+    fewer: list[list[Text]] = [
+        [*bare[:count], [(f"+{len(bare) - count}", palette.muted)]]
+        for count in range(len(bare) - 1, 0, -1)
+    ]
+    return [full, short, bare, *fewer]
 
 
 def curve_row(

@@ -4,11 +4,9 @@ In: a RunSeries, and others to lay over it. Out: nothing; what the user arranges
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,28 +14,21 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from tuiwb.app.widgets.chart import VIEW_KEYS, Chart, Curve, Mark
+from tuiwb.app.widgets.chart import VIEW_KEYS, Chart
+from tuiwb.app.widgets.chart_feed import LETTERS, Overlay, curves_of, extent_of, marks_of, tells
 from tuiwb.app.widgets.chart_menu import ChartMenu
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
-from tuiwb.monitor.metric_names import EXACT, ChartOf, charts_of
-from tuiwb.monitor.series import TOKENS, Axis, RunSeries
+from tuiwb.monitor.metric_names import ChartOf, charts_of
+from tuiwb.monitor.series import Axis, RunSeries
 from tuiwb.monitor.view import View, at_tail, pan, zoom
 from tuiwb.monitor.wall import Grid, grid
 from tuiwb.text import inert
 
+__all__ = ["ChartWall", "Overlay"]
+
 SMOOTHING = (0.0, 0.6, 0.9, 0.99)
 AXES: tuple[Axis, ...] = ("step", "tokens", "epoch", "time")
-COLOURS = ("secondary", "success", "warning", "error")
-LETTERS = "abcdefgh"
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """Another run, drawn over the first by step, or by time since its own start."""
-
-    name: str
-    series: RunSeries
 
 
 class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
@@ -220,10 +211,11 @@ class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
     def _feed(self) -> None:
         """Give the charts that are shown their curves and what they share."""
         axis = self.arranged.axis
-        self._extent = self._whole()
+        runs = [self._series, *(overlay.series for overlay in self._overlays)]
+        self._extent = extent_of(runs, axis)
         if self.follow and self.view is not None and self._extent is not None:
             self.view = at_tail(self.view, self._extent)
-        marks = self._marks(axis)
+        marks = marks_of(self._series, axis)
         for key, widget in self._widgets.items():
             if not widget.display:
                 continue
@@ -233,84 +225,11 @@ class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
             widget.clip = self.arranged.clip
             widget.extent, widget.view = self._extent, self.view
             widget.crosshair = self.crosshair
-            widget.show(self._curves(self._charts[key], axis), marks)
+            curves = curves_of(
+                self._charts[key], self._run_name, self._series, self._overlays, axis
+            )
+            widget.show(curves, marks)
         self._tell()
-
-    def _curves(self, chart: ChartOf, axis: Axis) -> list[Curve]:
-        """Other runs below, this one on top."""
-        curves: list[Curve] = []
-        exact = chart.key in EXACT
-        for number, overlay in reversed(list(enumerate(self._overlays))):
-            colour = COLOURS[number % len(COLOURS)]
-            letter = LETTERS[number % len(LETTERS)]
-            for metric, held_out in ((chart.train, False), (chart.held_out, True)):
-                if metric is not None and len(overlay.series.get(metric)):
-                    name = f"{overlay.name} held-out" if held_out else overlay.name
-                    curves.append(
-                        _curve(
-                            name,
-                            overlay.series,
-                            metric,
-                            axis,
-                            colour=colour,
-                            marker=letter,
-                            dashed=held_out,
-                            smoothed=not exact and not held_out,
-                        )
-                    )
-        if chart.held_out is not None:
-            curves.append(
-                _curve(
-                    "held-out", self._series, chart.held_out, axis, "accent", "◆", smoothed=False
-                )
-            )
-        if chart.train is not None:
-            name = self._run_name if self._overlays else "train"
-            curves.append(
-                _curve(name, self._series, chart.train, axis, "primary", smoothed=not exact)
-            )
-        return curves
-
-    def _whole(self) -> tuple[float, float] | None:
-        """First and last x of everything, so that all charts have one x axis."""
-        low, high = np.inf, -np.inf
-        for series in (self._series, *(o.series for o in self._overlays)):
-            if self.arranged.axis == "tokens":
-                arrays = [series.get(TOKENS).values]
-            else:
-                arrays = [series.x(name, self.arranged.axis) for name in series.names()]
-            for x in arrays:
-                ends = x[[0, -1]] if len(x) else x
-                if not np.isfinite(ends).all():
-                    ends = x[np.isfinite(x)]
-                if len(ends):
-                    low, high = min(low, float(ends.min())), max(high, float(ends.max()))
-        return (low, high) if low <= high else None
-
-    def _marks(self, axis: Axis) -> list[Mark]:
-        """Checkpoints, evaluations and alerts of this run, at their place on the axis."""
-        series = self._series
-        at = {
-            "evaluation": series.evaluations,
-            "checkpoint": series.checkpoints,
-            "alert": [a.step for a in series.alerts if a.step is not None],
-        }
-        steps = np.array([step for kind in at.values() for step in kind], np.float64)
-        if not len(steps):
-            return []
-        if axis != "step":
-            longest = max(series.names(), key=lambda n: len(series.get(n)), default="")
-            known = series.get(longest).steps
-            x = series.x(longest, axis)[: len(known)]
-            if not len(known):
-                return []
-            steps = x[np.clip(np.searchsorted(known, steps), 0, len(known) - 1)]
-        kinds = [kind for kind, found in at.items() for _ in found]
-        return [
-            Mark(float(x), kind)  # type: ignore[arg-type]
-            for x, kind in zip(steps, kinds, strict=True)
-            if np.isfinite(x)
-        ]
 
     def _tell(self) -> None:
         """The line below: what the signs mean, and how the charts are drawn."""
@@ -342,7 +261,7 @@ class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
         line = Content("  ·  ".join(parts))
         if line != self._line:
             self._line = line
-            self.query_one(Static).update(line)
+            self.query_one(Static).update(line, layout=False)
 
     # Zoom and crosshair, shared by all charts
 
@@ -425,20 +344,11 @@ class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
 
     def action_axis(self) -> None:
         """X by step, tokens, epoch or time; those the run doesn't tell are left out."""
-        known = [axis for axis in AXES if axis == "step" or self._tells(axis)]
+        known = [axis for axis in AXES if axis == "step" or tells(self._series, axis)]
         at = known.index(self.arranged.axis) if self.arranged.axis in known else -1
         # What was zoomed to and pointed at are numbers of the other axis.
         self.view, self.crosshair, self.follow = None, None, True
         self._change(self.arranged.changed(axis=known[(at + 1) % len(known)]))
-
-    def _tells(self, axis: Axis) -> bool:
-        if axis == "tokens":
-            return len(self._series.get(TOKENS)) > 0
-        longest = max(
-            self._series.names(), key=lambda name: len(self._series.get(name)), default=""
-        )
-        x = self._series.x(longest, axis)
-        return len(x) > 0 and bool(np.isfinite(x[-1]))
 
     def action_clip(self) -> None:
         """Leave a few outliers out of the scale, or show them all."""
@@ -574,18 +484,3 @@ class ChartWall(Vertical, can_focus=True, inherit_bindings=False):
             self.words = words
             self._arrange()
             self._feed()
-
-
-def _curve(
-    name: str,
-    series: RunSeries,
-    raw: str,
-    axis: Axis,
-    colour: str,
-    marker: str = "",
-    *,
-    dashed: bool = False,
-    smoothed: bool = True,
-) -> Curve:
-    x = None if axis == "step" else lambda: series.x(raw, axis)
-    return Curve(name, series.get(raw), colour, marker, x=x, dashed=dashed, smoothed=smoothed)

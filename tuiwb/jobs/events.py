@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from tuiwb.jobs.log_file import LogFile
+
 VERSION = 1
 
 
@@ -332,39 +334,31 @@ class EventWriter:
 class EventReader:
     """Follows a log: each `read()` returns the whole events added since the last one.
 
-    A log that shrank, or is another file than before, is read from its beginning again, and
+    A log that shrank, or is another than before, is read from its beginning again, and
     `generation` says so.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self.offset = offset
-        self.generation = 0
-        self.size = 0
-        self._inode: int | None = None
+        self._log = LogFile(path, offset)
+
+    @property
+    def offset(self) -> int:
+        """Where the first line not yet read begins."""
+        return self._log.offset
+
+    @property
+    def size(self) -> int:
+        """How long the log was at the last look."""
+        return self._log.size
+
+    @property
+    def generation(self) -> int:
+        """How often the log turned out to be another one."""
+        return self._log.generation
 
     def read(self, limit: int = 64 << 20) -> list[AnyEvent]:
         """New events in order; at most about `limit` bytes of them. A missing file is empty."""
-        try:
-            with self.path.open("rb") as file:
-                about = os.fstat(file.fileno())
-                self._notice(about.st_ino, about.st_size)
-                file.seek(self.offset)
-                # Python allocates what a read asks for, whatever the file holds.
-                limit = max(1, min(limit, self.size - self.offset))
-                chunk = file.read(limit)
-                while chunk and b"\n" not in chunk and (more := file.read(limit)):
-                    chunk += more
-        except FileNotFoundError:
-            return []
-        whole = chunk.rfind(b"\n") + 1
-        self.offset += whole
-        events = (decode(line) for line in chunk[:whole].split(b"\n") if line)
+        lines = self._log.lines(limit)
+        events = (decode(line) for line in lines.split(b"\n") if line)
         return [event for event in events if event is not None]
-
-    def _notice(self, inode: int, size: int) -> None:
-        """Start over when the file is another one."""
-        if size < self.offset or self._inode not in (None, inode):
-            self.offset = 0
-            self.generation += 1
-        self._inode, self.size = inode, size

@@ -18,12 +18,13 @@ class LogFile:
     `generation` rises when the file turned out to be another log.
     """
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, *, longest: int = LONGEST) -> None:
         self.path = path
         self.offset = offset
         self.generation = 0
         self.size = 0
         self.inode: int | None = None
+        self._longest = longest
         self._last = b""
         self._torn_at = -1
         self._skipping = False
@@ -48,32 +49,28 @@ class LogFile:
             return b""
         with file:
             self._look(file)
-            while True:
-                if self.size in (self.offset, self._torn_at):
-                    return b""
+            while self.size not in (self.offset, self._torn_at):
                 file.seek(self.offset)
                 chunk = self._chunk(file, max(1, min(limit, self.size - self.offset)))
                 whole = chunk.rfind(b"\n") + 1
-                self.offset += whole
-                if not self._skipping:
+                begin = chunk.find(b"\n") + 1 if self._skipping else 0
+                if whole:
+                    self._passed(chunk[:whole])
+                    self._skipping = False
+                    if begin < whole:
+                        return chunk[begin:whole]
+                elif self._skipping or len(chunk) >= self._longest:
+                    self._passed(chunk)
+                    self._skipping = True
+                else:
+                    self._torn_at = self.size
+                if not chunk:
                     break
-                start = chunk.find(b"\n") + 1
-                self._skipping = not start
-                if self._skipping:
-                    self.offset += len(chunk)
-                    self._torn_at = self.size if len(chunk) < limit else -1
-                    continue
-                chunk, whole = chunk[start:whole], whole - start
-                break
-        if not whole:
-            if len(chunk) >= LONGEST:
-                self._skipping = True
-                self.offset += len(chunk)
-            else:
-                self._torn_at = self.size
-            return b""
-        self._last = chunk[max(0, whole - _KNOWN) : whole]
-        return chunk[:whole]
+        return b""
+
+    def _passed(self, data: bytes) -> None:
+        self.offset += len(data)
+        self._last = (self._last + data)[-_KNOWN:] if len(data) < _KNOWN else data[-_KNOWN:]
 
     def _look(self, file: BinaryIO) -> None:
         """See how long the file is, and start over when it is another one."""
@@ -92,7 +89,7 @@ class LogFile:
         chunk = file.read(limit)
         pieces = [chunk]
         length = len(chunk)
-        while chunk and b"\n" not in chunk and not self._skipping and length < LONGEST:
+        while chunk and b"\n" not in chunk and not self._skipping and length < self._longest:
             # Never past the size seen: what is written meanwhile is the next call's.
             chunk = file.read(min(max(limit, length), self.size - self.offset - length))
             pieces.append(chunk)

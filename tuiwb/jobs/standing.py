@@ -100,12 +100,17 @@ class Standing:
     def _publish(self) -> None:
         if self.exact:
             self._ahead = None
-            if self.log.offset - self._kept >= WORTH:
-                self._kept = self.log.offset
-                save_snapshot(self.log.path, self.log.offset, self._folded)
+            self.keep()
             self.state = settle(copied(self._folded), self.folder)
         else:
             self.state = settle(copied(self._looked_ahead()), self.folder)
+
+    def keep(self) -> None:
+        """Leave the state beside the log, if enough was read since the last time."""
+        with self._lock:
+            if self.log.offset - self._kept >= WORTH:
+                self._kept = self.log.offset
+                save_snapshot(self.log.path, self.log.offset, self._folded)
 
     def _looked_ahead(self) -> JobState:
         """The state at the log's end: from a snapshot that is further, else from the last lines."""

@@ -58,12 +58,21 @@ class RunHistory:
         with self._lock:
             self._standing.poll(seconds, self._take)
             self._notice()
-            offset = self._standing.log.offset
-            if self._standing.exact and offset - self._kept >= max(WORTH, self._kept // 4):
-                self._kept = offset
-                save_series(self._standing.log.path, offset, self.series, self._standing.folded)
+            self._keep(max(WORTH, self._kept // 4))
             shown, self._new = self._new[-SHOWN:], []
             return shown
+
+    def keep(self) -> None:
+        """Leave curves and state beside the log, if enough was read since the last time."""
+        with self._lock:
+            self._keep(WORTH)
+            self._standing.keep()
+
+    def _keep(self, worth: int) -> None:
+        offset = self._standing.log.offset
+        if self._standing.exact and offset - self._kept >= worth:
+            self._kept = offset
+            save_series(self._standing.log.path, offset, self.series, self._standing.folded)
 
     def _take(self, block: Block | list[AnyEvent]) -> None:
         self._notice()

@@ -14,7 +14,7 @@ import pytest
 from tests.jobs.workers import end, install, job, wait_for
 from tuiwb.errors import BadInput
 from tuiwb.jobs import process, queue, send, status, stop_now
-from tuiwb.jobs.events import Gpu, GpuProcess
+from tuiwb.jobs.events import Gpu
 from tuiwb.jobs.turns import Ticket, Turn, turn
 
 GIB = 1 << 30
@@ -214,42 +214,51 @@ def test_a_job_whose_python_is_not_there_fails_and_the_line_moves_on(line: Path)
     wait_for(lambda: trains(b), b)
 
 
+# The waiting process as it is, on a machine whose libnvidia-ml is the telemetry tests' own: how
+# much of each card others hold stands in a file.
 WAITS = """
-import json, os, sys
+import json, sys
 from pathlib import Path
 import msgspec
+sys.path.insert(0, sys.argv[4])
+from tests.monitor.fake_nvml import Card, FakeLibrary, library
 from tuiwb.jobs import queue
-from tuiwb.jobs.events import Gpu
 from tuiwb.jobs.turns import Ticket
-figures = Path(sys.argv[3])
+from tuiwb.monitor import nvml
+nvml.foreign_pids = lambda: False
+cards = [Card(uuid="GPU-x"), Card(uuid="GPU-y")]
 def sample():
-    return msgspec.json.decode(figures.read_bytes(), type=list[Gpu])
+    for card, used in zip(cards, json.loads(Path(sys.argv[3]).read_text())):
+        card.used = used << 30
+    return queue.hardware()
 ticket = msgspec.json.decode(sys.argv[2], type=Ticket)
-sys.exit(queue.wait(Path(sys.argv[1]), ticket, sys.executable, sample, every=0.05))
+with library(FakeLibrary(cards)):
+    sys.exit(queue.wait(Path(sys.argv[1]), ticket, sys.executable, sample, every=0.05))
 """
 
 
-def test_a_job_starts_on_the_gpu_whose_memory_comes_free(line: Path) -> None:
+def test_a_job_starts_on_the_gpu_whose_memory_comes_free(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     a = job(line / "a", "obeys")
     figures = line / "gpus.json"
 
-    def show(*gpus: Gpu) -> None:
+    def show(*used: int) -> None:
         beside = figures.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(list(gpus)))
+        beside.write_text(json.dumps(used))
         beside.replace(figures)
 
-    full = GpuProcess(pid=1, user="other", memory=79 * GIB)
-    show(
-        card(0, 79, uuid="GPU-x"), card(1, 79, uuid="GPU-y", processes=[msgspec.to_builtins(full)])
-    )
+    show(79, 76)
     mine = ticket("a", 14)
     mine.folder = str(a)
+    checkout = str(Path(__file__).parents[2])
     waiter = subprocess.Popen(
-        [sys.executable, "-c", WAITS, str(a), msgspec.json.encode(mine), str(figures)]
+        [sys.executable, "-c", WAITS, str(a), msgspec.json.encode(mine), str(figures), checkout]
     )
-    phase = "waiting for a GPU: 14.0 GiB needed, 1.0 GiB free at most (GPU 0); 1st in line"
+    phase = "waiting for a GPU: 14.0 GiB needed, 3.1 GiB free at most (GPU 1); 1st in line"
     wait_for(lambda: status(a).phase == phase, a)
-    show(card(0, 79, uuid="GPU-x"), card(1, 3, uuid="GPU-y"))
+    show(79, 3)
     wait_for(lambda: trains(a), a)
     assert waiter.wait(20) == 0
     identity = process.read(a)

@@ -251,8 +251,9 @@ def test_a_finished_run_can_not_be_resumed(finished: Path) -> None:
         resume(finished)
 
 
-def test_commands_stop_kill_and_resume(project: Project) -> None:
-    """One long run, led through everything it must obey; three processes."""
+def test_commands_stop_kill_and_resume(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One long run, led through everything it must obey; five processes."""
+    monkeypatch.setenv("TUIWB_QUEUE", str(project.root / "queue"))
     path = configured(project, **{"max_steps: 12": "max_steps: 100000", "steps: 4": "steps: 5000"})
     folder = start(project, path, "long")
 
@@ -365,7 +366,7 @@ def test_commands_stop_kill_and_resume(project: Project) -> None:
 
     # SIGTERM is a stop.
     first_adapter = state.artifacts[-1].sha256
-    resume(folder)
+    resume(folder, queue=True)  # the line is empty: at once
     wait_for(lambda: jobs.status(folder).step > last, folder)
     identity = process.read(folder)
     assert identity is not None

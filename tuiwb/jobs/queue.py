@@ -335,7 +335,8 @@ def _greet(words: str) -> None:
         os.write(1, words.encode() + b"\n")
 
 
-def _hardware() -> list[Gpu]:
+def hardware() -> list[Gpu]:
+    """The GPUs as they are now; one that gives no figures where they can't be asked."""
     device: Device = importlib.import_module(HARDWARE).sample(os.getpid(), Path.cwd())
     if not device.gpus and device.problem:
         # There may well be one: not a machine to train on the CPU of.
@@ -347,7 +348,7 @@ def main(folder: Path, python: str, ticket: Ticket) -> int:
     """The waiting process."""
     _greet("here")
     try:
-        return wait(folder, ticket, python, _hardware)
+        return wait(folder, ticket, python, hardware)
     except (TuiwbError, OSError) as error:
         _greet(f"! {error}")
         print(f"the queue: {error}", file=sys.stderr)  # noqa: T201

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tuiwb.monitor import host as host_module
+from tuiwb.monitor import processes
 from tuiwb.monitor.cgroup import Limits, limits_of
 from tuiwb.monitor.host import HostWatch
 from tuiwb.monitor.processes import family, foreign_pids, short_command
@@ -164,6 +165,19 @@ def test_a_command_is_shown_without_its_arguments() -> None:
         assert "secret" not in words
     finally:
         child.communicate()
+
+
+def test_grandchildren_are_family_whatever_way_they_are_found() -> None:
+    inner = "import sys; sys.stdin.read()"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    child = subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE)
+    try:
+        until(lambda: len(family(child.pid)) == 2)
+        assert family(child.pid) == processes._slow_family(child.pid)
+        assert child.pid in family(os.getpid())
+    finally:
+        child.communicate()
+    assert family(child.pid) == {child.pid}
 
 
 def test_a_pid_namespace_is_known_by_its_inode(tmp_path: Path) -> None:

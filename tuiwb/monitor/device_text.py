@@ -15,7 +15,7 @@ from tuiwb.monitor.device_words import HOT, Line
 from tuiwb.text import inert, short_bytes, short_seconds
 
 Layout = Literal["line", "brief", "block"]
-BAR = 14  # columns that a bar has at least, before other things make way
+BAR, WIDE_BAR = 14, 24  # columns that a bar has at least, before other things make way
 NO_GPU = "this machine has none that the NVIDIA driver knows"
 
 
@@ -99,6 +99,7 @@ class _View:
         width: int,
         glyphs: Glyphs,
     ) -> None:
+        self._past: dict[str, dict[str, list[tuple[float, float]]]] | None = None
         told = [words.length(words.trouble_short(gpu)) for gpu in device.gpus]
         self.told = max(told, default=0)  # columns that trouble takes, the same in every line
         self.history, self.estimate, self.width, self.glyphs = history, estimate, width, glyphs
@@ -149,7 +150,7 @@ class _View:
         top = title if gpu.mig else words.spread(title, self.facts(gpu), self.width)
         figures = words.long_figures(gpu)
         bar = self.width - 8 - words.length(figures) - 2
-        if bar >= BAR:
+        if bar >= (BAR if brief else WIDE_BAR):
             lines = [top, [("memory  ", "muted"), *self.bar(gpu, bar), ("  ", "text"), *figures]]
         else:
             lines = [top, self.bar(gpu, self.width), figures]
@@ -251,17 +252,10 @@ class _View:
 
     def spark(self, gpu: Gpu, what: str, width: int) -> str:
         """A GPU's past as `width` glyphs; blank where nothing was measured."""
-        points = []
-        for device in self.history:
-            seen = next((g for g in device.gpus if _same(g, gpu)), None)
-            value = words.share(seen, what)
-            if value is not None:
-                points.append((device.t, value))
+        if self._past is None:
+            self._past = words.shares(self.history)
+        points = self._past.get(words.key(gpu), {}).get(what, [])
         return words.sparkline(points, width, self.glyphs.spark)
-
-
-def _same(one: Gpu, other: Gpu) -> bool:
-    return one.uuid == other.uuid if one.uuid and other.uuid else one.index == other.index
 
 
 def _jobs_own(gpu: Gpu) -> bool:

@@ -16,6 +16,7 @@ HOT = 85.0  # degrees Celsius: about where data-centre and desktop cards begin t
 SLOWED = {"hw slowdown", "hw thermal", "sw thermal", "power brake"}
 USUAL = {"idle", "application clocks", "display clocks"}
 MOST_PROCESSES = 12
+MOST_SAMPLES = 500  # of a long history: a sparkline has a few dozen columns
 
 
 def gib(number: float) -> str:
@@ -179,12 +180,14 @@ def _process(process: GpuProcess, width: int) -> Line:
 def sparkline(points: Sequence[tuple[float, float]], width: int, glyphs: str) -> str:
     """(unix seconds, share of 1) as `width` glyphs, oldest left; blank where nothing is known.
 
-    A column shows the most that was measured in it; a sample stands for CARRY seconds after it.
+    A column shows the most that was measured in it; a sample stands for CARRY seconds after it, or
+    until about the next one where the history has been thinned.
     """
     if not points or width <= 0:
         return " " * max(width, 0)
     begin, end = points[0][0], points[-1][0]
     step = max((end - begin) / width, 1e-9)
+    carry = max(CARRY, 2.5 * (end - begin) / len(points))
     columns: list[float | None] = [None] * width
     for t, value in points:
         at = min(width - 1, max(0, int((t - begin) / step)))
@@ -193,22 +196,31 @@ def sparkline(points: Sequence[tuple[float, float]], width: int, glyphs: str) ->
     for at, found in enumerate(columns):
         if found is not None:
             held, since = found, at
-        elif held is not None and (at - since) * step <= CARRY:
+        elif held is not None and (at - since) * step <= carry:
             columns[at] = held
     top = len(glyphs) - 1
     # A measured zero has the lowest bar: a blank means that nothing was measured.
     return "".join(" " if c is None else glyphs[max(1, min(top, round(c * top)))] for c in columns)
 
 
-def share(gpu: Gpu | None, what: str) -> float | None:
-    """A GPU's utilisation or memory as a share of 1; None where it isn't reported."""
-    if gpu is None or gpu.problem:
-        return None
-    if what == "utilisation":
-        return None if gpu.utilisation is None else gpu.utilisation / 100
-    if gpu.memory_used is None or not gpu.memory_total:
-        return None
-    return gpu.memory_used / gpu.memory_total
+def shares(history: Sequence[Device]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Each GPU's past (by `key`): utilisation and memory as (unix seconds, share of 1); moments at
+    which one wasn't reported are left out."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for at in range(0, len(history), max(1, len(history) // MOST_SAMPLES)):
+        device = history[at]
+        for gpu in device.gpus:
+            past = found.setdefault(key(gpu), {"utilisation": [], "memory": []})
+            if gpu.utilisation is not None:
+                past["utilisation"].append((device.t, gpu.utilisation / 100))
+            if gpu.memory_used is not None and gpu.memory_total:
+                past["memory"].append((device.t, gpu.memory_used / gpu.memory_total))
+    return found
+
+
+def key(gpu: Gpu) -> str:
+    """What tells a GPU from the others of the machine."""
+    return gpu.uuid or str(gpu.index)
 
 
 def cells(values: Sequence[int], total: int, width: int) -> list[int]:

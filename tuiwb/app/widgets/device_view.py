@@ -63,6 +63,7 @@ class DeviceView(ScrollView, can_focus=True):
         self._strips: list[Strip] = []
         self._look: object = None
         self._listed = False
+        self._made_of: tuple[tuple[object, ...], object] = ((None,) * 4, None)
 
     def show(
         self,
@@ -120,6 +121,17 @@ class DeviceView(ScrollView, can_focus=True):
         if not self.is_mounted or not self.size.width:
             return
         width = self.scrollable_content_region.width
+        last = self._history[-1] if self._history else None
+        made_of = (
+            (self._device, len(self._history), last, self._estimate),
+            (width, self.size.height, self.app.size.height, self.processes, self.glyphs),
+        )
+        if self._made_of[1] == made_of[1] and all(
+            a is b or (isinstance(a, int | tuple) and a == b)
+            for a, b in zip(self._made_of[0], made_of[0], strict=True)
+        ):
+            return
+        self._made_of = made_of
         lines = self._layout_lines(width, self.size.height, self.app.size.height)
         if lines == self._lines:
             return

@@ -180,12 +180,19 @@ def _columns(line: Line, x_range: tuple[float, float], count: int, log_y: bool) 
 
 
 def _whole_range(columns: Sequence[Columns]) -> tuple[float, float]:
-    ranges = [
-        (float(c.low[c.filled].min()), float(c.high[c.filled].max()))
+    values = [
+        value
         for c in columns
-        if c.filled.any()
+        for value in (
+            *(
+                (float(c.low[c.filled].min()), float(c.high[c.filled].max()))
+                if c.filled.any()
+                else ()
+            ),
+            *c.entering,
+        )
     ]
-    return (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else (0.0, 1.0)
+    return (min(values), max(values)) if values else (0.0, 1.0)
 
 
 def _clipped_range(columns: Sequence[Columns], whole: tuple[float, float]) -> tuple[float, float]:
@@ -194,6 +201,7 @@ def _clipped_range(columns: Sequence[Columns], whole: tuple[float, float]) -> tu
     for c in columns:
         lows, highs = c.low[c.filled], c.high[c.filled]
         if not len(lows):
+            low, high = min([low, *c.entering]), max([high, *c.entering])
             continue
         first, last = float(lows.min()), float(highs.max())
         if len(lows) >= 8:
@@ -205,7 +213,7 @@ def _clipped_range(columns: Sequence[Columns], whole: tuple[float, float]) -> tu
                     last = float(highs[highs <= top + band].max())
                 if bottom - first > OUTLIER_REACH * band:
                     first = float(lows[lows >= bottom - band].min())
-        low, high = min(low, first), max(high, last)
+        low, high = min(low, first, *c.entering), max(high, last, *c.entering)
     return (low, high) if low <= high else whole
 
 
@@ -236,10 +244,15 @@ def _draw(
     if line.faint:
         below[touched] = 0
     else:
-        # Bright lines that share a cell share its dots; the raw curve below gives way.
+        # Bright lines that share a cell share its dots, and take turns with its colour; the raw
+        # curve below gives way.
+        shared = touched & (below > 0)
         bits = np.where(touched, bits | below, bits)
         below[touched] = bits[touched]
     codes[touched] = look.codes[bits[touched]]
+    if not line.faint:
+        shared[:, ::2] = False
+        touched &= ~shared
     owners[touched] = number
 
 

@@ -29,6 +29,28 @@ class Columns:
         filled: NDArray[np.bool_] = ~(np.isnan(self.low) | np.isnan(self.high))
         return filled
 
+    @property
+    def entering(self) -> list[float]:
+        """The values at which the line enters and leaves the view on its way to the points beside
+        it; a view between two points has no others."""
+        at = np.flatnonzero(self.filled)
+        count = len(self.low)
+        inside = (
+            [(float(n), float(self.low[n] / 2 + self.high[n] / 2)) for n in at[[0, -1]]]
+            if (len(at))
+            else []
+        )
+        points = [p for p in (self.before, *inside, self.after) if p is not None]
+        points = [p for p in points if np.isfinite(p[1])]
+        if len(points) < 2:
+            return []
+        places, values = zip(*points, strict=True)
+        return [
+            float(np.interp(edge, places, values))
+            for edge in (0.0, count - 1.0)
+            if places[0] <= edge <= places[-1]
+        ]
+
 
 def spans(columns: Columns, y_range: tuple[float, float], rows: int) -> tuple[Ints, Ints]:
     """First and last row of dots of each column's bar; meaningless where it isn't filled."""

@@ -106,8 +106,9 @@ def spread(
     place: Callable[[float], int],
     unit: Unit,
 ) -> list[tuple[int, str]]:
-    """The most ticks whose labels fit a row of `width` cells: (first cell, words), two apart."""
-    for most in range(width // 5 or min(1, width), 0, -1):
+    """The most ticks whose labels fit a row of `width` cells with air between them, one in eight
+    cells at most: (first cell, words)."""
+    for most in range(max(width // 8, min(2, width)), 0, -1):
         ticks = list(make(most))
         words = labels(ticks, unit)
         placed: list[tuple[int, str]] = []
@@ -117,7 +118,7 @@ def spread(
             if start < free or start + len(text) > width:
                 break
             placed.append((start, text))
-            free = start + len(text) + 2
+            free = start + len(text) + 3
         else:
             if placed:
                 return placed

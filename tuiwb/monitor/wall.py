@@ -33,6 +33,8 @@ def grid(charts: int, width: int, height: int, big_first: bool) -> Grid:
         # No more columns than it takes to fill the rows there are.
         columns = max(1, min(columns, -(-charts // fit))) if charts <= fit * columns else columns
     rows = -(-small // columns)
+    # As few columns as these rows need, so that the last one isn't nearly empty.
+    columns = -(-small // rows)
     if rows + big <= fit:
         shares = ([2 if (fit >= rows + 2) else 1] if big else []) + [1] * rows
         return Grid(columns, _share(height, shares), big)

@@ -240,13 +240,18 @@ class Chart(Widget, can_focus=True):
         return [strip.adjust_cell_length(width) for strip in strips]
 
     def _title(self, width: int, drawn: Plot, palette: Palette, look: Glyphs) -> Strip:
-        notes = [self._subtitle] if self._subtitle else []
-        if drawn.above is not None:
-            notes.append(f"{look.above} max {reading(drawn.above)}")
-        if drawn.below is not None:
-            notes.append(f"{look.below} min {reading(drawn.below)}")
+        notes = [
+            (f"{sign} {words} {reading(value)}", palette.notice)
+            for sign, words, value in (
+                (look.above, "max", drawn.above),
+                (look.below, "min", drawn.below),
+            )
+            if value is not None
+        ]
         if self.log_y:
-            notes.append("log")
+            notes.append(("log", palette.muted))
+        if self._subtitle:
+            notes.append((inert(self._subtitle, one_line=True), palette.muted))
         rule = look.line if self.current and self.glyphs != "ascii" else look.axis
         rule = "=" if self.current and self.glyphs == "ascii" else rule
         values = chart_paint.value_texts(self._told(palette), look, palette)

@@ -88,9 +88,9 @@ def curves_extent(curves: Sequence[Curve]) -> tuple[float, float] | None:
 
 
 def x_words(x: float, axis: Axis) -> str:
-    """A place on the x axis in words: 1,240 steps, 1.23M tokens, 1h02m."""
+    """A place on the x axis in words: 1240 steps, 1.23M tokens, 1h02m."""
     if axis == "step":
-        return f"{x:,.0f}"
+        return f"{x:.0f}"
     if axis == "time" and x >= 1:
         return short_seconds(x)
     return labels([x], UNITS[axis])[0]

@@ -65,7 +65,8 @@ def value_texts(told: Sequence[Told], look: Glyphs, palette: Palette) -> list[li
     short: list[Text] = []
     bare: list[Text] = []
     for curve in told:
-        sign = curve.marker or (look.dashes if curve.dashed else look.line)
+        dashes = look.dashes if curve.dashed else ""
+        sign = f"{curve.marker}{dashes}" or look.line
         words = reading(curve.value)
         about = f" ~{reading(curve.smoothed)}" if curve.smoothed is not None else ""
         key = [(f"{sign} ", curve.style)] if len(told) > 1 else []
@@ -180,15 +181,16 @@ def title_row(
     width: int,
     title: str,
     values: Sequence[Sequence[Text]],
-    notes: Sequence[str],
+    notes: Text,
     rule: str,
     palette: Palette,
     current: bool,
 ) -> Strip:
     """The title on a rule, then each curve's value, then notes at the right end.
 
-    `values` holds several spellings of all values, the longest first: the first that fits stands.
-    Of the notes, the first ones stay longest. The `current` chart's title and rule stand out.
+    `values` holds several spellings of all values, the longest first: the first that fits beside
+    the notes stands, and notes that leave no room for any go. The `current` chart's title and rule
+    stand out.
     """
     line = palette.current if current else palette.muted
     room = width - 3
@@ -196,25 +198,33 @@ def title_row(
         return Strip([Segment(rule * width, line)], width)
     if cell_len(title) > room:
         title = set_cell_size(title, room - 1) + "…"
-    segments = [Segment(f"{rule} ", line), Segment(title, line if current else palette.title)]
     room -= cell_len(title)
-    for spelling in values:
-        parts = [part for text in spelling for part in [("  ", palette.muted), *text]]
-        size = sum(cell_len(words) for words, _ in parts)
-        if size <= room:
-            segments += [Segment(words, style) for words, style in parts]
-            room -= size
-            break
-    tail = ""
-    for note in notes:
-        if cell_len(note) + cell_len(tail) + 4 <= room:
-            tail = f"{tail}  {note}" if tail else f" {note}"
-    used = width - room - 1
-    fill = max(0, width - used - 1 - (cell_len(tail) + 2 if tail else 0))
+    kept, spelled = _fitting(values, notes, room)
+    size = _cells(spelled)
+    segments = [Segment(f"{rule} ", line), Segment(title, line if current else palette.title)]
+    segments += [Segment(words, style) for words, style in spelled]
+    fill = max(0, room - size - (_cells(kept) + 2 if kept else 0))
     segments.append(Segment(" " + rule * fill, line))
-    if tail:
-        segments += [Segment(f"{tail} ", palette.notice), Segment(rule, line)]
+    segments += [Segment(words, style) for words, style in kept]
+    if kept:
+        segments.append(Segment(f" {rule}", line))
     return Strip(segments).adjust_cell_length(width)
+
+
+def _fitting(values: Sequence[Sequence[Text]], notes: Text, room: int) -> tuple[Text, Text]:
+    """As many notes as leave room for values, and the longest spelling beside them."""
+    for count in range(len(notes), -1, -1):
+        kept = [part for words, style in notes[:count] for part in ((" ", style), (words, style))]
+        left = room - (_cells(kept) + 3 if kept else 0)
+        for spelling in values:
+            parts = [part for text in spelling for part in (("  ", Style.null()), *text)]
+            if _cells(parts) <= left:
+                return kept, parts
+    return [], []
+
+
+def _cells(text: Text) -> int:
+    return sum(cell_len(words) for words, _ in text)
 
 
 def _joined(signs: Sequence[str], styles: Sequence[Style]) -> list[Segment]:

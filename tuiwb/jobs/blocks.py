@@ -74,7 +74,7 @@ class BlockDecoder:
 
     def decode(self, lines: bytes) -> Block | list[AnyEvent]:
         """Whole lines as a block, or as events; broken lines and unknown types are left out."""
-        if len(lines) < SMALL:
+        if not lines or len(lines) < SMALL:
             return _plainly(lines)
         events = self._events(lines)
         if events is None:

@@ -174,7 +174,7 @@ def provoked() -> Iterator[Case]:
         yield run("first_loss", base="models/other-tokenizer", max_steps=12, logging_steps=1)
         yield run("stop_token", base="models/no-stop", max_steps=8)
         yield run("pad_is_eos", base="models/pad-is-eos", max_steps=8)
-        yield run("rows_cut", max_length=64 if seed % 2 else 72, max_steps=8)
+        yield run("rows_cut", max_length=180 if seed % 2 else 190, max_steps=8)
         yield run("rows_masked", "data/long_prompts.jsonl", max_length=160, max_steps=8)
         yield run("adapter_not_applied", fault="frozen_adapter", max_steps=8)
         yield run(

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,9 @@ def record(project: Project, case: Case, target: Path) -> float:
 def keep(project: Project, case: Case, folder: Path, target: Path) -> None:
     """Write what a replay needs: spec, facts, events, the adapter's figures, answers."""
     from tuiwb.monitor.triage import files
+    from tuiwb.monitor.triage.facts import read_facts
 
+    facts = read_facts(folder)
     adapter = files.adapter_facts(folder)
     answers = files.answers(folder)
     whole: dict[str, Any] = {
@@ -52,9 +53,7 @@ def keep(project: Project, case: Case, folder: Path, target: Path) -> None:
         "half": case.half,
         "source": "training",
         "job": json.loads(json.dumps(_plain(jobs.load(folder)))),
-        "facts": json.loads((folder / "triage.json").read_bytes())
-        if (folder / "triage.json").is_file()
-        else None,
+        "facts": _plain(facts) if facts else None,
         "adapter": _plain(adapter) if adapter else None,
         "answers": _plain(answers) if answers else None,
         "events": [
@@ -71,7 +70,3 @@ def _plain(value: Any) -> Any:
     import msgspec
 
     return msgspec.to_builtins(value)
-
-
-if __name__ == "__main__":
-    sys.exit("run benchmarks/triage.py record")

@@ -34,7 +34,9 @@ class TriageWatch:
         self._lock = threading.RLock()
         self._off = False
         # A resumed run goes on with what the rules knew; what they said then is in the log.
-        self.triage.add(EventReader(context.folder / EVENTS).read())
+        log = EventReader(context.folder / EVENTS)
+        while events := log.read():
+            self.triage.add(events)
         context.listeners.append(self.hear)
         notify.attach(context)
 

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from tuiwb.jobs.events import Alert
+from tuiwb.jobs.folder import Job
+from tuiwb.monitor.triage.facts import Answers
 
 WORSE, WORSE_NATS = 1.05, 0.03
 SCORE = 0.05  # of a task metric's mean
@@ -31,6 +33,26 @@ class Outcome(msgspec.Struct, kw_only=True):
     words: int = 0
     metric: str = ""
     score: float | None = None
+
+
+def outcome_of(job: Job, eval_loss: float, words: int, answers: Answers | None) -> Outcome:
+    """The outcome of a train job from what is known of it."""
+    base = str((job.spec.get("model") or {}).get("base") or "")
+    data = job.spec.get("data") or {}
+    paths = [*(data.get("train") or []), *filter(None, [data.get("heldout")])]
+    scores = answers.metrics[0] if answers and answers.heldout and answers.metrics else None
+    return Outcome(
+        name=job.name,
+        created=job.created,
+        base=base,
+        fingerprint=str(job.fingerprints.get(base) or ""),
+        data=[str(job.fingerprints.get(str(path)) or path) for path in paths],
+        config={key: job.spec.get(key) for key in ("method", "lora", "training")},
+        eval_loss=eval_loss,
+        words=words,
+        metric=scores.name if scores is not None else "",
+        score=scores.adapter if scores is not None else None,
+    )
 
 
 def same_experiment(run: Outcome, other: Outcome) -> bool:

@@ -16,7 +16,7 @@ from tuiwb.errors import TuiwbError
 from tuiwb.jobs.events import Metrics, decode
 from tuiwb.jobs.folder import EVENTS, JOB, Job, load
 from tuiwb.monitor.triage.adapter import read_adapter
-from tuiwb.monitor.triage.bases import Outcome
+from tuiwb.monitor.triage.bases import Outcome, outcome_of
 from tuiwb.monitor.triage.facts import AdapterFacts, Answers, Scores, read_facts
 
 ADAPTER, COMPARE = "adapter", "compare"
@@ -117,24 +117,9 @@ def outcome(run: Path) -> Outcome | None:
     job = job_of(run)
     if job is None or job.kind != "train":
         return None
-    base = str((job.spec.get("model") or {}).get("base") or "")
-    data = job.spec.get("data") or {}
-    paths = [*(data.get("train") or []), *filter(None, [data.get("heldout")])]
     facts = read_facts(run)
-    found = answers(run)
-    whole = next((m for m in found.metrics), None) if found and found.heldout else None
-    return Outcome(
-        name=job.name,
-        created=job.created,
-        base=base,
-        fingerprint=str(job.fingerprints.get(base) or ""),
-        data=[str(job.fingerprints.get(str(path)) or path) for path in paths],
-        config={key: job.spec.get(key) for key in ("method", "lora", "training")},
-        eval_loss=_last_eval_loss(run / EVENTS),
-        words=facts.vocabulary if facts is not None else 0,
-        metric=whole.name if whole is not None else "",
-        score=whole.adapter if whole is not None else None,
-    )
+    words = facts.vocabulary if facts is not None else 0
+    return outcome_of(job, _last_eval_loss(run / EVENTS), words, answers(run))
 
 
 def outcomes_beside(run: Path) -> Iterator[Outcome]:

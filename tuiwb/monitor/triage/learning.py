@@ -80,7 +80,7 @@ class LearningRateHigh:
             and now - self._best > AWAY_NATS
             and times(now, self._best) > max(math.log(AWAY), SIGMAS * noise)
         )
-        exploding = self._exploding() and now > BACK * self._best + BACK_NATS
+        exploding = now > BACK * self._best + BACK_NATS and self._exploding()
         swinging = self._swinging(values)
         match self._episode.see(
             away or exploding or swinging, good=now <= BACK * self._best + BACK_NATS
@@ -148,6 +148,7 @@ class Flat:
         self.spec = spec
         self._first, self._last, self._evals = Points(), Points(ENDS), Points()
         self._count = self._judged = 0
+        self._learned = False
         self._open = ""
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
@@ -163,17 +164,20 @@ class Flat:
             self._first.put(event.step, loss)
         self._last.put(event.step, loss)
         self._count += 1
+        total = event.total_steps or 0
+        due = warmup_of(self.spec, total) + min(max(SOON, 0.4 * (total or LATE)), LATE)
+        if self._learned or not (self._open or (self._count >= 8 and event.step >= due)):
+            return
         start, now, fell, doubt = self._fall()
+        # Once it has surely learned something it is never flat again; what follows costs nothing.
+        self._learned = fell - doubt > 2 * LEARNED
         if self._open:
             if fell > 1.5 * LEARNED:
                 rule, self._open = self._open, ""
                 yield over(rule, f"loss fell to {now:.3g} by step {event.step}", event.step)
             return
-        total = event.total_steps or 0
-        warmup = warmup_of(self.spec, total)
-        due = warmup + min(max(SOON, 0.4 * (total or LATE)), LATE)
-        enough = self._count >= 8 and event.step >= due and start > KNOWN
-        if not enough or fell + doubt >= LEARNED or now > 1.1 * start or self._held_out_fell():
+        flat = start > KNOWN and fell + doubt < LEARNED and now <= 1.1 * start
+        if not flat or self._held_out_fell():
             return
         self._judged += 1
         if self._judged == 2:

@@ -42,12 +42,11 @@ class LossSpike:
         if loss is None or not math.isfinite(loss) or not isinstance(event, Metrics):
             return
         before = self._points.values[-WINDOW:]
-        level, noise = middle(before[-LEVEL:]), log_noise(before)
-        high = (
-            len(before) >= BEFORE
-            and loss - level > NATS
-            and times(loss, level) > max(SIGMAS * noise, FACTOR)
-        )
+        level, noise = middle(before[-LEVEL:]), 0.0
+        high = len(before) >= BEFORE and loss - level > NATS and times(loss, level) > FACTOR
+        if high:
+            noise = log_noise(before)
+            high = times(loss, level) > SIGMAS * noise
         if self._since:
             self._since += 1
             if not high or self._since > LASTS:

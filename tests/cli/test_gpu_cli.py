@@ -129,3 +129,19 @@ def test_neither_textual_nor_torch_is_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_doctor_names_the_gpu_that_is_lost_and_the_one_that_is_there(
+    machine: list[Card],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    machine[1].lost = LOST
+    run(["doctor", "--json"])
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    [found] = [check for check in checks if check["name"] == "gpu"]
+    assert found["status"] == "note"
+    assert "H100 80GB HBM3 (79.6 GiB)" in found["found"]
+    assert "GPU 1 fell off the bus" in found["todo"]

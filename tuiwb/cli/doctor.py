@@ -75,11 +75,11 @@ def doctor(as_json: JsonOption = False, project: ProjectOption = None) -> None:
 
 def examine(project: Project) -> list[Check]:
     """Every check, in the order people ask."""
-    gpus = _gpus()
+    gpus, problem = _gpus()
     return [
         _python(),
         *_training(project, bool(gpus)),
-        _gpu(gpus),
+        _gpu(gpus, problem),
         _vllm(project),
         _judge(),
         _terminal(),
@@ -192,18 +192,22 @@ def _bitsandbytes(version: str | None, has_gpu: bool) -> Check:
     )
 
 
-def _gpus() -> list[tuple[str, int]]:
-    """Name and memory (bytes) of each GPU that NVML sees."""
+def _gpus() -> tuple[list[tuple[str, int]], str]:
+    """Name and memory (bytes) of each GPU that NVML sees, and what keeps it from seeing more."""
     from tuiwb.monitor.device import sample
 
-    return [(g.name, g.memory_total or 0) for g in sample(os.getpid(), Path.cwd()).gpus]
+    device = sample(os.getpid(), Path.cwd())
+    lost = [f"GPU {g.index} {g.problem}" for g in device.gpus if g.problem]
+    whole = [(g.name, g.memory_total or 0) for g in device.gpus if not g.problem]
+    return whole, "; ".join(filter(None, [device.problem, *lost]))
 
 
-def _gpu(gpus: list[tuple[str, int]]) -> Check:
-    if not gpus:
-        return Check(name="gpu", status="ok", found="none: training and serving use the CPU")
+def _gpu(gpus: list[tuple[str, int]], problem: str) -> Check:
     words = ", ".join(f"{name} ({short_bytes(memory)})" for name, memory in gpus)
-    return Check(name="gpu", status="ok", found=words)
+    if problem:
+        found = words or "none that can be used"
+        return Check(name="gpu", status="note", found=found, todo=problem)
+    return Check(name="gpu", status="ok", found=words or "none: training and serving use the CPU")
 
 
 def _vllm(project: Project) -> Check:

@@ -40,8 +40,7 @@ def test_the_newest_checkpoint_is_read_and_what_is_added_is_told_once(tmp_path: 
     now = time.time()
     save(tmp_path, 10, [log(n) for n in range(1, 11)], now - 60)
     watched = open_foreign(tmp_path)
-    shown = watched.poll()
-    assert [e.path for e in shown if isinstance(e, Artifact)] == ["checkpoint-10"]
+    assert [a.path for a in watched.state.artifacts] == ["checkpoint-10"]
     assert watched.series.get("loss").steps.tolist() == list(range(1, 11))
     assert (watched.state.state, watched.state.step, watched.state.total_steps) == (
         "running",

@@ -34,7 +34,9 @@ class ForeignRun:
         self._sources = sources
         self._lock = threading.Lock()
         self._begin()
-        self.state = msgspec.structs.replace(self._folded)
+        self.state = msgspec.structs.replace(self._folded, metrics={})
+        # Where it stands is there from the start; the rest of long files comes with the polls.
+        self.poll()
 
     def _begin(self) -> None:
         self._folded = JobState(name=self.name, kind="train")

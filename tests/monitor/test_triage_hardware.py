@@ -70,7 +70,10 @@ def test_a_pace_that_halves_for_half_a_minute_is_told_and_clears() -> None:
     said = [a for a in triage.add([*events, *slow]) if a.rule == "throughput_drop"]
     assert rules(said) == ["throughput_drop"]
     assert "400 tokens/s" in said[0].evidence
-    fast = [logged(s, loss, tokens_per_second=1000.0) for s in range(120, 140)]
+    assert said[0].severity == "note", "half a minute is no reason to wake anybody"
+    on = [logged(s, loss, tokens_per_second=400.0) for s in range(120, 200)]
+    assert [(a.rule, a.severity) for a in triage.add(on)] == [("throughput_drop", "warning")]
+    fast = [logged(s, loss, tokens_per_second=1000.0) for s in range(200, 220)]
     assert [a.rule for a in triage.add(fast) if cleared(a)] == ["throughput_drop"]
 
 

@@ -10,7 +10,7 @@ from tuiwb.monitor.triage.rule import Episode, middle, number, over, training_lo
 
 LAPS = 5  # log entries for a pace
 SLOWER = 0.6  # of the best pace so far
-SLOW_FOR = 30.0  # seconds
+SLOW_FOR, STAYS_SLOW = 30.0, 120.0  # seconds: a note, a warning
 HOT = {"hw slowdown", "hw thermal", "sw thermal", "power brake"}
 HOT_FOR = 10.0  # seconds
 WAITS = 35.0  # percent of the GPU's time in use
@@ -19,7 +19,8 @@ BUSY = 60.0  # percent of a core by the job's own process: it, not the disk, pre
 
 
 class ThroughputDrop:
-    """Tokens (or steps) a second far below what the run did before, for half a minute."""
+    """Tokens (or steps) a second far below what the run did before: a note after half a minute, a
+    warning if it stays so for two."""
 
     name = "throughput_drop"
 
@@ -29,7 +30,7 @@ class ThroughputDrop:
         self._slow_since = 0.0
         self._last: tuple[int, float] | None = None
         self._unit = "tokens"
-        self._open = self._skip = False
+        self._open = self._warned = self._skip = False
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
         """Take the pace of each log entry of training."""
@@ -49,11 +50,15 @@ class ThroughputDrop:
             self._best = max(self._best, now)
         slow = self._best > 0 and now < SLOWER * self._best
         self._slow_since = (self._slow_since or event.t) if slow else 0.0
-        if slow and not self._open and event.t - self._slow_since >= SLOW_FOR:
+        lasts = event.t - self._slow_since if slow else 0.0
+        if slow and lasts >= SLOW_FOR and not self._open:
             self._open = True
-            yield self._alert(event, now)
+            yield self._alert(event, now, "note")
+        elif slow and lasts >= STAYS_SLOW and not self._warned:
+            self._warned = True
+            yield self._alert(event, now, "warning")
         elif self._open and now > 0.85 * self._best:
-            self._open = False
+            self._open = self._warned = False
             yield over(self.name, f"{now:,.0f} {self._unit}/s again", event.step)
 
     def _pace(self, event: Metrics) -> float | None:
@@ -69,10 +74,10 @@ class ThroughputDrop:
             return None
         return (event.step - before[0]) / (event.t - before[1])
 
-    def _alert(self, event: Metrics, now: float) -> Alert:
+    def _alert(self, event: Metrics, now: float, severity: str) -> Alert:
         return Alert(
             rule=self.name,
-            severity="warning",
+            severity=severity,
             evidence=f"{now:,.0f} {self._unit}/s (median of {LAPS} log entries) at step "
             f"{event.step}, {100 * now / self._best:.0f}% of the {self._best:,.0f} it was",
             cause="another process shares the GPU, the CPU or the disk; the GPU slows itself down "

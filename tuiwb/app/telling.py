@@ -21,7 +21,8 @@ from tuiwb.monitor.runs import run_name
 TOLD = frozenset({"warning", "critical"})  # severities worth a bell
 ENDS = {"finished": "has finished", "failed": "has failed", "died": "has died"}
 MOST_BYTES = 4 << 20
-AT_ONCE = 3  # notifications; more at a time become a count
+AT_ONCE = 2  # toasts; more at a time become one
+LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,20 @@ def _read(path: Path | None) -> dict[str, set[str]] | None:
 
 
 def tell(app: App[Any], news: list[News], *, always: bool = False) -> None:
-    """Show news as toasts; with the bell and the terminal's own notification where nobody looks."""
-    for one in news[:AT_ONCE]:
-        app.notify(one.body, title=one.title, severity=one.severity, timeout=15)
-    more = len(news) - AT_ONCE
-    if more > 0:
-        app.notify(f"and {more} more: look at the alerts of the runs", timeout=15)
-    if news and (always or not app.app_focus):
-        title = news[0].title if len(news) == 1 else f"{news[0].title}, and {len(news) - 1} more"
-        attention(app, title, news[0].body)
+    """Show news as a toast each, or one for many; with the bell and the terminal's own
+    notification where nobody looks."""
+    if not news:
+        return
+    if len(news) <= AT_ONCE:
+        for one in news:
+            app.notify(one.body, title=one.title, severity=one.severity, timeout=15)
+        title, body = news[-1].title, news[-1].body
+    else:
+        worst = next((n.severity for n in news if n.severity == "error"), news[0].severity)
+        lines = [one.title for one in news[:LISTED]]
+        if len(news) > LISTED:
+            lines.append(f"and {len(news) - LISTED} more")
+        title, body = f"{len(news)} things happened", "; ".join(lines)
+        app.notify("\n".join(lines), title=title, severity=worst, timeout=20)
+    if always or not app.app_focus:
+        attention(app, title, body)

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuiwb.text import inert
-
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -63,23 +61,14 @@ def stderr_to(path: Path) -> Iterator[None]:
 
 def attention(app: "App[Any]", title: str, body: str) -> None:
     """Ring the bell and ask the terminal for a notification, through the driver that owns it."""
+    from tuiwb.monitor.notify import BELL, notification
+
     driver = app._driver
-    if driver is not None and not app.is_headless:
-        driver.write(notification(title, body))
-        driver.flush()
-
-
-def notification(title: str, body: str) -> str:
-    """Bell and notification as escape sequences: OSC 9 (iTerm2, Windows Terminal, ConEmu) and OSC
-    777 (urxvt, foot, ghostty, wezterm); a terminal that knows neither passes over them.
-
-    Within tmux they go through its passthrough, doubled escapes within a DCS of its own.
-    """
-    said = " ".join(inert(f"{title}: {body}", one_line=True).split())[:200]
-    head, text = (inert(part, one_line=True).replace(";", ",")[:120] for part in (title, body))
-    out = ""
-    for code in (f"\x1b]9;{said}\x07", f"\x1b]777;notify;{head};{text}\x07"):
-        if os.environ.get("TMUX"):
-            code = "\x1bPtmux;" + code.replace("\x1b", "\x1b\x1b") + "\x1b\\"
-        out += code
-    return "\x07" + out
+    if driver is None or app.is_headless:
+        return
+    tmux = bool(os.environ.get("TMUX"))
+    # A terminal shows the one of the two that it knows and passes over the other.
+    for kind in ("osc9", "osc777"):
+        driver.write(notification(title, body, tmux=tmux, kind=kind))
+    driver.write(BELL)
+    driver.flush()

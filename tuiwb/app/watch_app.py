@@ -9,10 +9,11 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
-from textual.widgets import Footer
 
+from tuiwb.app.frame import FramedApp
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
+from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.monitor.watched import Watched
 from tuiwb.text import inert
@@ -30,10 +31,17 @@ class WatchScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield RunView(id="run", acts=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        app = self.app
+        assert isinstance(app, WatchApp)
+        view = self.query_one(RunView)
+        view.watch_run(app.watched)
+        view.focus_charts()
 
 
-class WatchApp(App[None]):
+class WatchApp(FramedApp):
     """Shows `watched` until q."""
 
     TITLE = "tuiwb watch"
@@ -61,9 +69,6 @@ class WatchApp(App[None]):
 
     def on_mount(self) -> None:
         self.title = inert(f"tuiwb watch {self.watched.name}", one_line=True)
-        view = self.screen.query_one(RunView)
-        view.watch_run(self.watched)
-        view.focus_charts()
         self.set_interval(1.0, self._tell)
 
     def _tell(self) -> None:

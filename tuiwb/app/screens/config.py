@@ -120,6 +120,10 @@ class ConfigScreen(WorkbenchScreen):
         return self._path is not None and text != (self._on_disk or "")
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
+        wanted, self.workbench.wanted_config = self.workbench.wanted_config, None
+        if wanted is not None:
+            self._settled()
+            self._open(wanted)
         self._list_files()
 
     def _list_files(self) -> None:

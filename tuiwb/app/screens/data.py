@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 from tuiwb.app import checking
 from tuiwb.app.rows_view import RowsView
 from tuiwb.app.screens.data_checks import CheckActions
+from tuiwb.app.screens.data_places import place_of, row_at_line
 from tuiwb.app.screens.dialogs import Ask, Pick
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
 from tuiwb.app.widgets.facet_menu import FacetMenu
@@ -143,6 +144,7 @@ class DataScreen(CheckActions):
                 self._pane.say("no datasets yet: put .jsonl, .json, .csv or .parquet in data/")
         self._look_at_checks(jobs)
         self.versions_changed(jobs)
+        self._show_wanted()
 
     def _changed(self) -> bool:
         """Whether the file that is shown is another than the one that was opened."""
@@ -158,6 +160,25 @@ class DataScreen(CheckActions):
     @on(OptionList.OptionSelected, "#files")
     def _enter(self) -> None:
         self._table.focus()
+
+    def _show_wanted(self) -> None:
+        """The row another screen asked for (file:line), once its dataset is open."""
+        wanted = self.workbench.wanted_row
+        if wanted is None:
+            return
+        path, line = place_of(self.project.root, wanted)
+        if path not in self._files.paths:
+            self.workbench.wanted_row = None
+            self.notify(f"{wanted} is in no dataset of this project", severity="warning")
+        elif path != self._path:
+            self._select(path)
+        elif self._dataset is not None and self._get is not None:
+            row = row_at_line(self._get, len(self._dataset), line)
+            if row is not None or self._dataset.complete:
+                self.workbench.wanted_row = None
+            if row is not None:
+                self._go(row)
+                self._table.focus()
 
     def action_file(self, by: int) -> None:
         """Open the next dataset, or the one before."""
@@ -204,6 +225,7 @@ class DataScreen(CheckActions):
         self._view.grow(len(message.dataset))
         self._show_rows()
         self._look_at_checks(self.workbench.jobs)
+        self._show_wanted()
         if not message.dataset.complete and self._growing is None:
             self._growing = self.set_interval(GROWS_EVERY, self._grow)
 
@@ -217,6 +239,7 @@ class DataScreen(CheckActions):
         if dataset is not None and len(dataset) != self._view.total:
             self._view.grow(len(dataset))
             self._show_rows(self._current_number(), quiet=True)
+            self._show_wanted()
 
     # Rows
 

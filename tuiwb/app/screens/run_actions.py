@@ -6,15 +6,16 @@ functions are those of the command line; they run in threads.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Ask
-from tuiwb.app.screens.run_dialogs import ShowText
+from tuiwb.app.screens.dialogs import Ask, Pick
+from tuiwb.app.screens.run_dialogs import ShowText, TypeToConfirm
+from tuiwb.app.widgets.alerts_view import AlertsView
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.app.widgets.runs_table import RunsTable
 from tuiwb.errors import BadInput, TuiwbError
@@ -30,6 +31,7 @@ class RunActions(WorkbenchScreen):
     table: RunsTable
     view: RunView
     runs: list[RunSummary]
+    ready = False  # whether the widgets above are there
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("equals_sign", "difference", "Difference", key_display="="),
@@ -37,6 +39,10 @@ class RunActions(WorkbenchScreen):
         Binding("t", "tags", "Tags", show=False),
         Binding("n", "note", "Note", show=False),
         Binding("A", "archive", "Archive", show=False),
+        Binding("D", "delete", "Delete", show=False),
+        Binding("R", "again", "Run again", show=False),
+        Binding("E", "export", "Export curves", show=False),
+        Binding("W", "report", "Write a report", show=False),
     ]
 
     @property
@@ -64,12 +70,16 @@ class RunActions(WorkbenchScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What needs two runs is there when two are marked; the rest when there is any."""
+        if not self.ready:
+            return False
         if action == "difference":
             return len(self.table.marked) >= 2
         if action == "overlay":
             return len(self.table.marked) >= 2 or bool(self.is_open and self.view.overlays)
-        if action in ("tags", "note", "archive"):
+        if action in ("tags", "archive", "delete"):
             return bool(self.chosen())
+        if action in ("note", "again", "export", "report"):
+            return self.one() is not None
         return super().check_action(action, parameters)
 
     @on(RunsTable.Marked)
@@ -142,6 +152,122 @@ class RunActions(WorkbenchScreen):
         self.table.unmark()
         words = "archived: H shows archived runs" if away else "taken out of the archive"
         self.notify(f"{_names(runs)} {words}")
+
+    def action_delete(self) -> None:
+        """Ask for the run's name to be typed, then move the runs to the trash."""
+        runs = self.chosen()
+        word = runs[0].name if len(runs) == 1 else str(len(runs))
+        detail = (
+            "Its adapter, checkpoints and curves"
+            if len(runs) == 1
+            else ", ".join(run.name for run in runs)
+        )
+        detail += " go to runs/.trash: tuiwb runs remove --restore NAME brings one back."
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._delete([run.folder for run in runs])
+
+        self.app.push_screen(TypeToConfirm(f"Delete {_names(runs)}?", detail, word), answer)
+
+    @work(thread=True, exit_on_error=False, group="label")
+    def _delete(self, folders: Sequence[Path]) -> None:
+        from tuiwb.jobs.trash import remove
+
+        try:
+            for folder in folders:
+                remove(folder, self.project.runs)
+        except (TuiwbError, OSError) as error:
+            self.complain(error)
+        self.app.call_from_thread(self.workbench.read_jobs)
+
+    def action_again(self) -> None:
+        """Write the run's config into a file of its own and open it."""
+        if (run := self.one()) is not None:
+            self._to_config(run.folder, None)
+
+    @on(AlertsView.FixWanted)
+    def _fix(self, message: AlertsView.FixWanted) -> None:
+        message.stop()
+        if self.view.watched is not None:
+            self._to_config(self.view.watched.folder, message.change)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="again")
+    def _to_config(self, folder: Path, change: dict[str, Any] | None) -> None:
+        from tuiwb.train.rerun import config_again
+
+        try:
+            path = config_again(self.project, folder, change)
+        except (TuiwbError, OSError, ValueError) as error:
+            self.complain(error)
+            return
+        self.workbench.wanted_config = path
+        words = "the fix is in" if change else "what the run was asked is in"
+        self.app.call_from_thread(
+            self.notify, f"{words} {self.project.shorten(path)}: look it over, ctrl+t trains it"
+        )
+        self.app.call_from_thread(self.app.run_worker, self.workbench.action_go("config"))
+
+    @on(AlertsView.RowsWanted)
+    def _rows(self, message: AlertsView.RowsWanted) -> None:
+        message.stop()
+        rows = message.rows
+
+        def show(at: int | None) -> None:
+            if at is not None:
+                self.workbench.wanted_row = rows[at]
+                self.app.run_worker(self.workbench.action_go("data"))
+
+        if len(rows) == 1:
+            show(0)
+        else:
+            self.app.push_screen(Pick("Which row?", rows), show)
+
+    def action_export(self) -> None:
+        """Ask for a file, then write the run's curves into it."""
+        self._ask_file("Export the curves of", "curves.csv", ".csv or .parquet", self._export)
+
+    def action_report(self) -> None:
+        """Ask for a file, then write the run's report into it."""
+        self._ask_file("Write a report of", "report.html", ".html or .md", self._report)
+
+    def _ask_file(
+        self, question: str, ending: str, kinds: str, do: Callable[[Path, Path], object]
+    ) -> None:
+        run = self.one()
+        if run is None:
+            return
+
+        def answer(text: str | None) -> None:
+            if text and text.strip():
+                do(run.folder, self.project.resolve(text.strip()))
+
+        name = f"{run.name.replace('/', '-')}-{ending}"
+        detail = f"{kinds}, below {self.project.root}"
+        self.app.push_screen(Ask(f"{question} {run.name}", name, detail), answer)
+
+    @work(thread=True, exit_on_error=False, group="export")
+    def _export(self, folder: Path, path: Path) -> None:
+        from tuiwb.monitor.export import export_curves, read_whole
+
+        try:
+            rows = export_curves(read_whole(folder)[0].series, path)
+        except (TuiwbError, OSError) as error:
+            self.complain(error)
+        else:
+            words = f"wrote {rows:,} rows to {self.project.shorten(path)}"
+            self.app.call_from_thread(self.notify, words)
+
+    @work(thread=True, exit_on_error=False, group="export")
+    def _report(self, folder: Path, path: Path) -> None:
+        from tuiwb.monitor.report import write_report
+
+        try:
+            write_report(folder, path, self.project.settings.gpu_price_per_hour)
+        except (TuiwbError, OSError) as error:
+            self.complain(error)
+        else:
+            self.app.call_from_thread(self.notify, f"wrote {self.project.shorten(path)}")
 
     @work(thread=True, exit_on_error=False, group="label")
     def _label(self, folders: Sequence[Path], change: Callable[[Path], object]) -> None:

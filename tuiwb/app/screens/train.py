@@ -79,9 +79,9 @@ class TrainScreen(RunActions):
         self.runs: list[RunSummary] = []
         self.query_text = ""
         self.with_archived = False
-        self._said = ""
+        self._said = "?"
         self._first = True
-        self.query_one("#brief", Static).display = False
+        self.ready = True
         self.set_interval(30, self._show_runs)
         self.table.focus()
 
@@ -152,7 +152,6 @@ class TrainScreen(RunActions):
             said = brief(run, True, time.time())
         if said.plain != self._said:
             self._said = said.plain
-            words.display = True
             words.update(said)
 
     def action_filter(self) -> None:
@@ -252,6 +251,8 @@ class TrainScreen(RunActions):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of the table are not shown in a run, and the other way round."""
+        if not self.ready:
+            return False
         if action == "step_run":
             return self.is_open
         if action == "filter":

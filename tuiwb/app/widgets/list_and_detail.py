@@ -25,7 +25,7 @@ class Item:
     detail: Content
 
 
-class ListAndDetail(Horizontal):
+class ListAndDetail(Horizontal, can_focus=True):
     """The list takes the focus; the detail scrolls with the mouse, enter shows it large."""
 
     DEFAULT_CSS = """
@@ -96,6 +96,13 @@ class ListAndDetail(Horizontal):
                 if items:
                     menu.highlighted = keys.index(current) if current in keys else 0
         self._show_detail()
+        if self.has_focus:
+            self.call_after_refresh(self.on_focus)
+
+    def on_focus(self) -> None:
+        """The list takes the focus as soon as there is one."""
+        if self.items:
+            self.query_one(OptionList).focus()
 
     @property
     def position(self) -> int | None:

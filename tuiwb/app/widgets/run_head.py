@@ -218,7 +218,7 @@ class RunHead(Widget):
         line = self.query_one(f"#{name}", Static)
         if name == "why":
             line.display = bool(content.plain)
-        line.update(content)
+        line.update(content, layout=False)
 
     def on_resize(self) -> None:
         """Other parts fit another width."""

@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tuiwb.app.log_tail import LogTail
+from tuiwb.app.run_estimate import estimate_of
 from tuiwb.app.run_words import ended_words, log_lines, way_on
 from tuiwb.app.screens.run_dialogs import ShowText
 from tuiwb.app.widgets.alerts_view import AlertsView
@@ -36,6 +37,7 @@ from tuiwb.jobs.events import AnyEvent, Sample
 from tuiwb.jobs.folder import LOG
 from tuiwb.monitor.triage.rule import open_alerts
 from tuiwb.monitor.watched import Watched
+from tuiwb.train.estimate import MemoryEstimate
 
 PANES = (
     ("d", "device", "Device"),
@@ -45,6 +47,9 @@ PANES = (
     ("g", "recovery", "Recovery"),
 )
 LOOK_EVERY = 0.35  # seconds: three times a second at most
+SHARE = 0.03  # of a core, for the UI's thread: what costs more to paint is painted less often
+SELDOM = 2.0  # seconds between two looks, however busy the UI is
+SILENT = 1.0  # seconds between two looks at a run that says nothing
 SLICE = 0.15  # seconds of reading between two looks
 HEAD_EVERY = 0.5
 AT_REST = 3.0  # seconds between two looks at a run that has ended
@@ -74,6 +79,7 @@ class RunView(RunCommands):
         height: 100%;
         & > #wall { height: 3fr; }
         & > #below { height: 2fr; min-height: 6; }
+        &.-roomy > #below { height: 1.5fr; }
         &.-charts > #below, &.-pane > #wall { display: none; }
         & #panes { height: 1fr; }
         & #panes > * { width: 1fr; height: 100%; padding: 0 1; }
@@ -108,11 +114,14 @@ class RunView(RunCommands):
         self.overlays: list[Watched] = []
         self._pane = "device"
         self._reading = False
-        self._looked = self._headed = 0.0
+        self._looked = self._headed = self._used = 0.0
+        self._silent = False
         self._tail = LogTail(Path())
         self._seen: tuple[object, ...] = ()
         self._stood: tuple[object, ...] = ()
         self._alerted: tuple[object, ...] = ()
+        self._estimated: Path | None = None
+        self._estimate: MemoryEstimate | None = None
         self._end: tuple[tuple[object, ...], Content | None] = ((), None)
 
     def compose(self) -> ComposeResult:
@@ -156,12 +165,17 @@ class RunView(RunCommands):
         watched = self.watched
         if watched is None or self._reading or not self.is_on_screen:
             return
-        now = time.monotonic()
-        at_rest = not watched.state.running and watched.loaded >= 1 and bool(self._stood)
-        if at_rest and now - self._looked < AT_REST:
+        now, used = time.monotonic(), time.thread_time()
+        if watched.loaded >= 1 and bool(self._stood) and now - self._looked < self._pause(used):
             return
-        self._looked, self._reading = now, True
+        self._looked, self._used, self._reading = now, used, True
         self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])
+
+    def _pause(self, used: float) -> float:
+        """Seconds between two looks, `used` being the time the processor gave to this thread."""
+        if self.watched is not None and not self.watched.state.running:
+            return AT_REST
+        return SILENT if self._silent else min((used - self._used) / SHARE, SELDOM)
 
     @property
     def is_on_screen(self) -> bool:
@@ -177,6 +191,8 @@ class RunView(RunCommands):
                 other.poll(SLICE / max(1, len(overlays)))
             read.lines, read.rest = self._tail.poll(), self._tail.rest
             read.ended = self._ended(watched)
+            if self._estimated != watched.folder:
+                self._estimated, self._estimate = watched.folder, estimate_of(watched.folder)
             self.post_message(read)
         except (TuiwbError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error")
@@ -198,9 +214,11 @@ class RunView(RunCommands):
             return
         message.stop()
         state = watched.state
+        seen = self._seen
         self._show_head(state)
         self._show_curves(watched)
-        self._device.show(state.device, watched.series.devices, None)
+        self._silent = seen == self._seen and not message.events and not message.lines
+        self._device.show(state.device, watched.series.devices, self._estimate)
         live: Line | None = (message.rest, "") if message.rest else None
         lines = [*log_lines(message.events), *((line, "") for line in message.lines)]
         self._log.add(lines, live)
@@ -255,7 +273,8 @@ class RunView(RunCommands):
             self._show_tabs(self.watched.state)
 
     def on_resize(self) -> None:
-        """Two panes side by side where there is room."""
+        """Two panes side by side where there is room, more for the charts where it is tall."""
+        self.set_class(self.size.height >= 45, "-roomy")
         self._show_pane()
 
     @on(PaneTabs.Chosen)
@@ -278,7 +297,7 @@ class RunView(RunCommands):
         inner: Widget | None = next(
             (w for w in pane.walk_children(Widget) if w.can_focus and w.display), None
         )
-        target = pane if pane.can_focus else inner
+        target = pane if pane.can_focus else inner  # an empty list passes it on once it is filled
         (target or self._wall).focus()
 
     def focus_charts(self) -> None:

@@ -1,0 +1,170 @@
+"""What the Train screen does with runs: again, fix, rows, delete, export, report."""
+
+from pathlib import Path
+
+import yaml
+from textual.widgets import Input, Static, TextArea
+
+from tests.app.conftest import until
+from tests.app.runs import a_run, an_alert
+from tests.app.test_train_screen import keys, on_train
+from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.screens.dialogs import Ask
+from tuiwb.app.screens.run_dialogs import TypeToConfirm
+from tuiwb.app.widgets.alerts_view import AlertsView
+from tuiwb.app.widgets.recovery_view import RecoveryView
+from tuiwb.app.widgets.virtual_table import VirtualTable
+from tuiwb.project import Project
+from tuiwb.train.config import load_config
+
+CONFIG = """\
+# mine, with a comment
+model: {base: models/none}
+method: sft
+data: {train: data/chats.jsonl}
+training:
+  learning_rate: 1.0e-4  # as the paper says
+"""
+
+
+def asked(project: Project, config_text: str = CONFIG) -> dict[str, object]:
+    """The spec of a run that was started from a config file."""
+    path = project.root / "configs" / "mine.yaml"
+    path.write_text(config_text)
+    config, problems = load_config(path)
+    assert config is not None, problems
+    spec = config.model_dump(exclude={"name"})
+    spec["data"]["train"] = [str(project.root / "data" / "chats.jsonl")]
+    return {**spec, "config_file": str(path)}
+
+
+async def test_a_fix_is_written_into_a_new_config_and_opened(project: Project) -> None:
+    a_run(project, "one", "running", steps=15, spec=asked(project), more=[an_alert()])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("a")
+        await until(lambda: screen.query_one(AlertsView).items)
+        await until(lambda: keys(screen).get("f") == "Fix")
+        await pilot.press("f")
+        await until(lambda: app.current_mode == "config")
+        editor = app.screen.query_one("#editor", TextArea)
+        await until(lambda: "max_grad_norm: 0.3" in editor.text)
+    written = project.root / "configs" / "mine-fix-1.yaml"
+    assert yaml.safe_load(written.read_text())["training"]["max_grad_norm"] == 0.3
+    assert "# as the paper says" in written.read_text()
+    assert (project.root / "configs" / "mine.yaml").read_text() == CONFIG
+
+
+async def test_run_again_opens_what_the_run_was_asked_though_its_config_was_edited_since(
+    project: Project,
+) -> None:
+    a_run(project, "one", spec=asked(project))
+    (project.root / "configs" / "mine.yaml").write_text(CONFIG.replace("1.0e-4", "9.0e-1"))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await on_train(app, pilot)
+        await pilot.press("R")
+        await until(lambda: app.current_mode == "config")
+        editor = app.screen.query_one("#editor", TextArea)
+        await until(lambda: "the run one was asked" in editor.text)
+        assert yaml.safe_load(editor.text)["training"]["learning_rate"] == 1e-4
+        assert yaml.safe_load(editor.text)["data"]["train"] == "data/chats.jsonl"
+
+
+async def test_the_rows_of_a_spike_open_in_the_data_screen_at_that_row(project: Project) -> None:
+    a_run(project, "one", "running", steps=15, more=[an_alert()])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("a")
+        await until(lambda: keys(screen).get("v") == "Rows")
+        await pilot.press("v")
+        await until(lambda: app.current_mode == "data")
+        table = app.screen.query_one("#rows", VirtualTable)
+        await until(lambda: table.count == 3 and table.cursor == 1)
+
+
+async def test_delete_wants_the_name_typed_and_moves_to_the_trash(project: Project) -> None:
+    folder = a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("D")
+        await until(lambda: isinstance(app.screen, TypeToConfirm))
+        await pilot.press("y", "enter")
+        assert isinstance(app.screen, TypeToConfirm)
+        assert folder.is_dir()
+        app.screen.query_one(Input).value = ""
+        await pilot.press(*"one", "enter")
+        await until(lambda: not folder.exists())
+        await until(lambda: not screen.is_open and not screen.table.runs)
+        assert (project.runs / ".trash" / "one" / "job.yaml").is_file()
+
+
+async def test_curves_and_report_are_written_where_asked(project: Project) -> None:
+    a_run(project, "one", spec=asked(project))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("E")
+        await until(lambda: isinstance(app.screen, Ask))
+        await pilot.press("enter")
+        curves = project.root / "one-curves.csv"
+        await until(curves.is_file)
+        assert len(curves.read_text().splitlines()) >= 21
+        await pilot.press("W")
+        await until(lambda: isinstance(app.screen, Ask))
+        await pilot.press("enter")
+        report = project.root / "one-report.html"
+        await until(report.is_file)
+        assert "one" in report.read_text()
+
+
+async def test_ticks_of_the_recovery_stay(project: Project) -> None:
+    folder = a_run(project, "one", "failed", message="no", spec=asked(project))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("g")
+        recovery = screen.query_one(RecoveryView)
+        await until(lambda: len(recovery.items) == 6)
+        await pilot.press("space")
+        await until(lambda: recovery.items[0].line.plain.startswith("[x]"))
+    assert (folder / "recovery.json").is_file()
+
+
+async def test_help_lists_every_key_of_the_run(project: Project) -> None:
+    a_run(project, "one", "running", steps=10)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open and "s" in keys(screen))
+        await pilot.press("f1")
+        await until(lambda: app.screen is not screen)
+        text = "\n".join(str(s.render()) for s in app.screen.query(Static))
+        for words in ("Stop now", "Checkpoint", "Evaluate", "Pause", "Change", "Run again"):
+            assert words in text
+        for words in ("Export curves", "Write a report", "Delete", "Archive", "Tags", "Note"):
+            assert words in text
+
+
+def test_a_config_written_anew_is_what_the_run_was_asked(project: Project) -> None:
+    from tuiwb.train.rerun import config_again
+
+    spec = asked(project, CONFIG + "  seed: 7\n")
+    folder = a_run(project, "one", spec=spec)
+    (project.root / "configs" / "mine.yaml").unlink()
+    path = config_again(project, folder)
+    config, problems = load_config(path)
+    assert config is not None, problems
+    assert config.training.seed == 7
+    assert config.training.learning_rate == 1e-4
+    again = config_again(project, folder)
+    assert again != path
+    assert Path(again).is_file()

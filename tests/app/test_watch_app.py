@@ -1,0 +1,67 @@
+"""`tuiwb watch`: one screen, any run, no project."""
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.widgets import Static
+
+from tests.app.conftest import until
+from tests.app.runs import a_run, add
+from tuiwb.app.screens.help import HelpScreen
+from tuiwb.app.watch_app import WatchApp
+from tuiwb.app.widgets.run_view import RunView
+from tuiwb.jobs.events import Metrics
+from tuiwb.monitor.watched import open_watched
+from tuiwb.project import Project
+
+
+def words(app: WatchApp, name: str) -> str:
+    return str(app.screen_stack[0].query_one(f"#{name}", Static).render())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_a_job_folder_is_watched_as_it_grows(project: Project, size: tuple[int, int]) -> None:
+    folder = a_run(project, "one", "running", steps=10)
+    app = WatchApp(open_watched(folder))
+    async with app.run_test(size=size):
+        await until(lambda: "step 10/20" in words(app, "how"))
+        add(folder, [Metrics(step=11, total_steps=20, values={"loss": 0.777})])
+        await until(lambda: "loss 0.777" in words(app, "values"))
+
+
+async def test_its_commands_work_without_a_project_but_nothing_that_needs_one(
+    project: Project,
+) -> None:
+    folder = a_run(project, "one", "running", steps=10)
+    app = WatchApp(open_watched(folder))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "s" in app.screen.active_bindings)
+        assert "R" not in app.screen.active_bindings
+        await pilot.press("c")
+        await until((folder / "control.jsonl").is_file)
+
+
+async def test_a_trainers_own_folder_can_only_be_looked_at(tmp_path: Path) -> None:
+    history = [{"step": n, "epoch": n / 10, "loss": 1 / n} for n in range(1, 11)]
+    state = {"log_history": history, "global_step": 10, "max_steps": 20, "epoch": 1.0}
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state))
+    app = WatchApp(open_watched(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "step 10" in words(app, "how"))
+        assert not {"s", "c", "e", "p", "r"} & set(app.screen.active_bindings)
+        for key in "dLOag":
+            await pilot.press(key)
+            await pilot.pause()
+        assert isinstance(app.screen.query_one(RunView), RunView)
+
+
+async def test_help_opens_and_q_quits(project: Project) -> None:
+    app = WatchApp(open_watched(a_run(project, "one")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, HelpScreen))
+        await pilot.press("q")
+        await until(lambda: app._exit)

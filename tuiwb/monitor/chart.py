@@ -162,7 +162,7 @@ def plot(
 def _columns(line: Line, x_range: tuple[float, float], count: int, log_y: bool) -> Columns:
     """A line's minimum and maximum per column of dots, on the scale that is drawn."""
     low_x, high_x = x_range
-    slices = line.trace.columns(low_x, high_x, count, line.smoothed)
+    slices = line.trace.columns(low_x, high_x, count, line.smoothed, positive=log_y)
     low, high = slices.low, slices.high
     sides = line.trace.beside(low_x, high_x, line.smoothed)
     beside = [
@@ -170,8 +170,7 @@ def _columns(line: Line, x_range: tuple[float, float], count: int, log_y: bool) 
         for side in sides
     ]
     if log_y:
-        low = np.log10(slices.low_positive)
-        high = np.log10(np.where(high > 0, high, np.nan))
+        low, high = np.log10(low), np.log10(high)
         beside = [
             (b[0], float(np.log10(b[1])) if b[1] > 0 else np.nan) if b is not None else None
             for b in beside

@@ -1,6 +1,6 @@
 """Minimum and maximum of any slices of a series, at a cost that hardly grows with its length.
 
-Level 0 is the series itself; an entry of level k sums up 8**k points. Appends only add entries, so
+Level 0 is the series itself; an entry of level k sums up 16**k points. Appends only add entries, so
 a series that grows is never read again from its start.
 """
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BRANCH = 8
+BRANCH = 16
 # Up to so many entries are reduced in one sweep; above that, the next level does the middle.
-SWEEP = 1 << 14
+SWEEP = 1 << 16
 CHUNK = 1 << 17
 
 # What a slice holds beside finite values.
@@ -23,45 +23,49 @@ NAN, ABOVE, BELOW, NOT_POSITIVE = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Slices:
-    """Per slice: `low` and `high` of its finite values, `low_positive` of those above zero (NaN
-    where there is none), and `flags` of NAN, ABOVE (inf), BELOW (-inf), NOT_POSITIVE."""
+    """Per slice: `low` and `high` of its values (NaN where there is none), and `flags` of NAN,
+    ABOVE (inf), BELOW (-inf), NOT_POSITIVE for what it holds beside them."""
 
     low: Floats
     high: Floats
-    low_positive: Floats
     flags: NDArray[np.uint8]
 
 
-def _summary(y: Floats) -> tuple[Floats, NDArray[np.uint8]]:
-    """Entries of level 0: rows of value, negated value and positive value, inf where there is
-    none, so that every row is reduced by its minimum; and the flags."""
+def _summary(y: Floats, positive: bool) -> tuple[Floats, NDArray[np.uint8]]:
+    """Entries of level 0: rows of value and negated value, inf where there is none, so that both
+    are reduced by their minimum; and the flags. With `positive`, only values above zero count."""
+    out = np.empty((2, *y.shape))
+    np.copyto(out[0], y)
+    np.negative(y, out=out[1])
+    flags = np.zeros(y.shape, np.uint8)
     finite = np.isfinite(y)
-    out = np.full((3, *y.shape), np.inf)
-    np.copyto(out[0], y, where=finite)
-    np.copyto(out[1], -y, where=finite)
-    np.copyto(out[2], y, where=finite & (y > 0))
-    flags = (np.where(finite & (y <= 0), NOT_POSITIVE, 0)).astype(np.uint8)
     if not finite.all():
+        out[:, ~finite] = np.inf
         flags[np.isnan(y)] = NAN
         flags[y == np.inf] = ABOVE
         flags[y == -np.inf] = BELOW
+    if positive:
+        not_positive = finite & (y <= 0)
+        out[:, not_positive] = np.inf
+        flags[not_positive] = NOT_POSITIVE
     return out, flags
 
 
 class _Level:
-    """Whole blocks of 8 entries of the level below."""
+    """Whole blocks of 16 entries of the level below."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._rows = np.empty((3, 16))
+        self._rows = np.empty((2, 16))
         self._flags = np.empty(16, np.uint8)
 
     def add(self, rows: Floats, flags: NDArray[np.uint8]) -> None:
         """Append entries."""
         end = self.count + rows.shape[1]
         if end > self._rows.shape[1]:
-            size = max(end, self._rows.shape[1] * 3 // 2)
-            grown, grown_flags = np.empty((3, size)), np.empty(size, np.uint8)
+            # Room that isn't written to costs no memory.
+            size = end * 3 // 2
+            grown, grown_flags = np.empty((2, size)), np.empty(size, np.uint8)
             grown[:, : self.count] = self._rows[:, : self.count]
             grown_flags[: self.count] = self._flags[: self.count]
             self._rows, self._flags = grown, grown_flags
@@ -76,9 +80,13 @@ class _Level:
 
 
 class Pyramid:
-    """Levels over a series that its owner keeps: `extend(y)` after it grew, then `slices()`."""
+    """Levels over a series that its owner keeps: `extend(y)` after it grew, then `slices()`.
 
-    def __init__(self) -> None:
+    `positive` leaves values of zero and below out, as a logarithmic scale has to.
+    """
+
+    def __init__(self, positive: bool = False) -> None:
+        self._positive = positive
         self._levels: list[_Level] = []
 
     def extend(self, y: Floats) -> None:
@@ -93,12 +101,12 @@ class Pyramid:
             for at in range(start, whole, CHUNK):
                 end = min(whole, at + CHUNK)
                 if number == 0:
-                    rows, flags = _summary(y[at:end])
+                    rows, flags = _summary(y[at:end], self._positive)
                 else:
                     all_rows, all_flags = self._levels[number - 1].entries
                     rows, flags = all_rows[:, at:end], all_flags[at:end]
                 level.add(
-                    rows.reshape(3, -1, BRANCH).min(axis=2),
+                    rows.reshape(2, -1, BRANCH).min(axis=2),
                     np.bitwise_or.reduce(flags.reshape(-1, BRANCH), axis=1),
                 )
             below = level.count
@@ -107,7 +115,7 @@ class Pyramid:
     def slices(self, y: Floats, edges: Ints) -> Slices:
         """What y[edges[i]:edges[i + 1]] holds, for each i; edges ascend within 0..len(y)."""
         starts, ends = edges[:-1].copy(), edges[1:].copy()
-        best = np.full((3, len(starts)), np.inf)
+        best = np.full((2, len(starts)), np.inf)
         flags = np.zeros(len(starts), np.uint8)
         number = 0
         while len(starts):
@@ -140,13 +148,13 @@ class Pyramid:
                 starts[~inner] = ends[~inner] = starts[inner][0]
             number += 1
         best[np.isinf(best)] = np.nan
-        return Slices(best[0], -best[1], best[2], flags)
+        return Slices(best[0], -best[1], flags)
 
     def _read(
         self, y: Floats, number: int, which: "slice | Ints"
     ) -> tuple[Floats, NDArray[np.uint8]]:
         if number == 0:
-            return _summary(y[which])
+            return _summary(y[which], self._positive)
         rows, flags = self._levels[number - 1].entries
         return rows[:, which], flags[which]
 

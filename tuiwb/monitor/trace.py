@@ -26,14 +26,15 @@ class Trace:
         self._x = _NONE
         self._y = _NONE
         self._taken = 0
-        self._generation: object = None
-        self._ends = (math.nan, math.nan)
+        self._series: object = None
+        self._axis: object = None
+        self._last = -math.inf
         self._own: tuple[Floats, Floats] | None = None
-        self._pyramid = Pyramid()
         self._smoother = Smoother(0)
         self._smoothed = _NONE
         self._smoothed_count = 0
-        self._smooth_pyramid = Pyramid()
+        # By (smoothed, positive): made when first asked for.
+        self._pyramids: dict[tuple[bool, bool], Pyramid] = {}
 
     @classmethod
     def of(cls, x: ArrayLike, y: ArrayLike, weight: float = 0.0) -> "Trace":
@@ -42,27 +43,41 @@ class Trace:
         trace.update(np.asarray(x, np.float64), np.asarray(y, np.float64), weight=weight)
         return trace
 
-    def update(self, x: Floats, y: Floats, generation: object = 0, weight: float = 0.0) -> None:
+    def update(
+        self,
+        x: Floats,
+        y: Floats,
+        series: object = None,
+        axis: object = None,
+        weight: float = 0.0,
+    ) -> None:
         """Take in what was appended since the last time, or all when it is another series.
 
-        `weight` above 0 keeps the smoothed values as well. x and y may differ in length while
-        they are being written: what both have counts.
+        `series` and `axis` tell: another value of `series` says that other values may stand in y,
+        one of `axis` that they are laid out along another x. `weight` above 0 keeps the smoothed
+        values as well. x and y may differ in length while they are being written: what both have
+        counts.
         """
         count = min(len(x), len(y))
         x, y = x[:count], y[:count]
-        if not self._goes_on(x, count, generation):
-            self._start_over(generation)
+        if series != self._series or count < self._taken:
+            self._forget_values()
+        elif axis != self._axis:
+            if self._own is not None or not _ascends(x[: self._taken], -math.inf):
+                self._forget_values()
+            elif self._taken:
+                self._last = float(x[self._taken - 1])
+        self._series, self._axis = series, axis
         fresh = x[self._taken :]
-        if self._own is None and not _ascends(fresh, self._ends[1] if self._taken else -math.inf):
+        if self._own is None and not _ascends(fresh, self._last):
             self._own = (x[: self._taken].copy(), y[: self._taken].copy())
         if self._own is not None:
             self._take_own(fresh, y[self._taken :])
             self._x, self._y = self._own
         else:
             self._x, self._y = x, y
+            self._last = float(x[-1]) if count else -math.inf
         self._taken = count
-        self._ends = (float(x[0]), float(x[-1])) if count else (math.nan, math.nan)
-        self._pyramid.extend(self._y)
         self._smooth(weight)
 
     def release(self) -> None:
@@ -77,15 +92,24 @@ class Trace:
         """First and last x, None without points."""
         return (float(self._x[0]), float(self._x[-1])) if len(self._x) else None
 
-    def columns(self, low: float, high: float, count: int, smoothed: bool = False) -> Slices:
-        """Each of `count` equal slices of [low, high], the last one with its end."""
+    def columns(
+        self,
+        low: float,
+        high: float,
+        count: int,
+        smoothed: bool = False,
+        positive: bool = False,
+    ) -> Slices:
+        """Each of `count` equal slices of [low, high], the last one with its end; with `positive`
+        only of values above zero."""
         shares = np.arange(count + 1) / max(1, count)
         edges = np.searchsorted(self._x, low + (high - low) * shares)
         edges[-1] = np.searchsorted(self._x, high, side="right")
         np.maximum.accumulate(edges, out=edges)
-        if smoothed and self._smoothed_count == len(self._y):
-            return self._smooth_pyramid.slices(self._values(True), edges)
-        return self._pyramid.slices(self._y, edges)
+        y = self._values(smoothed)
+        pyramid = self._pyramids.setdefault((y is not self._y, positive), Pyramid(positive))
+        pyramid.extend(y)
+        return pyramid.slices(y, edges)
 
     def beside(
         self, low: float, high: float, smoothed: bool = False
@@ -122,26 +146,13 @@ class Trace:
         return (float(self._x[-1]), float(self._y[-1])) if len(self._x) else None
 
     def _values(self, smoothed: bool) -> Floats:
-        if smoothed and self._smoothed_count == len(self._y):
+        if smoothed and self._smoother.weight > 0:
             return self._smoothed[: self._smoothed_count]
         return self._y
 
-    def _goes_on(self, x: Floats, count: int, generation: object) -> bool:
-        if generation != self._generation or count < self._taken:
-            return False
-        if not self._taken:
-            return True
-        seen = (float(x[0]), float(x[self._taken - 1]))
-        return all(
-            a == b or (math.isnan(a) and math.isnan(b))
-            for a, b in zip(seen, self._ends, strict=True)
-        )
-
-    def _start_over(self, generation: object) -> None:
-        self._generation = generation
-        self._taken = 0
-        self._own = None
-        self._pyramid = Pyramid()
+    def _forget_values(self) -> None:
+        self._taken, self._last, self._own = 0, -math.inf, None
+        self._pyramids = {}
         self._forget_smoothed()
 
     def _take_own(self, x: Floats, y: Floats) -> None:
@@ -157,13 +168,13 @@ class Trace:
         if not ordered:
             order = np.argsort(joined_x, kind="stable")
             joined_x, joined_y = joined_x[order], joined_y[order]
-            self._pyramid = Pyramid()
+            self._pyramids = {}
             self._forget_smoothed()
         self._own = (joined_x, joined_y)
 
     def _forget_smoothed(self) -> None:
         self._smoothed, self._smoothed_count = _NONE, 0
-        self._smooth_pyramid = Pyramid()
+        self._pyramids = {kind: p for kind, p in self._pyramids.items() if not kind[0]}
         self._smoother = Smoother(self._smoother.weight)
 
     def _smooth(self, weight: float) -> None:
@@ -174,14 +185,14 @@ class Trace:
             return
         count = len(self._y)
         if count > len(self._smoothed):
-            grown = np.empty(max(count, len(self._smoothed) * 5 // 4))
+            # Room that isn't written to costs no memory.
+            grown = np.empty(count * 3 // 2)
             grown[: self._smoothed_count] = self._smoothed[: self._smoothed_count]
             self._smoothed = grown
         self._smoothed[self._smoothed_count : count] = self._smoother.extend(
             self._y[self._smoothed_count :]
         )
         self._smoothed_count = count
-        self._smooth_pyramid.extend(self._smoothed[:count])
 
 
 def _ascends(x: Floats, after: float) -> bool:

@@ -205,7 +205,7 @@ class Chart(Widget, can_focus=True):
         for curve, trace in zip(self._curves, self._traces, strict=True):
             x, y = curve.arrays()
             weight = self.smoothing if curve.smoothed else 0.0
-            trace.update(x, y, (curve.series.generation, self.axis), weight)
+            trace.update(x, y, curve.series.generation, self.axis, weight)
 
     def _heights(self, height: int) -> tuple[bool, int, bool, bool]:
         """Whether there is a title, how many rows the curves get, whether axis and labels."""

@@ -1,5 +1,6 @@
 """`tuiwb runs stop|checkpoint|evaluate|pause|resume|set`: what a worker can be told."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from tuiwb import jobs
 from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json
 from tuiwb.cli.run_folder import NameArgument, ask, folder_of, project_of, running
 from tuiwb.errors import EXIT_FINE, BadInput, JobFailed
+from tuiwb.jobs.events import spell
 from tuiwb.monitor.runs import run_name
 
 EVALUATED_WITHIN = 6 * 3600.0  # seconds: a held-out set may be large
@@ -67,7 +69,8 @@ def evaluate(
     held_out = {k: v for k, v in jobs.status(folder).metrics.items() if k.startswith("eval_")}
     loss = held_out.get("eval_loss")
     words = answer.note + (f": held-out loss {loss:.4g}" if loss is not None else "")
-    _said(json, folder, "evaluate", words, note=answer.note, metrics=held_out)
+    plain = {k: v if math.isfinite(v) else spell(v) for k, v in held_out.items()}
+    _said(json, folder, "evaluate", words, note=answer.note, metrics=plain)
 
 
 def pause(

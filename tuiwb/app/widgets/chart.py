@@ -1,34 +1,20 @@
-"""A chart of any number of curves: title with the newest values, axes, marks, crosshair, zoom.
+"""A chart with keys and mouse: zoom, pan, follow the tail, a crosshair that reads values.
 
-In: curves over metric series, and what the screen sets for all charts. Out: `Zoomed`, `Pointed`.
+In: curves, by `show()`. Out: `Zoomed` and `Pointed`, so that other charts can follow.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.color import Color
-from textual.geometry import Region
 from textual.message import Message
-from textual.reactive import reactive
-from textual.strip import Strip
-from textual.widget import Widget
 
-from tuiwb.app.widgets import chart_paint
-from tuiwb.app.widgets.chart_curves import Curve, curves_extent, next_point, x_words
-from tuiwb.app.widgets.chart_paint import Mark, Palette
-from tuiwb.monitor.chart import Line, Plot, plot
-from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet, detect
-from tuiwb.monitor.series import Axis
-from tuiwb.monitor.ticks import reading
-from tuiwb.monitor.trace import Trace
+from tuiwb.app.widgets.chart_curves import Curve, next_point
+from tuiwb.app.widgets.chart_drawn import DrawnChart
+from tuiwb.app.widgets.chart_paint import Mark
 from tuiwb.monitor.view import View, at_tail, pan, span, zoom
-from tuiwb.text import inert
 
-__all__ = ["VIEW_KEYS", "Axis", "Chart", "Curve", "Mark"]
+__all__ = ["VIEW_KEYS", "Chart", "Curve", "Mark"]
 
 VIEW_KEYS: list[BindingType] = [
     Binding("plus,equals_sign", "zoom(2)", "Zoom in", show=False, key_display="+"),
@@ -45,26 +31,10 @@ VIEW_KEYS: list[BindingType] = [
 ]
 
 
-class Chart(Widget, can_focus=True):
-    """`show()` gives it curves; everything else is set by assignment and painted when it differs.
+class Chart(DrawnChart, can_focus=True):
+    """A drawn chart that obeys: the keys when it has the focus, the mouse always."""
 
-    `view` is the part of x that is shown (None: all of `extent`, or of the curves); `follow` keeps
-    its end on the newest point; `crosshair` is an x whose values are read out; `clip` leaves
-    outliers out of the scale, marked at its edge; `current` says that keys go here.
-    """
-
-    DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = VIEW_KEYS
-
-    log_y: reactive[bool] = reactive(False)
-    smoothing: reactive[float] = reactive(0.0)
-    clip: reactive[bool] = reactive(True)
-    glyphs: reactive[GlyphSet] = reactive[GlyphSet](detect)
-    axis: reactive[Axis] = reactive[Axis]("step")
-    view: reactive[View] = reactive[View](None)
-    extent: reactive[View] = reactive[View](None)
-    crosshair: reactive[float | None] = reactive[float | None](None, repaint=False)
-    current: reactive[bool] = reactive(False)
 
     class Zoomed(Message):
         """The user changed the view: x from `low` to `high`; both None when all is shown again."""
@@ -85,249 +55,8 @@ class Chart(Widget, can_focus=True):
             self.x = x
 
     def __init__(self, title: str, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
-        self.title = title
-        self.follow = False
-        self._curves: list[Curve] = []
-        self._traces: list[Trace] = []
-        self._marks: list[Mark] = []
-        self._subtitle = ""
-        self._data: tuple[object, ...] = ()
-        self._painted: tuple[object, ...] = ()
-        self._drawn: tuple[Plot, list[list[tuple[str, int]]], Palette] | None = None
-        self._gutter = 0
-        self._fresh = False
-        self._strips: list[Strip] = []
-        self._restyled = 0
+        super().__init__(title, id=id, classes=classes)
         self._drag: tuple[int, View, bool] | None = None
-
-    def show(
-        self, curves: Sequence[Curve], marks: Sequence[Mark | int] = (), subtitle: str = ""
-    ) -> None:
-        """Take new data; repaints only if there is any. A mark that is a number is a checkpoint.
-
-        Call it as often as there may be news: it costs next to nothing when there is none.
-        """
-        signs = [m if isinstance(m, Mark) else Mark(m, "checkpoint") for m in marks]
-        data = (tuple(c.key for c in curves), tuple(signs), subtitle)
-        if data == self._data:
-            return
-        kept = {id(c.series): t for c, t in zip(self._curves, self._traces, strict=True)}
-        self._data = data
-        self._curves, self._marks, self._subtitle = list(curves), signs, subtitle
-        # Not `or`: a trace that has let go of its arrays counts as empty.
-        self._traces = [kept[i] if (i := id(c.series)) in kept else Trace() for c in curves]
-        if self.follow and self.view is not None and (whole := self._whole()) is not None:
-            self.view = at_tail(self.view, whole)
-        self.refresh()
-
-    # What is drawn
-
-    def notify_style_update(self) -> None:
-        """The stylesheet gave other colours."""
-        super().notify_style_update()
-        self._restyled += 1
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        # Once for all lines: what it looks at costs more than a line does.
-        self._paint()
-        self._fresh = True
-        try:
-            return super().render_lines(crop)
-        finally:
-            self._fresh = False
-
-    def render_line(self, y: int) -> Strip:
-        if not self._fresh:
-            self._paint()
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
-
-    def _paint(self) -> None:
-        """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
-        width, height = self.size
-        base = self.rich_style
-        key = (
-            self._data,
-            (width, height),
-            self.app.theme,
-            base,
-            self.view,
-            self.extent,
-            self.log_y,
-            self.smoothing,
-            self.clip,
-            self.glyphs,
-            self.axis,
-        )
-        if self._drawn is not None and self._painted == (key, self.crosshair, self.current):
-            return
-        if self._drawn is None or not self._painted or self._painted[0] != key:
-            self._draw(width, height)
-        self._painted = (key, self.crosshair, self.current)
-        self._strips = [strip.apply_style(base) for strip in self._compose_strips(width, height)]
-
-    def _draw(self, width: int, height: int) -> None:
-        self._take()
-        lines: list[Line] = []
-        styles: list[Style] = []
-        for curve, trace in zip(self._curves, self._traces, strict=True):
-            smoothed = bool(self.smoothing) and curve.smoothed
-            if smoothed:
-                lines.append(Line(trace, faint=True))
-                styles.append(self._style(curve.colour, faint=True))
-            lines.append(
-                Line(trace, smoothed, dashed=curve.dashed, marker=self._marker(curve.marker))
-            )
-            styles.append(self._style(curve.colour))
-        _, rows, _, _ = self._heights(height)
-        view = self.view or self.extent
-        # The gutter is as wide as its words, which are known once it is drawn; it seldom changes.
-        for _ in range(3):
-            drawn = self._plot(lines, width - self._gutter, rows, view)
-            wanted = min(9, max((len(words) for _, words in drawn.y_ticks), default=0)) + 1
-            wanted = wanted if width >= 12 + wanted else 0
-            if wanted == self._gutter:
-                break
-            self._gutter = wanted
-        self._drawn = (drawn, drawn.runs(), self._palette(styles))
-        for trace in self._traces:
-            trace.release()
-
-    def _plot(self, lines: Sequence[Line], width: int, rows: int, view: View) -> Plot:
-        return plot(
-            lines, width, rows, log_y=self.log_y, view=view, clip=self.clip, glyphs=self.glyphs
-        )
-
-    def _take(self) -> None:
-        """Let the traces see their series as they are now."""
-        for curve, trace in zip(self._curves, self._traces, strict=True):
-            x, y = curve.arrays()
-            weight = self.smoothing if curve.smoothed else 0.0
-            trace.update(x, y, curve.series.generation, self.axis, weight)
-
-    def _heights(self, height: int) -> tuple[bool, int, bool, bool]:
-        """Whether there is a title, how many rows the curves get, whether axis and labels."""
-        title, labelled, axis = height >= 3, height >= 5, height >= 6
-        return title, max(0, height - title - labelled - axis), axis, labelled
-
-    def _compose_strips(self, width: int, height: int) -> list[Strip]:
-        assert self._drawn is not None
-        drawn, runs, palette = self._drawn
-        look, gutter = GLYPHS[self.glyphs], self._gutter
-        title, rows, axis, labelled = self._heights(height)
-        cross = drawn.column(self.crosshair) if self.crosshair is not None else None
-        strips = [self._title(width, drawn, palette, look)] if title else []
-        empty = not any(self._lengths())
-        for row in range(rows):
-            if empty and row == rows // 2:
-                words = "waiting for the first values"[: width - gutter]
-                side = Segment(look.side.rjust(gutter), palette.muted)
-                text = Segment(words.center(width - gutter), palette.muted)
-                strips.append(Strip([side, text] if gutter else [text], width))
-            else:
-                strips.append(
-                    chart_paint.curve_row(drawn, runs[row], row, gutter, look, palette, cross)
-                )
-        if axis:
-            strips.append(chart_paint.axis_row(drawn, self._marks, gutter, look, palette))
-        if labelled:
-            pointed = None
-            if cross is not None and self.crosshair is not None:
-                pointed = (cross, x_words(self.crosshair, self.axis))
-            strips.append(chart_paint.label_row(drawn, self.axis, gutter, palette, pointed))
-        return [strip.adjust_cell_length(width) for strip in strips]
-
-    def _title(self, width: int, drawn: Plot, palette: Palette, look: Glyphs) -> Strip:
-        notes = [
-            (f"{sign} {words} {reading(value)}", palette.notice)
-            for sign, words, value in (
-                (look.above, "max", drawn.above),
-                (look.below, "min", drawn.below),
-            )
-            if value is not None
-        ]
-        if self.log_y:
-            notes.append(("log", palette.muted))
-        if self._subtitle:
-            notes.append((inert(self._subtitle, one_line=True), palette.muted))
-        rule = look.line if self.current and self.glyphs != "ascii" else look.axis
-        rule = "=" if self.current and self.glyphs == "ascii" else rule
-        values = chart_paint.value_texts(self._told(palette), look, palette)
-        return chart_paint.title_row(
-            width, inert(self.title, one_line=True), values, notes, rule, palette, self.current
-        )
-
-    def _readings(self) -> list[tuple[float, float | None] | None]:
-        """Per curve its value, and the smoothed one where it is smoothed."""
-        readings: list[tuple[float, float | None] | None] = []
-        self._take()
-        for curve, trace in zip(self._curves, self._traces, strict=True):
-            at = self.crosshair
-            point = trace.last() if at is None else trace.nearest(at)
-            smoothed = None
-            if point is not None and self.smoothing and curve.smoothed:
-                near = trace.nearest(point[0], smoothed=True)
-                smoothed = near[1] if near is not None else None
-            readings.append((point[1], smoothed) if point is not None else None)
-        for trace in self._traces:
-            trace.release()
-        return readings
-
-    def _told(self, palette: Palette) -> list[chart_paint.Told]:
-        """What the title says of each curve; the one that lies on top comes first."""
-        styles = [s for s, faint in zip(palette.lines, self._faint(), strict=True) if not faint]
-        told = [
-            chart_paint.Told(
-                inert(curve.name, one_line=True),
-                self._marker(curve.marker),
-                curve.dashed,
-                style,
-                *read,
-            )
-            for curve, read, style in zip(self._curves, self._readings(), styles, strict=True)
-            if read is not None
-        ]
-        return told[::-1]
-
-    def _faint(self) -> list[bool]:
-        return [
-            faint
-            for curve in self._curves
-            for faint in ((True, False) if self.smoothing and curve.smoothed else (False,))
-        ]
-
-    def _lengths(self) -> list[int]:
-        return [len(curve.series) for curve in self._curves]
-
-    def _marker(self, marker: str) -> str:
-        """A curve's own marker, in ASCII where the terminal has nothing else."""
-        if marker and self.glyphs == "ascii" and not marker.isascii():
-            return GLYPHS["ascii"].marker
-        return marker
-
-    def _palette(self, lines: Sequence[Style]) -> Palette:
-        strong = Style(bold=True)
-        return Palette(
-            lines=lines,
-            muted=self._style("foreground", faint=True),
-            text=self._style("foreground"),
-            title=self._style("foreground") + strong,
-            current=self._style("primary") + strong,
-            wrong=self._style("error") + strong,
-            notice=self._style("warning") + strong,
-            cross=self._style("accent"),
-        )
-
-    def _style(self, colour: str, faint: bool = False) -> Style:
-        value = Color.parse(self.app.theme_variables.get(colour, "#ffffff"))
-        back = Color.parse(self.app.theme_variables.get("background", "#000000"))
-        if value.ansi is not None or back.ansi is not None:
-            return Style(color=value.rich_color, dim=faint)
-        return Style(color=(back.blend(value, 0.45) if faint else value).rich_color)
-
-    # Zoom, pan, crosshair
 
     def action_zoom(self, factor: float) -> None:
         """Show `factor` times less, around the crosshair or the middle."""
@@ -377,28 +106,6 @@ class Chart(Widget, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Escape is ours only while there is a crosshair."""
         return action != "unpoint" or self.crosshair is not None
-
-    def watch_crosshair(self) -> None:
-        """Repaint what the crosshair touches and nothing else."""
-        if self._drawn is None or not self.size:
-            self.refresh()
-            return
-        before = self._painted[1] if self._painted else None
-        width, height = self.size
-        title, _, _, labelled = self._heights(height)
-        regions = [Region(0, 0, width, 1)] if title else []
-        regions += [Region(0, height - 1, width, 1)] if labelled else []
-        for x in (before, self.crosshair):
-            column = self._drawn[0].column(x) if isinstance(x, float) else None
-            if column is not None:
-                regions.append(Region(self._gutter + column, 0, 1, height))
-        self.refresh(*regions)
-
-    def _whole(self) -> tuple[float, float] | None:
-        """The extent that zoom and pan move in."""
-        if self.extent is not None:
-            return self.extent
-        return curves_extent(self._curves)
 
     def _look_at(self, view: View) -> None:
         if view != self.view:

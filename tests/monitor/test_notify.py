@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -257,3 +258,34 @@ def test_a_worker_tells_only_where_something_is_configured(
     assert telling.flush(20)
     assert [got["kind"] for got in server.got] == ["alert", "end"]
     assert b"SECRET" not in (folder / "events.jsonl").read_bytes()
+
+
+def test_a_run_that_was_killed_is_told_by_the_program_that_finds_it(
+    receiver: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    from tuiwb import jobs
+    from tuiwb.jobs import process
+    from tuiwb.jobs.run import JobContext
+
+    server = receiver(200)
+    (tmp_path / "tuiwb.yaml").write_text(f"alerts: {{webhook: '{server.url}'}}\n")
+    tell = [sys.executable, "-m", "tuiwb.monitor.notify"]
+    for name, last in (("killed", "running"), ("sound", "finished")):
+        folder = tmp_path / "runs" / name
+        jobs.create(folder, "train", {})
+        worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        process.write(folder, process.identify(worker.pid))
+        context = JobContext(folder)
+        context.state(last, "training")
+        context.events.close()
+        worker.kill()
+        worker.communicate()
+        assert subprocess.run([*tell, str(folder)], check=True).returncode == 0
+    (got,) = server.got
+    assert (got["kind"], got["run"], got["state"], got["severity"]) == (
+        "end",
+        "killed",
+        "died",
+        "critical",
+    )
+    assert subprocess.run([*tell, str(tmp_path)], capture_output=True).returncode == 1

@@ -295,3 +295,27 @@ def attach(context: JobContext) -> Notifier | None:
     notifier = Notifier(settings, context.folder, context.job.name, project.root, log)
     context.listeners.append(notifier.hear)
     return notifier
+
+
+def tell_death(folder: Path) -> bool:
+    """Tell the project's webhook or command of a run that died and so could not itself; whether
+    there was something to tell and somebody to tell it to.
+
+    For whoever finds it: `python -m tuiwb.monitor.notify FOLDER`, once a worker is gone.
+    """
+    from tuiwb.jobs.state import status
+
+    state = status(folder)
+    settings = find_project(folder).settings.alerts
+    if state.state != "died" or not (settings.webhook or settings.webhook_env or settings.command):
+        return False
+    message = end_message(state.name, folder, "died", state.message)
+    deliver(settings, message, find_project(folder).root, lambda words: None)
+    return True
+
+
+if __name__ == "__main__":
+    try:
+        tell_death(Path(sys.argv[1]).resolve())
+    except (IndexError, TuiwbError) as problem:
+        sys.exit(str(problem))

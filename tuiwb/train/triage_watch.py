@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuiwb.jobs.events import Alert, AnyEvent, Artifact, EventReader, Log
+from tuiwb.jobs.events import Alert, AnyEvent, Artifact, EventReader, Log, State
 from tuiwb.jobs.folder import EVENTS
 from tuiwb.jobs.run import JobContext
 from tuiwb.monitor import notify
+from tuiwb.monitor.triage import files
 from tuiwb.monitor.triage.adapter import read_adapter
 from tuiwb.monitor.triage.facts import keep_facts
 from tuiwb.monitor.triage.rule import Batch
@@ -71,6 +72,10 @@ class TriageWatch:
                 return [self._give_up(error)]
 
     def _told(self, event: AnyEvent) -> Sequence[Alert]:
+        if isinstance(event, State) and event.state == "finished":
+            outcome = files.outcome(self.context.folder)
+            beside = files.outcomes_beside(self.context.folder)
+            return self.triage.see_runs(outcome, beside) if outcome is not None else ()
         if not (isinstance(event, Artifact) and event.kind == "adapter"):
             return ()
         spec = self.context.spec["model"]

@@ -94,14 +94,14 @@ def healthy() -> Iterator[Case]:
         max_steps=24,
         max_length=512,
     )
-    yield run(15, "data/mixed.jsonl", learning_rate=2e-3)
-    yield run(16, "data/mixed.jsonl", optim="adamw_torch", weight_decay=0.01, max_steps=60)
+    yield run(15, "data/mixed.jsonl", learning_rate=2e-3, eval_steps=20)
+    yield run(16, "data/mixed.jsonl", optim="adamw_torch", weight_decay=0.01, eval_steps=20)
     yield run(17, general, heldout="data/general_few.jsonl", learning_rate=5e-4)
     yield run(18, general, heldout="data/general_few.jsonl", learning_rate=1e-3)
     alpaca = "data/alpaca.jsonl" if REAL.is_file() else support
     few = "data/alpaca_few.jsonl" if REAL.is_file() else "data/few.jsonl"
-    yield run(19, alpaca, heldout=few, max_steps=50)
-    yield run(20, alpaca, heldout=few, max_steps=50, learning_rate=1e-3, logging_steps=5)
+    yield run(19, alpaca, heldout=few, max_steps=36)
+    yield run(20, alpaca, heldout=few, max_steps=36, learning_rate=1e-3, logging_steps=5)
 
 
 def provoked() -> Iterator[Case]:

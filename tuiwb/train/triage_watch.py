@@ -35,10 +35,15 @@ class TriageWatch:
         self._lock = threading.RLock()
         self._off = False
         # A resumed run goes on with what the rules knew; what they said then is in the log.
-        log = EventReader(context.folder / EVENTS)
-        while events := log.read():
-            self.triage.add(events)
+        self._said: set[tuple[str, str]] = set()
         context.listeners.append(self.hear)
+        log = EventReader(context.folder / EVENTS)
+        try:
+            while events := log.read():
+                self.triage.add(events)
+                self._said |= {(e.rule, e.evidence) for e in events if isinstance(e, Alert)}
+        except Exception as error:
+            context.emit(self._give_up(error))
         notify.attach(context)
 
     def prepared(self, trainer: Any, data: Any, tokenizer: Any, where: Any) -> None:
@@ -57,9 +62,10 @@ class TriageWatch:
                 facts.canary_rows = len(canary.rows)
             keep_facts(self.context.folder, facts)
             for alert in self.triage.learn(facts):
-                self.context.emit(alert)
+                if (alert.rule, alert.evidence) not in self._said:
+                    self.context.emit(alert)
         except Exception as error:
-            self._give_up(error)
+            self.context.emit(self._give_up(error))
 
     def hear(self, event: AnyEvent) -> Iterable[AnyEvent]:
         """What the rules say to an event."""

@@ -299,7 +299,7 @@ def eat():
         time.sleep(0.05)
     held = []
     while True:
-        held.append(bytearray(b"x" * (64 << 20)))
+        held.append(bytearray(b"x") * (512 << 20))
 threading.Thread(target=eat, daemon=True).start()
 """
 
@@ -309,7 +309,7 @@ def test_the_kernel_ends_the_run_for_want_of_memory(
 ) -> None:
     in_worker(tmp_path, EATS, monkeypatch)
     project = make(made, tmp_path / "project", SAVING)
-    group = memory_group(3 << 30)
+    group = memory_group(1200 << 20)
     if group is None:
         pytest.skip("no memory cgroup can be made here")
     script = IN_GROUP.replace(

@@ -167,7 +167,13 @@ def provoked() -> Iterator[Case]:
             warmup_steps=0,
         )
         yield run("learning_rate_low", learning_rate=2e-6 if seed % 2 else 5e-6, max_steps=40)
-        yield run("throughput_drop", fault="slow_loader", max_steps=70, eval_strategy="no")
+        yield run(
+            "throughput_drop",
+            fault="slow_loader",
+            max_steps=54,
+            per_device_train_batch_size=4,
+            eval_strategy="no",
+        )
         yield run("out_of_memory", fault="out_of_memory", max_steps=8)
         yield run("chat_template", base="models/other-template", max_steps=8)
         yield run("chat_template", "data/foreign.jsonl", variant="-rows", max_steps=8)

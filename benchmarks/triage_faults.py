@@ -49,11 +49,11 @@ def _frozen_adapter(whole: type[Any]) -> type[Any]:
 
 
 def _slow_loader(whole: type[Any]) -> type[Any]:
-    """After 30 steps each batch comes a second late, as from a disk that others use too."""
+    """After 20 steps each batch comes a second late, as from a disk that others use too."""
 
     class Slow(whole):
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            if self.state.global_step >= 30:
+            if self.state.global_step >= 20:
                 time.sleep(1.0)
             return super().training_step(*args, **kwargs)
 

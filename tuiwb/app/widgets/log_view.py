@@ -41,6 +41,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     LogLines {
         height: 1fr;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         & > .log--note { color: $text-accent; }
         & > .log--warn { color: $text-warning; }
         & > .log--error { color: $text-error; }
@@ -152,10 +153,16 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
             del self._rows[:dropped]
 
     def _sized(self, follow: bool) -> None:
+        if not all(node.display for node in self.ancestors_with_self):
+            return  # a new size would lay out the whole screen for what nobody sees
         self.virtual_size = Size(0, len(self._rows))
         if follow:
             self.scroll_to(y=max(0, len(self._rows) - self.size.height), animate=False, force=True)
         self.refresh()
+
+    def on_show(self) -> None:
+        """Catch up with what was added meanwhile."""
+        self._sized(self.at_end)
 
     def on_resize(self) -> None:
         """Wrap anew at another width; the end stays in sight."""

@@ -10,11 +10,8 @@ beside them a floor: a Static of that size whose text changes.
 import argparse
 import asyncio
 import gc
-import importlib
-import sys
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -173,22 +170,13 @@ async def zoom(run: RunSeries) -> float:
     return await redraws(chart, look, ROUNDS)
 
 
-def attach() -> dict[str, Any]:
-    """The figures of benchmarks/attach.py: what it takes to attach to a run of 1M events."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    measured: Callable[[], dict[str, Any]] = importlib.import_module("attach").measure
-    return measured()
-
-
 def main() -> int:
     """Print the table; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="textual-plot not at 1M points")
-    parser.add_argument("--out", type=Path, help="write the results there as well")
     options = parser.parse_args()
     print(machine())
-    awaited: Awaitable[dict[str, Any]] = measure(options.quick)
-    results = asyncio.run(awaited)  # type: ignore[arg-type]
+    results = asyncio.run(measure(options.quick))
     few, many, most = (results[str(size)] for size in SIZES)
     return finish(
         "chart",

@@ -193,7 +193,9 @@ async def test_any_size_can_be_shown_and_pointed_at(size: tuple[int, int]) -> No
     app = OneChart()
     async with app.run_test(size=size) as pilot:
         values = [1.0, math.nan, math.inf, -math.inf, 3.0, 0.0]
-        app.chart.show([Curve("train", series_of(values)), Curve("b", series_of([], "x"))], [2])
+        app.chart.show(
+            [Curve("train", series_of(values)), Curve("b", series_of([], "x"))], [Mark(2, "alert")]
+        )
         app.chart.focus()
         app.chart.log_y = True
         await pilot.pause()

@@ -123,9 +123,10 @@ def test_a_layout_that_can_not_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_eighty_by_twenty_four_has_charts_two_high() -> None:
-    fits = grid(9, 80, 18, big_first=True)
-    assert fits.columns == 2
-    assert sum(fits.heights[:2]) == 18
+    for height in (14, 18):
+        fits = grid(9, 80, height, big_first=True)
+        assert fits.columns == 2
+        assert sum(fits.heights[:2]) == height
 
 
 @given(
@@ -146,4 +147,4 @@ def test_a_grid_has_a_place_for_every_chart_and_wastes_no_height(
     if len(fits.heights) * LEAST_HEIGHT <= height:
         assert sum(fits.heights) == height
     if height >= LEAST_HEIGHT:
-        assert min(fits.heights) >= LEAST_HEIGHT
+        assert min(fits.heights) >= LEAST_HEIGHT - (height < 2 * LEAST_HEIGHT)

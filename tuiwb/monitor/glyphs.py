@@ -1,6 +1,5 @@
 """What a cell of a chart is drawn with: braille, quadrant blocks, or plain ASCII."""
 
-import locale
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,13 +72,15 @@ GLYPHS: Mapping[GlyphSet, Glyphs] = {
 
 def detect(environment: Mapping[str, str] | None = None) -> GlyphSet:
     """Braille where the terminal can show it: not without UTF-8, on the Linux console (its fonts
-    have no braille, blocks they have) or on a terminal that can't even move its cursor."""
+    have no braille, blocks they have) or on a terminal that can't even move its cursor.
+
+    A locale that says nothing of its encoding counts as UTF-8, as for Python itself (PEP 540);
+    LC_ALL=C, which somebody has to ask for, as ASCII.
+    """
     env = os.environ if environment is None else environment
-    if env.get("TERM") == "dumb":
-        return "ascii"
-    named = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG")
-    encoding = named if environment is not None else locale.getpreferredencoding(False)
-    plain = (encoding or "").lower().replace("-", "")
-    if "utf8" not in plain:
+    everywhere = env.get("LC_ALL", "")
+    named = everywhere or env.get("LC_CTYPE") or env.get("LANG") or ""
+    silent = named in ("", "C", "POSIX") and not everywhere
+    if env.get("TERM") == "dumb" or not (silent or "utf8" in named.lower().replace("-", "")):
         return "ascii"
     return "blocks" if env.get("TERM") == "linux" else "braille"

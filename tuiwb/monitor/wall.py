@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 # Below this a curve is a scribble: columns of a chart with its axis, rows with title and labels.
 LEAST_WIDTH, LEAST_HEIGHT = 36, 8
+# Two rows of this height are better than one that is nearly twice as high.
+TWO_ROWS = 2 * 7
 MOST_COLUMNS = 6
 
 
@@ -25,7 +27,7 @@ def grid(charts: int, width: int, height: int, big_first: bool) -> Grid:
     if charts < 1 or width < 1 or height < 1:
         return Grid(1, (max(1, height),) if charts else (), False)
     columns = max(1, min(MOST_COLUMNS, width // LEAST_WIDTH, charts))
-    fit = max(1, height // LEAST_HEIGHT)
+    fit = max(2 if height >= TWO_ROWS else 1, height // LEAST_HEIGHT)
     big = big_first and charts > 1 and fit >= 2 and columns >= 2
     small = charts - big
     columns = min(columns, small)

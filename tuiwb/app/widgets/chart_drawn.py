@@ -62,20 +62,17 @@ class DrawnChart(Widget):
         self._strips: list[Strip] = []
         self._restyled = 0
 
-    def show(
-        self, curves: Sequence[Curve], marks: Sequence[Mark | int] = (), subtitle: str = ""
-    ) -> None:
-        """Take new data; repaints only if there is any. A mark that is a number is a checkpoint.
+    def show(self, curves: Sequence[Curve], marks: Sequence[Mark] = (), subtitle: str = "") -> None:
+        """Take new data; repaints only if there is any.
 
         Call it as often as there may be news: it costs next to nothing when there is none.
         """
-        signs = [m if isinstance(m, Mark) else Mark(m, "checkpoint") for m in marks]
-        data = (tuple(c.key for c in curves), tuple(signs), subtitle)
+        data = (tuple(c.key for c in curves), tuple(marks), subtitle)
         if data == self._data:
             return
         kept = {id(c.series): t for c, t in zip(self._curves, self._traces, strict=True)}
         self._data = data
-        self._curves, self._marks, self._subtitle = list(curves), signs, subtitle
+        self._curves, self._marks, self._subtitle = list(curves), list(marks), subtitle
         # Not `or`: a trace that has let go of its arrays counts as empty.
         self._traces = [kept[i] if (i := id(c.series)) in kept else Trace() for c in curves]
         if self.follow and self.view is not None and (whole := self._whole()) is not None:

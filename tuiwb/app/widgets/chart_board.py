@@ -1,0 +1,260 @@
+"""The charts of a run on a board: one per metric, laid out in rows, fed, with a line on the signs.
+
+In: a RunSeries, others to lay over it, and the layout the user made. Out: nothing; the layout is
+kept in a file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from tuiwb.app.widgets.chart import Chart
+from tuiwb.app.widgets.chart_feed import LETTERS, Overlay, curves_of, extent_of, marks_of
+from tuiwb.monitor.glyphs import GLYPHS
+from tuiwb.monitor.layout import Layout, read_layout, write_layout
+from tuiwb.monitor.metric_names import ChartOf, charts_of
+from tuiwb.monitor.series import RunSeries
+from tuiwb.monitor.view import View, at_tail
+from tuiwb.monitor.wall import Grid, grid
+from tuiwb.text import inert
+
+
+class ChartBoard(Vertical):
+    """`show()` gives it a run; every metric of it gets a chart. All share view and crosshair."""
+
+    DEFAULT_CSS = """
+    ChartBoard {
+        & > VerticalScroll {
+            layout: grid; grid-gutter: 0 1; height: 1fr; scrollbar-size-vertical: 1;
+        }
+        & > Static {
+            height: 1; color: $foreground 60%; text-wrap: nowrap; text-overflow: ellipsis;
+        }
+        & > Input { display: none; }
+        &.-filtering > Input { display: block; }
+        & Chart { height: 100%; }
+    }
+    """
+
+    def __init__(self, layout_file: Path | None = None, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.layout_file = layout_file
+        self.arranged = read_layout(layout_file)
+        self.view: View = None
+        self.crosshair: float | None = None
+        self.follow = True
+        self.enlarged = False
+        self.words = ""
+        self._run_name = ""
+        self._series = RunSeries()
+        self._overlays: tuple[Overlay, ...] = ()
+        self._seen: tuple[object, ...] = ()
+        self._charts: dict[str, ChartOf] = {}
+        self._widgets: dict[str, Chart] = {}
+        self._current = ""
+        self._extent: tuple[float, float] | None = None
+        self._grid = Grid(1, (), False)
+        self._line = Content("")
+
+    def compose(self) -> ComposeResult:
+        field = Input(placeholder="words or a pattern", compact=True)
+        field.cursor_blink = False
+        yield field
+        yield VerticalScroll(can_focus=False)
+        yield Static(markup=False)
+
+    @property
+    def current(self) -> str:
+        """The key of the chart that the keys go to."""
+        return self._current
+
+    @property
+    def shown(self) -> list[str]:
+        """Keys of the charts on the wall, in order, before one is enlarged."""
+        keys = self.arranged.arrange(self._charts)
+        return [
+            key
+            for key in keys
+            if key not in self.arranged.hidden and self._charts[key].matches(self.words)
+        ]
+
+    def chart(self, key: str) -> Chart:
+        """The chart of a metric."""
+        return self._widgets[key]
+
+    def show(
+        self, name: str, series: RunSeries, overlays: Sequence[Overlay] = (), live: bool = False
+    ) -> None:
+        """Show run `name`; call it as often as there may be news, it paints only what changed.
+
+        `live` says that the run goes on: a view that ends at the newest point then follows it.
+        """
+        seen = (
+            name,
+            id(series),
+            series.version,
+            tuple((o.name, id(o.series), o.series.version) for o in overlays),
+        )
+        if seen == self._seen or not self.is_mounted:
+            return
+        if name != self._run_name:
+            self.view, self.crosshair, self.follow = None, None, True
+        self._seen, self._run_name, self._series = seen, name, series
+        self._overlays = tuple(overlays)
+        names = [n for s in (series, *(o.series for o in overlays)) for n in s.names()]
+        charts = {chart.key: chart for chart in charts_of(dict.fromkeys(names))}
+        if charts != self._charts:
+            self._charts = charts
+            self._make_widgets()
+            self._arrange()
+        self._feed()
+
+    # Which charts stand where
+
+    def _make_widgets(self) -> None:
+        """One widget per chart; those that stay keep what they hold."""
+        for key in [key for key in self._widgets if key not in self._charts]:
+            self._widgets.pop(key).remove()
+        new = []
+        for key, chart in self._charts.items():
+            if key not in self._widgets:
+                widget = self._widgets[key] = Chart(chart.title)
+                widget.can_focus = False
+                new.append(widget)
+            self._widgets[key].title = chart.title
+        if new:
+            self.query_one(VerticalScroll).mount(*new)
+
+    def _arrange(self) -> None:
+        """Put the charts in order, as many in a row as fit."""
+        area = self.query_one(VerticalScroll)
+        shown = self.shown
+        if self._current not in shown:
+            self._current = shown[0] if shown else ""
+            self.enlarged = self.enlarged and bool(shown)
+        visible = [self._current] if self.enlarged else shown
+        place = {key: n for n, key in enumerate(self.arranged.arrange(self._charts))}
+        order = {id(widget): place[key] for key, widget in self._widgets.items()}
+        width, height = area.size.width, max(1, area.size.height)
+        # The scroll bar may come or go with the new layout.
+        width = area.container_size.width or width
+        fits = grid(len(visible), width, height, self.arranged.big_first)
+        if sum(fits.heights) > height:
+            fits = grid(len(visible), width - 1, height, self.arranged.big_first)
+        with self.app.batch_update():
+            area.sort_children(key=lambda widget: order.get(id(widget), -1))
+            for key, widget in self._widgets.items():
+                widget.display = key in visible
+                big = fits.big_first and bool(visible) and key == visible[0]
+                widget.styles.column_span = fits.columns if big else 1
+                widget.current = key == self._current
+            if fits != self._grid or not area.styles.has_rule("grid_rows"):
+                area.styles.grid_size_columns = fits.columns
+                area.styles.grid_rows = " ".join(str(h) for h in fits.heights) or "1"
+                area.refresh(layout=True)
+        self._grid = fits
+        self._tell()
+        self.call_after_refresh(self._scroll_to_current)
+
+    def _scroll_to_current(self) -> None:
+        if self._current in self._widgets and self._widgets[self._current].display:
+            self._widgets[self._current].scroll_visible(animate=False)
+
+    @on(events.Resize)
+    def _resized(self) -> None:
+        self.call_after_refresh(self._arrange)
+
+    def _change(self, layout: Layout) -> None:
+        """Take a new layout, keep it, and show it."""
+        if layout != self.arranged:
+            self.arranged = layout
+            write_layout(self.layout_file, layout)
+            self._arrange()
+            self._feed()
+
+    # What the charts hold
+
+    def _feed(self) -> None:
+        """Give the charts that are shown their curves and what they share."""
+        axis = self.arranged.axis
+        runs = [self._series, *(overlay.series for overlay in self._overlays)]
+        self._extent = extent_of(runs, axis)
+        if self.follow and self.view is not None and self._extent is not None:
+            self.view = at_tail(self.view, self._extent)
+        marks = marks_of(self._series, axis)
+        for key, widget in self._widgets.items():
+            if not widget.display:
+                continue
+            widget.axis = axis
+            widget.smoothing = self.arranged.smoothing
+            widget.log_y = key in self.arranged.log_y
+            widget.clip = self.arranged.clip
+            widget.extent, widget.view = self._extent, self.view
+            widget.crosshair = self.crosshair
+            curves = curves_of(
+                self._charts[key], self._run_name, self._series, self._overlays, axis
+            )
+            widget.show(curves, marks)
+        self._tell()
+
+    def _tell(self) -> None:
+        """The line below: what the signs mean, and how the charts are drawn."""
+        look = GLYPHS[next(iter(self._widgets.values())).glyphs] if self._widgets else None
+        parts = [f"x: {self.arranged.axis}"]
+        shown, total = len(self.shown), len(self._charts)
+        if self.words:
+            parts.append(f"/{inert(self.words, one_line=True)}: {shown} of {total} charts")
+        elif shown != total:
+            parts.append(f"{shown} of {total} charts")
+        if self.arranged.smoothing:
+            parts.append(f"smooth {self.arranged.smoothing:g}")
+        if self.view is not None:
+            parts.append("zoomed, 0 shows all")
+        parts += [
+            f"{LETTERS[n % len(LETTERS)]} {inert(overlay.name, one_line=True)}"
+            for n, overlay in enumerate(self._overlays)
+        ]
+        if look is not None:
+            signs = []
+            if self._series.checkpoints:
+                signs.append(f"{look.checkpoint} checkpoint")
+            if self._series.evaluations:
+                signs.append(f"{look.evaluation} evaluation")
+            if self._series.alerts:
+                signs.append(f"{look.alert} alert")
+            signs.append(f"{look.nan} NaN")
+            parts.append("  ".join(signs))
+        line = Content("  ·  ".join(parts))
+        if line != self._line:
+            self._line = line
+            self.query_one(Static).update(line, layout=False)
+
+    # What all charts share
+
+    def _look_at(self, view: View) -> None:
+        """Show a part of the run in all charts; one that ends at the newest point follows it."""
+        self.view = view
+        self.follow = view is None or self._extent is None or view[1] >= self._extent[1]
+        for widget in self._widgets.values():
+            if widget.display:
+                widget.view = view
+        self._tell()
+
+    def _go_to(self, key: str) -> None:
+        """Make a chart the current one."""
+        if key == self._current or key not in self._widgets:
+            return
+        if self._current in self._widgets:
+            self._widgets[self._current].current = False
+        self._current = key
+        self._widgets[key].current = True
+        if self.enlarged:
+            self._arrange()
+            self._feed()
+        else:
+            self._scroll_to_current()

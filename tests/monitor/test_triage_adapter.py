@@ -93,7 +93,8 @@ def test_without_a_base_the_scale_still_tells_and_a_broken_file_tells_nothing(
     facts = read_adapter(adapter)
     assert facts is not None
     assert facts.update is None
-    (alert,) = Triage(SPEC).see_adapter(facts)
+    low = {**SPEC, "lora": {"r": 16, "lora_alpha": 0}}
+    (alert,) = Triage(low).see_adapter(facts)
     assert (alert.rule, alert.change) == ("adapter_weak", {"lora.lora_alpha": 32})
     path = adapter / "adapter_model.safetensors"
     for broken in (b"", b"\xff" * 100, path.read_bytes()[:-100]):

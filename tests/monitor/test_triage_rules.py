@@ -137,7 +137,7 @@ def test_overfitting_names_the_step_where_the_held_out_loss_bottomed_out() -> No
     for epoch, held in enumerate([1.4, 1.1, 1.0, 1.12, 1.25, 1.4], 1):
         events += [logged(100 * epoch - 50 + i, 1.2 / epoch) for i in range(0, 50, 10)]
         events.append(evaluated(100 * epoch, held))
-    said = Triage(SPEC).add(events)
+    said = Triage(spec(num_train_epochs=6.0)).add(events)
     alert = next(a for a in said if a.rule == "overfitting")
     assert alert.numbers["best_step"] == 300
     assert "bottomed out at 1 in step 300 (epoch 3.00)" in alert.evidence
@@ -269,3 +269,11 @@ def test_no_sequence_of_numbers_breaks_a_rule(events: list[AnyEvent], some: dict
     for alert in Triage(some).add(events):
         assert alert.rule
         assert alert.severity in ("note", "warning", "critical")
+
+
+def test_a_change_to_what_is_set_already_is_not_offered() -> None:
+    zero = [logged(s, 2.0, grad_norm=0.0) for s in (1, 2)]
+    as_is = Triage({**SPEC, "lora": {"init_lora_weights": True}}).add(zero)
+    assert [a.change for a in as_is if a.rule == "zero_gradient"] == [{}]
+    other = Triage({**SPEC, "lora": {"init_lora_weights": "gaussian"}}).add(zero)
+    assert other[-1].change == {"lora.init_lora_weights": True}

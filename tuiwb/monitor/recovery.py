@@ -208,7 +208,11 @@ def _adapter(found: Found) -> Step:
     if adapter is None:
         step.evidence.append("no adapter was saved")
         return _with_alerts(step, found)
-    share = f", changes weights by up to {adapter.update:.2%}" if adapter.update is not None else ""
+    share = (
+        f", changes weights by up to {100 * adapter.update:.2g}%"
+        if adapter.update is not None
+        else ""
+    )
     step.evidence.append(
         f"{adapter.matrices - adapter.zero} of {adapter.matrices} lora_B matrices are not zero, "
         f"scale {adapter.scale:.2g}{share}"

@@ -83,7 +83,8 @@ def _template(facts: DataFacts) -> Iterator[Alert]:
     yield Alert(
         rule="chat_template",
         severity="critical" if wrong else "note",
-        evidence=f"the chat template writes {unknown}, which the tokenizer splits up"
+        evidence=f"the chat template writes {len(facts.unknown_marks)} control tokens that the "
+        f"tokenizer splits up: {unknown}"
         + (f"; the base's own marks are {unused}, and the template writes none of them" * wrong),
         cause="the chat template is another model family's"
         if wrong

@@ -237,7 +237,8 @@ class Flat:
             rule=self._open,
             severity="warning" if sure else "note",
             evidence=f"loss {start:.3g} at the start, {now:.3g} now (step {event.step}): "
-            f"{100 * fell:.1f}% less" + (f"; learning_rate {rate:g}" if rate else ""),
+            f"{abs(100 * fell):.1f}% {'less' if fell >= 0 else 'more'}"
+            + (f"; learning_rate {rate:g}" if rate else ""),
             cause=cause,
             fix="start again with " + ", ".join(f"{k.split('.')[1]} {v}" for k, v in change.items())
             if change

@@ -15,7 +15,7 @@ from tuiwb.monitor.triage.hardware import Starvation, Throttling, ThroughputDrop
 from tuiwb.monitor.triage.heldout import Forgetting, NoHeldout, Overfitting
 from tuiwb.monitor.triage.learning import FirstLoss, Flat, LearningRateHigh
 from tuiwb.monitor.triage.outputs import answer_alerts
-from tuiwb.monitor.triage.rule import Rule, WorstBatch, cleared
+from tuiwb.monitor.triage.rule import Rule, WorstBatch, cleared, setting
 from tuiwb.monitor.triage.spike import LossSpike
 from tuiwb.monitor.triage.weights import adapter_alerts
 
@@ -73,6 +73,8 @@ class Triage:
         return [self._keep(alert) for alert in self._memory.ended(sentence, cause)]
 
     def _keep(self, alert: Alert) -> Alert:
+        # A change to what is set already is none.
+        alert.change = {k: v for k, v in alert.change.items() if setting(self.spec, k) != v}
         if cleared(alert):
             self.open.pop(alert.rule, None)
         else:

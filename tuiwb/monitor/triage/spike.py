@@ -85,6 +85,8 @@ class LossSpike:
             change=change,
             look="the rows below in the Data screen"
             if batch is not None and batch.rows
+            else f"the rows of step {event.step}"
+            if first == event.step
             else f"the rows of steps {first} to {event.step}",
             rows=batch.rows if batch is not None else [],
             numbers={"loss": loss, "before": level, "noise": noise}

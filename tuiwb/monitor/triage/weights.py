@@ -58,7 +58,9 @@ def adapter_alerts(
         )
     elif facts.scale < SMALL_SCALE or (facts.update is not None and facts.update < HARDLY):
         update = (
-            "" if facts.update is None else f", changes the base's weights by {facts.update:.2%}"
+            ""
+            if facts.update is None
+            else f", changes the base's weights by {100 * facts.update:.2g}%"
         )
         yield Alert(
             rule="adapter_weak",

@@ -103,7 +103,7 @@ async def test_a_run_that_died_says_when_and_why_and_offers_the_resume(
     async with app.run_test(size=size) as pilot:
         screen = await on_train(app, pilot)
         await until(lambda: screen.is_open and "died" in words(screen, "how"))
-        assert "r resumes it from checkpoint-10" in words(screen, "why")
+        assert "r resumes it from step 10" in words(screen, "why")
         await until(lambda: keys(screen).get("r") == "Resume")
         await pilot.press("a")
         alerts = screen.query_one(AlertsView)

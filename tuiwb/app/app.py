@@ -25,6 +25,7 @@ from tuiwb.project import Project
 from tuiwb.text import inert
 
 POLL_SECONDS = 1.0
+STILL, SELDOM = 30, 4  # after so many looks that brought nothing, only every fourth is taken
 
 
 def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
@@ -85,6 +86,7 @@ class WorkbenchApp(FramedApp):
         self.wanted_config: Path | None = None
         self.wanted_row: str | None = None
         self._feed = Feed()
+        self._looks = self._still = 0
         self._teller = Teller(project.cache / "told.json")
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"
@@ -101,9 +103,15 @@ class WorkbenchApp(FramedApp):
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember_theme(theme.name))
         for complaint in self._theme_complaints:
             self.notify(complaint, severity="warning", markup=False)
-        self.set_interval(POLL_SECONDS, self.read_jobs)
+        self.set_interval(POLL_SECONDS, self._look_at_jobs)
         self.call_after_refresh(self.read_jobs)
         self.call_after_refresh(gc.enable)
+
+    def _look_at_jobs(self) -> None:
+        """Each second, or every few once nothing has changed for a while."""
+        self._looks += 1
+        if self._still < STILL or self._looks % SELDOM == 0:
+            self.read_jobs()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="jobs")
     def read_jobs(self) -> None:
@@ -113,7 +121,9 @@ class WorkbenchApp(FramedApp):
         except OSError:
             return
         seen = files.read(self.project)
-        if changed or seen != self.files:
+        changed = changed or seen != self.files
+        self._still = 0 if changed else self._still + 1
+        if changed:
             self.post_message(self.JobsRead(jobs, seen))
 
     @on(JobsRead)

@@ -112,7 +112,7 @@ COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("method", "method", 6, 45, lambda r, _: r.method or r.kind),
     RunColumn("base", "base", 24, 42, lambda r, _: Path(r.base).name),
     RunColumn("data", "data", 24, 35, lambda r, _: r.dataset_version or _files(r.dataset)),
-    RunColumn("tags", "tags, note", 40, 55, lambda r, _: _tags(r)),
+    RunColumn("tags", "tags, note", 24, 44, lambda r, _: _tags(r)),
 )
 _BY_NAME = {column.name: column for column in COLUMNS}
 
@@ -136,15 +136,25 @@ def chosen_columns(runs: Sequence[RunSummary], width: int, now: float) -> list[R
         if longest or column.worth >= 95:
             title = len(column.title) + (1 if column.title else 0)
             sized.append(replace(column, width=max(1, min(column.most, longest), title)))
-    while len(sized) > 3 and sum(c.width + 1 for c in sized) > width:
-        sized.remove(min(sized, key=lambda c: c.worth))
+    sized = _that_fit(sized, width)
     if sized[-1].name == "tags":
         sized[-1] = replace(sized[-1], width=0)
     else:
         at = next(n for n, c in enumerate(sized) if c.name == "name")
         room = width - sum(c.width + 1 for c in sized)
-        sized[at] = replace(sized[at], width=max(8, sized[at].width + min(room, 12)))
+        sized[at] = replace(sized[at], width=max(8, sized[at].width + min(room, 8)))
     return sized
+
+
+def _that_fit(columns: Sequence[RunColumn], width: int) -> list[RunColumn]:
+    """The worthiest that fit, in their order; mark and name always."""
+    kept: set[str] = set()
+    room = width
+    for column in sorted(columns, key=lambda c: -c.worth):
+        if column.worth >= 99 or column.width < room:
+            kept.add(column.name)
+            room -= column.width + 1
+    return [column for column in columns if column.name in kept]
 
 
 def cells_of(

@@ -48,12 +48,12 @@ def _words(event: AnyEvent) -> tuple[str, str]:
     return "", ""
 
 
-def way_on(state: JobState, can: Callable[[str], bool]) -> str:
-    """The key that helps a run that ended too early."""
+def way_on(state: JobState, can: Callable[[str], bool], acts: bool) -> str:
+    """The key that helps a run that ended too early; `acts`: configs can be opened."""
     checkpoint = state.last_checkpoint
     if can("resume") and checkpoint is not None:
-        return f"r resumes it from {Path(checkpoint.path).name}"
-    return "R opens its config for another try" if state.state in ("failed", "died") else ""
+        return f"r resumes it from step {checkpoint.step or 0:,}"
+    return "R opens its config again" if state.state in ("failed", "died") and acts else ""
 
 
 def ended_words(folder: Path, state: JobState) -> Content | None:

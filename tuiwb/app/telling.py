@@ -5,6 +5,7 @@ so that opening the program again tells nothing twice. Bell and notification go 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,9 @@ def _read(path: Path | None) -> dict[str, set[str]] | None:
         return None
 
 
-def tell(app: App[Any], news: list[News], *, always: bool = False) -> None:
+def tell(app: App[Any], news: list[News]) -> None:
     """Show news as a toast each, or one for many; with the bell and the terminal's own
-    notification where nobody looks."""
+    notification where nobody looks, or always where TUIWB_NOTIFY says so."""
     if not news:
         return
     if len(news) <= AT_ONCE:
@@ -121,5 +122,5 @@ def tell(app: App[Any], news: list[News], *, always: bool = False) -> None:
             lines.append(f"and {len(news) - LISTED} more")
         title, body = f"{len(news)} things happened", "; ".join(lines)
         app.notify("\n".join(lines), title=title, severity=worst, timeout=20)
-    if always or not app.app_focus:
+    if not app.app_focus or os.environ.get("TUIWB_NOTIFY") == "always":
         attention(app, title, body)

@@ -40,7 +40,7 @@ class TrainScreen(RunActions):
         "g choose what stands below, tab moves between it and the charts, z zooms."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Runs", key_display="esc"),
+        Binding("escape", "back", "Back", key_display="esc"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("H", "archived", "Show archived", show=False),
         Binding("right_square_bracket", "step_run(1)", "Next run", key_display="]", show=False),

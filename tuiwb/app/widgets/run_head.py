@@ -108,10 +108,10 @@ def third_line(state: JobState, way_on: str) -> Content:
     """Why a run ended too early or what it waits for, and the key that helps; empty else."""
     message = inert(state.message, one_line=True)
     if not message:
-        return Content("")
-    if state.state in ("failed", "died"):
-        return Content.assemble((message, "$text-error"), (f"  {way_on}" if way_on else "", "bold"))
-    return Content.styled(message, MUTED)
+        return Content.styled(way_on, "bold $accent")
+    key = (f"{way_on}  ", "bold $accent") if way_on else ""
+    style = "$text-error" if state.state in ("failed", "died") else MUTED
+    return Content.assemble(key, (message, style))
 
 
 def memory_words(device: Device | None) -> Content | None:
@@ -218,7 +218,7 @@ class RunHead(Widget):
         line = self.query_one(f"#{name}", Static)
         if name == "why":
             line.display = bool(content.plain)
-        line.update(content, layout=False)
+        line.update(content, layout=name == "why")
 
     def on_resize(self) -> None:
         """Other parts fit another width."""

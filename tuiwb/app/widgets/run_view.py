@@ -31,6 +31,7 @@ from tuiwb.app.widgets.recovery_view import RecoveryView
 from tuiwb.app.widgets.run_commands import RunCommands
 from tuiwb.app.widgets.run_head import RunHead
 from tuiwb.app.widgets.samples_view import SamplesView
+from tuiwb.app.words import STATE_MARKS
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.jobs.events import AnyEvent, Sample
@@ -227,6 +228,10 @@ class RunView(RunCommands):
         if alerted != self._alerted:
             self._alerted = alerted
             self._alerts.show_alerts(state.alerts, message.ended)
+            if message.ended is not None and self._pane == "device":
+                # Why it ended is what one comes for.
+                self._pane = "alerts"
+                self._show_pane()
         self.answers(message.events)
         self._show_tabs(state)
         stands = (state.state, state.phase, state.last_checkpoint is None)
@@ -247,7 +252,7 @@ class RunView(RunCommands):
         if pace is not None and state.total_steps:
             left = max(0.0, (state.total_steps - state.step) * pace)
         loaded = self.watched.loaded
-        self._head.show(state, left, pace, loaded, way_on(state, self.can), time.time())
+        self._head.show(state, left, pace, loaded, way_on(state, self.can, self._acts), time.time())
 
     def _show_curves(self, watched: Watched) -> None:
         seen = tuple((id(w.series), w.series.version) for w in (watched, *self.overlays))
@@ -259,9 +264,9 @@ class RunView(RunCommands):
 
     def _show_tabs(self, state: JobState) -> None:
         alerts = len(open_alerts(state.alerts))
-        self.query_one("#tabs", PaneTabs).show(
-            self._pane, {"alerts": str(alerts) if alerts else ""}
-        )
+        ended = STATE_MARKS[state.state][0] if state.state in ("failed", "died") else ""
+        beside = " ".join(filter(None, (ended, str(alerts) if alerts else "")))
+        self.query_one("#tabs", PaneTabs).show(self._pane, {"alerts": beside})
 
     def _show_pane(self) -> None:
         """One pane below; where it is wide, the device beside it always."""

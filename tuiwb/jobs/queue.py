@@ -151,6 +151,7 @@ def wait(
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     voice = _Voice(folder)
+    gpus: list[Gpu] = []
     looks = 0
     with _held(ticket):
         process.write(folder, msgspec.structs.replace(process.identify(os.getpid()), waits=True))
@@ -159,18 +160,22 @@ def wait(
             if told_to_end.is_set() or voice.told_to_stop():
                 voice.end(State(state="cancelled", message="cancelled while it was in the queue"))
                 return 0
-            if voice.place <= 1 or looks % LOOK_LATER == 0:
-                gpus = [] if ticket.cpu else sample()
-                if _start_if_it_may(folder, ticket.id, python, gpus, voice):
-                    return 0
+            fresh = voice.place <= 1 or looks % LOOK_LATER == 0
+            if fresh and not ticket.cpu:
+                gpus = sample()
+            if _start_if_it_may(folder, ticket.id, python, gpus, voice, fresh):
+                return 0
             looks += 1
             told_to_end.wait(every)
 
 
 def _start_if_it_may(
-    folder: Path, ticket_id: str, python: str, gpus: list[Gpu], voice: "_Voice"
+    folder: Path, ticket_id: str, python: str, gpus: list[Gpu], voice: "_Voice", fresh: bool
 ) -> bool:
-    """One decision, alone among all waiting processes; whether this one is over."""
+    """One decision, alone among all waiting processes; whether this one is over.
+
+    On a sample of the GPUs that is not `fresh` nothing is started: the next look takes another.
+    """
     with _decision() as home:
         tickets = _tickets(home)
         mine = next((t for t in tickets if t.id == ticket_id), None)
@@ -178,7 +183,7 @@ def _start_if_it_may(
             voice.end(State(state="failed", message="its ticket in the queue was removed"))
             return True
         found = turn(mine, tickets, gpus)
-        if not found.go:
+        if not found.go or not fresh:
             voice.waits(found.place, found.why)
             return False
         where = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -218,11 +223,13 @@ class _Voice:
 
     def waits(self, place: int, why: str) -> None:
         """Say why it waits when that changed, and not too often."""
-        moved = place != self.place or _without_figures(why) != _without_figures(self._said)
+        self.place, before = place, self.place
+        if not why:
+            return
+        moved = place != before or _without_figures(why) != _without_figures(self._said)
         if why != self._said and (moved or time.monotonic() - self._at >= SAY_EVERY):
             self._events.emit(State(state="queued", phase=why))
             self._said, self._at = why, time.monotonic()
-        self.place = place
 
     def end(self, last: State | None = None) -> None:
         """Say the last word, if any, and let go of the log."""

@@ -20,6 +20,7 @@ LOG = "worker.log"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CGROUPS = "/sys/fs/cgroup"
 MOST_LINES = 8
+RETRY_EVERY = 1.0
 RETRY_FOR = 600.0  # seconds in which exit.json is tried again where the disk is full
 
 
@@ -74,7 +75,7 @@ def main(folder: str, command: list[str]) -> int:
     record["cpu_seconds"] = usage.ru_utime + usage.ru_stime
     deadline = time.monotonic() + RETRY_FOR
     while not _write(folder, record) and time.monotonic() < deadline:
-        time.sleep(5)
+        time.sleep(RETRY_EVERY)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb import jobs
-from tuiwb.cli import run_compare, run_control, run_files, run_labels, run_queue
+from tuiwb.cli import run_compare, run_control, run_files, run_labels, run_queue, run_triage
 from tuiwb.cli.common import JsonOption, ProjectOption, group, note, say, say_json, say_table
 from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
 from tuiwb.errors import TuiwbError
@@ -34,6 +34,9 @@ app.command()(run_labels.tag)
 app.command("note")(run_labels.write_note)
 app.command()(run_labels.archive)
 app.command()(run_files.remove)
+app.command()(run_triage.triage)
+app.command()(run_triage.fix)
+app.command()(run_triage.tick)
 
 FilterOption = Annotated[
     str,

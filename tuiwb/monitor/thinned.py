@@ -23,7 +23,7 @@ class DeviceHistory(msgspec.Struct):
     def samples(self) -> list[Device]:
         """The samples, in order."""
         kept = list(self.kept)
-        if self.newest is not None and (not kept or kept[-1] is not self.newest):
+        if self.newest is not None and (not kept or kept[-1] != self.newest):
             kept.append(self.newest)
         return kept
 

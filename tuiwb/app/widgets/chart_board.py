@@ -213,6 +213,8 @@ class ChartBoard(Vertical):
             parts.append(f"{shown} of {total} charts")
         if self.arranged.smoothing:
             parts.append(f"smooth {self.arranged.smoothing:g}")
+        if not self.arranged.clip:
+            parts.append("outliers in scale")
         if self.view is not None:
             parts.append("zoomed, 0 shows all")
         parts += [

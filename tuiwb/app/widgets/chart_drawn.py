@@ -60,7 +60,6 @@ class DrawnChart(Widget):
         self._gutter = 0
         self._fresh = False
         self._strips: list[Strip] = []
-        self._restyled = 0
 
     def show(self, curves: Sequence[Curve], marks: Sequence[Mark] = (), subtitle: str = "") -> None:
         """Take new data; repaints only if there is any.
@@ -81,11 +80,6 @@ class DrawnChart(Widget):
 
     # What is drawn
 
-    def notify_style_update(self) -> None:
-        """The stylesheet gave other colours."""
-        super().notify_style_update()
-        self._restyled += 1
-
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: what it looks at costs more than a line does.
         self._paint()
@@ -105,12 +99,11 @@ class DrawnChart(Widget):
     def _paint(self) -> None:
         """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
         width, height = self.size
-        base = self.rich_style
         key = (
             self._data,
             (width, height),
             self.app.theme,
-            base,
+            self.rich_style,
             self.view,
             self.extent,
             self.log_y,
@@ -124,7 +117,7 @@ class DrawnChart(Widget):
         if self._drawn is None or not self._painted or self._painted[0] != key:
             self._draw(width, height)
         self._painted = (key, self.crosshair, self.current)
-        self._strips = [strip.apply_style(base) for strip in self._compose_strips(width, height)]
+        self._strips = self._compose_strips(width, height)
 
     def _draw(self, width: int, height: int) -> None:
         self._take()
@@ -161,9 +154,11 @@ class DrawnChart(Widget):
     def _take(self) -> None:
         """Let the traces see their series as they are now."""
         for curve, trace in zip(self._curves, self._traces, strict=True):
+            # Asked first: a series cut just after is then read anew the next time.
+            generation = curve.series.generation
             x, y = curve.arrays()
             weight = self.smoothing if curve.smoothed else 0.0
-            trace.update(x, y, curve.series.generation, self.axis, weight)
+            trace.update(x, y, generation, self.axis, weight)
 
     def _heights(self, height: int) -> tuple[bool, int, bool, bool]:
         """Whether there is a title, how many rows the curves get, whether axis and labels."""
@@ -195,7 +190,7 @@ class DrawnChart(Widget):
             if cross is not None and self.crosshair is not None:
                 pointed = (cross, x_words(self.crosshair, self.axis))
             strips.append(chart_paint.label_row(drawn, self.axis, gutter, palette, pointed))
-        return [strip.adjust_cell_length(width) for strip in strips]
+        return [strip.adjust_cell_length(width, palette.muted) for strip in strips]
 
     def _title(self, width: int, drawn: Plot, palette: Palette, look: Glyphs) -> Strip:
         notes = [
@@ -266,16 +261,16 @@ class DrawnChart(Widget):
         return marker
 
     def _palette(self, lines: Sequence[Style]) -> Palette:
-        strong = Style(bold=True)
+        base, strong = self.rich_style, Style(bold=True)
         return Palette(
-            lines=lines,
-            muted=self._style("foreground", faint=True),
-            text=self._style("foreground"),
-            title=self._style("foreground") + strong,
-            current=self._style("primary") + strong,
-            wrong=self._style("error") + strong,
-            notice=self._style("warning") + strong,
-            cross=self._style("accent"),
+            lines=[base + style for style in lines],
+            muted=base + self._style("foreground", faint=True),
+            text=base + self._style("foreground"),
+            title=base + self._style("foreground") + strong,
+            current=base + self._style("primary") + strong,
+            wrong=base + self._style("error") + strong,
+            notice=base + self._style("warning") + strong,
+            cross=base + self._style("accent"),
         )
 
     def _style(self, colour: str, faint: bool = False) -> Style:

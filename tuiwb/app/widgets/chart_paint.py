@@ -199,7 +199,7 @@ def title_row(
     if cell_len(title) > room:
         title = set_cell_size(title, room - 1) + "…"
     room -= cell_len(title)
-    kept, spelled = _fitting(values, notes, room)
+    kept, spelled = _fitting(values, notes, room, palette.muted)
     size = _cells(spelled)
     segments = [Segment(f"{rule} ", line), Segment(title, line if current else palette.title)]
     segments += [Segment(words, style) for words, style in spelled]
@@ -208,16 +208,18 @@ def title_row(
     segments += [Segment(words, style) for words, style in kept]
     if kept:
         segments.append(Segment(f" {rule}", line))
-    return Strip(segments).adjust_cell_length(width)
+    return Strip(segments).adjust_cell_length(width, palette.muted)
 
 
-def _fitting(values: Sequence[Sequence[Text]], notes: Text, room: int) -> tuple[Text, Text]:
+def _fitting(
+    values: Sequence[Sequence[Text]], notes: Text, room: int, gap: Style
+) -> tuple[Text, Text]:
     """As many notes as leave room for values, and the longest spelling beside them."""
     for count in range(len(notes), -1, -1):
         kept = [part for words, style in notes[:count] for part in ((" ", style), (words, style))]
         left = room - (_cells(kept) + 3 if kept else 0)
         for spelling in values:
-            parts = [part for text in spelling for part in (("  ", Style.null()), *text)]
+            parts = [part for text in spelling for part in (("  ", gap), *text)]
             if _cells(parts) <= left:
                 return kept, parts
     return [], []

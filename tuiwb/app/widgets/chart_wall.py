@@ -29,7 +29,8 @@ class ChartWall(ChartBoard, can_focus=True, inherit_bindings=False):
     heavy line."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *VIEW_KEYS,
+        # Escape takes back more than the crosshair here.
+        *(b for b in VIEW_KEYS if isinstance(b, Binding) and b.action != "unpoint"),
         Binding("enter", "enlarge", "Enlarge"),
         Binding("w", "choose", "Charts"),
         Binding("slash", "filter", "Filter", key_display="/", show=False),
@@ -106,7 +107,7 @@ class ChartWall(ChartBoard, can_focus=True, inherit_bindings=False):
         """Escape is the screen's own once there is nothing to take back here."""
         if action == "back":
             return self.crosshair is not None or self.enlarged or bool(self.words)
-        return action != "unpoint"
+        return True
 
     # How the charts are drawn
 

@@ -93,6 +93,7 @@ def healthy() -> Iterator[Case]:
         packing=True,
         max_steps=24,
         max_length=512,
+        per_device_train_batch_size=3,
     )
     yield run(15, "data/mixed.jsonl", learning_rate=2e-3, eval_steps=20)
     yield run(16, "data/mixed.jsonl", optim="adamw_torch", weight_decay=0.01, eval_steps=20)
@@ -100,8 +101,8 @@ def healthy() -> Iterator[Case]:
     yield run(18, general, heldout="data/general_few.jsonl", learning_rate=1e-3)
     alpaca = "data/alpaca.jsonl" if REAL.is_file() else support
     few = "data/alpaca_few.jsonl" if REAL.is_file() else "data/few.jsonl"
-    yield run(19, alpaca, heldout=few, max_steps=36)
-    yield run(20, alpaca, heldout=few, max_steps=36, learning_rate=1e-3, logging_steps=5)
+    yield run(19, alpaca, heldout=few, max_steps=26)
+    yield run(20, alpaca, heldout=few, max_steps=26, learning_rate=1e-3, logging_steps=5)
 
 
 def provoked() -> Iterator[Case]:
@@ -171,7 +172,7 @@ def provoked() -> Iterator[Case]:
             "throughput_drop",
             fault="slow_loader",
             max_steps=54,
-            per_device_train_batch_size=4,
+            per_device_train_batch_size=2,
             eval_strategy="no",
         )
         yield run("out_of_memory", fault="out_of_memory", max_steps=8)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.monitor.some_runs import SPEC, job
 from tuiwb.errors import BadInput
+from tuiwb.jobs import process
 from tuiwb.jobs.events import (
     Alert,
     AnyEvent,
@@ -136,6 +138,20 @@ def test_a_job_that_never_began_has_a_report(tmp_path: Path) -> None:
     for name in ("a.html", "a.md"):
         write_report(folder, tmp_path / name)
         assert "queued" in (tmp_path / name).read_text()
+
+
+def test_a_run_whose_process_was_killed_says_so_and_how_to_go_on(tmp_path: Path) -> None:
+    events: list[AnyEvent] = [State(state="running", phase="training")]
+    folder = job(tmp_path / "runs" / "a", events)
+    child = subprocess.Popen(["sleep", "60"])
+    process.write(folder, process.identify(child.pid))
+    child.kill()
+    child.wait()
+    (folder / "worker.log").write_text("torch.OutOfMemoryError: CUDA out of memory.\n")
+    write_report(folder, tmp_path / "a.html")
+    said = Page((tmp_path / "a.html").read_text()).said
+    assert "died" in said
+    assert "CUDA out of memory" in said
 
 
 def curve(values: list[float], name: str = "loss") -> SvgCurve:

@@ -170,7 +170,8 @@ def summarise(
 
 def run_name(folder: Path) -> str:
     """What the user calls the job: its path below runs/."""
-    return folder.name if folder.parent.name == "runs" else f"{folder.parent.name}/{folder.name}"
+    above = folder.parent.name
+    return folder.name if above in ("runs", "") else f"{above}/{folder.name}"
 
 
 def _severity(name: str) -> int:

@@ -1,11 +1,13 @@
 """The state of a job is a fold over its events."""
 
 import math
+import time
+from pathlib import Path
 
 import pytest
 
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Log, Metrics, Progress, State
-from tuiwb.jobs.state import JobState, fold, tail
+from tuiwb.jobs.state import JobState, fold, settle, tail
 
 
 def folded(*events: AnyEvent) -> JobState:
@@ -83,3 +85,13 @@ def test_only_the_end_of_a_line_that_was_redrawn_is_kept(
     path = tmp_path_factory.mktemp("log") / "worker.log"
     path.write_bytes(b"10%\r20%\r30%\n")
     assert tail(path) == ["30%"]
+
+
+def test_a_clock_that_is_set_makes_no_run_end_before_it_began_or_in_the_future(
+    tmp_path: Path,
+) -> None:
+    state = folded(State(state="starting", t=2e9), State(state="finished", t=1e9))
+    assert (state.started, state.ended, state.seen) == (2e9, 2e9, 1e9)
+    ahead = settle(folded(Log(message="x", t=9e9)), tmp_path)
+    assert ahead.seen is not None
+    assert ahead.seen <= time.time()

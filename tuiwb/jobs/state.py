@@ -88,7 +88,8 @@ def apply(state: JobState, event: AnyEvent) -> None:
             state.state, state.phase, state.message = event.state, event.phase, event.message
             if state.started is None and event.state in ("starting", "running"):
                 state.started = event.t
-            state.ended = event.t if event.state in ENDED else None
+            # A clock that was set back meanwhile makes no run end before it began.
+            state.ended = max(event.t, state.started or 0.0) if event.state in ENDED else None
         case Progress():
             state.progress = event
         case Metrics():
@@ -115,6 +116,8 @@ def apply(state: JobState, event: AnyEvent) -> None:
 
 def settle(state: JobState, folder: Path) -> JobState:
     """Look at the process: a job without an end whose process is gone has died."""
+    if state.seen is not None:
+        state.seen = min(state.seen, time.time())  # a clock may have been ahead
     identity = process.read(folder)
     if identity is None:
         if state.state == "queued" and time.time() - (state.seen or state.created) > NEVER_STARTED:

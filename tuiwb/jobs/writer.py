@@ -12,9 +12,11 @@ import threading
 import time
 from pathlib import Path
 
-from tuiwb.jobs.events import VERSION, AnyEvent, EventWriter, encode
+from tuiwb.jobs.events import VERSION, AnyEvent, Device, EventWriter, Progress, encode
+from tuiwb.jobs.keeper import Keeper
 
 SLOW = 0.02  # seconds; a write that takes longer goes to the thread from then on
+MANY = 10_000  # lines that wait for the disk; from here on samples and progress don't join them
 BATCH = 1 << 20  # bytes in one write at most, and one line at least
 RETRY_EVERY = 0.5  # seconds between two tries while the disk is full
 LAST_PATIENCE = 600.0  # seconds in which a worker that has ended waits for room on a full disk
@@ -29,6 +31,7 @@ class WorkerLog(EventWriter):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._keeper = Keeper(path.parent, self._size)
         self._some = threading.Condition(threading.Lock())  # guards _waiting, _slow, _over
         self._writing = threading.Lock()  # held during I/O; _some is never waited for inside it
         self._slow = False
@@ -41,6 +44,8 @@ class WorkerLog(EventWriter):
         with self._some:
             # Stamped inside: two threads' events stand in the order of their times.
             event.t = event.t or time.time()
+            if len(self._waiting) >= MANY and isinstance(event, Device | Progress):
+                return  # the next one says as much; metrics are never left out
             self._waiting.append(encode(event))
             if self._slow and not event.durable:
                 self._some.notify()
@@ -60,6 +65,7 @@ class WorkerLog(EventWriter):
         if self._thread is not None:
             self._thread.join()
         os.close(self._fd)
+        self._keeper.ended(self._size)
 
     def _write_all(self, durable: bool) -> None:
         with self._writing:
@@ -98,6 +104,7 @@ class WorkerLog(EventWriter):
                 pass
             return False
         self._size += size
+        self._keeper.grew(self._size)
         with self._some:
             del self._waiting[: len(lines)]
         return True

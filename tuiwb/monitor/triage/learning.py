@@ -199,11 +199,11 @@ class Flat:
         return start, now, (start - now) / start, 2 * error / start
 
     def _never_fell(self, now: float) -> bool:
-        """Whether not even the first steps made it fall, beyond doubt."""
+        """Whether not even the first steps made it fall, where the noise lets that be told."""
         first = self._first.values[:3]
         start = middle(first)
         doubt = 2 * 1.2533 * log_noise(self._last.values) / math.sqrt(len(first))
-        return start > 0 and (start - now) / start + doubt < LEARNED
+        return start > 0 and doubt < LEARNED and (start - now) / start + doubt < LEARNED
 
     def _held_out_fell(self) -> bool:
         evals = self._evals.values

@@ -57,7 +57,7 @@ def test_a_gpu_that_waits_outside_of_training_or_for_an_idle_job_is_not_starved(
 
 
 def test_samples_far_apart_as_an_idle_watch_writes_them_still_count() -> None:
-    waits = [sample(t, utilisation=10.0) for t in range(10, 400, 15)]
+    waits = [sample(t, utilisation=10.0) for t in range(10, 400, 30)]
     assert rules(Triage(SPEC).add([TRAINING, *waits])) == ["data_starvation"]
 
 

@@ -15,6 +15,7 @@ HOT = {"hw slowdown", "hw thermal", "sw thermal", "power brake"}
 HOT_FOR = 10.0  # seconds
 WAITS = 35.0  # percent of the GPU's time in use
 WAITS_FOR = 60.0  # seconds
+FEW = 3  # samples; while nothing changes they are half a minute apart
 BUSY = 60.0  # percent of a core by the job's own process: it, not the disk, prepares batches
 
 
@@ -152,7 +153,7 @@ class Starvation:
         used = [
             g.utilisation
             for g in event.gpus
-            if g.utilisation is not None and getattr(g, "visible", None) is not False
+            if g.utilisation is not None and g.visible is not False
         ]
         if not used or event.host.job_cpu is None:
             return
@@ -161,7 +162,7 @@ class Starvation:
             WAITS_FOR
         ):
             self._samples.popleft()
-        if event.t - self._samples[0][0] < WAITS_FOR or len(self._samples) < LAPS:
+        if event.t - self._samples[0][0] < WAITS_FOR or len(self._samples) < FEW:
             return
         gpu = middle([g for _, g, _ in self._samples])
         cpu = middle([c for _, _, c in self._samples])

@@ -6,7 +6,6 @@ at the adapter when it is saved. A fault of its own ends it with one line in the
 
 import threading
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, EventReader, Log, State
@@ -14,11 +13,9 @@ from tuiwb.jobs.folder import EVENTS
 from tuiwb.jobs.run import JobContext
 from tuiwb.monitor import notify
 from tuiwb.monitor.triage import files
-from tuiwb.monitor.triage.adapter import read_adapter
 from tuiwb.monitor.triage.facts import keep_facts
 from tuiwb.monitor.triage.rule import Batch
 from tuiwb.monitor.triage.run import Triage
-from tuiwb.train.base_model import hub_snapshot
 
 NAMED = 16  # rows of a batch named in an alert
 
@@ -84,10 +81,7 @@ class TriageWatch:
             return self.triage.see_runs(outcome, beside) if outcome is not None else ()
         if not (isinstance(event, Artifact) and event.kind == "adapter"):
             return ()
-        spec = self.context.spec["model"]
-        base = Path(spec["base"])
-        found = base if base.is_dir() else hub_snapshot(spec["base"], spec.get("revision"))
-        facts = read_adapter(self.context.folder / event.path, found)
+        facts = files.adapter_facts(self.context.folder)
         return self.triage.see_adapter(facts, event.step) if facts is not None else ()
 
     def _worst(self, first: int, last: int) -> Batch | None:

@@ -7,7 +7,7 @@ the same rule whose `numbers` hold `cleared`.
 import math
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +15,6 @@ from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 
 CLEARED = "cleared"
 LEAST = 0.02  # nats; losses below (and negative ones, as some methods have) count as this
-WORTH_A_LOOK = ("warning", "critical")
 
 
 class Batch(NamedTuple):
@@ -162,11 +161,6 @@ def log_noise(values: Sequence[float]) -> float:
 def times(value: float, level: float) -> float:
     """How many times the level, as a logarithm."""
     return math.log(max(value, LEAST) / max(level, LEAST))
-
-
-def finite(values: Iterable[float]) -> Iterator[float]:
-    """The values that are numbers."""
-    return (v for v in values if math.isfinite(v))
 
 
 def tidy(value: float) -> float:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuiwb.monitor.chart import INFINITE, OUTSIDE, Line, Plot, plot
@@ -184,6 +184,10 @@ def test_any_scale_can_be_drawn(values: list[float], log_y: bool) -> None:
     marker=st.sampled_from(["", "◆"]),
     weight=st.sampled_from([0.0, 0.9]),
 )
+@example(
+    width=1, height=2, values=[5e-324], log_y=False, clip=False, glyphs="braille", marker="",
+    weight=0.0,
+)  # fmt: skip
 @settings(max_examples=200, deadline=None)
 def test_any_size_and_any_values_give_a_grid_of_that_size(
     width: int,

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 # Owners of a cell that is no line's: empty, an infinite value, a value outside the range.
 NOTHING, INFINITE, OUTSIDE = -1, -2, -3
 MOST = 1.7e308
+# A range smaller than this is a single value: its ticks would be no numbers any more.
+LEAST = 1e-300
 # Columns beyond this share of a line's are outliers if they would take most of the height.
 OUTLIER_SHARE, OUTLIER_REACH = 0.05, 2.0
 
@@ -89,6 +91,15 @@ class Plot:
         if not width or not low <= x <= high:
             return None
         return min(int((x - low) / (high - low) * width), width - 1)
+
+    def columns(self, x: Floats) -> list[int]:
+        """The columns in which any of `x` lie."""
+        low, high = self.x_range
+        width = int(self.codes.shape[1])
+        seen = x[(x >= low) & (x <= high)] if width else x[:0]
+        places = np.minimum((seen - low) / (high - low) * width, width - 1)
+        found: list[int] = np.unique(places.astype(np.int64)).tolist()
+        return found
 
     def x_at(self, column: float) -> float:
         """The x in the middle of a column."""
@@ -218,7 +229,7 @@ def _clipped_range(columns: Sequence[Columns], whole: tuple[float, float]) -> tu
 
 def _open(low: float, high: float) -> tuple[float, float]:
     """A range that is not empty: some room around a single value."""
-    if high - low > 1e-12 * max(abs(low), abs(high)):
+    if high - low > max(1e-12 * max(abs(low), abs(high)), LEAST):
         return low, high
     room = abs(low) * 0.05 or 0.5
     low, high = max(-MOST, low - room), min(MOST, high + room)

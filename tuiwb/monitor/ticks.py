@@ -17,7 +17,7 @@ TIME_STEPS = (*_SECONDS, *(3600 * h for h in _HOURS))
 def nice_ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` round numbers (1, 2, 5 times a power of ten) within [low, high]."""
     width = high - low
-    if most < 1 or not math.isfinite(width) or width <= 0:
+    if most < 1 or not math.isfinite(width) or width / most <= 0:
         return []
     power = 10.0 ** max(-300, math.floor(math.log10(width / most)))
     for factor in (1, 2, 5, 10, 20, 50, 100):

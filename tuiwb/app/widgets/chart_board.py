@@ -15,10 +15,11 @@ from textual.widgets import Input, Static
 
 from tuiwb.app.widgets.chart import Chart
 from tuiwb.app.widgets.chart_feed import LETTERS, Overlay, curves_of, extent_of, marks_of
+from tuiwb.app.widgets.chart_paint import Mark
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
 from tuiwb.monitor.metric_names import ChartOf, charts_of
-from tuiwb.monitor.series import RunSeries
+from tuiwb.monitor.series import Axis, RunSeries
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.monitor.wall import Grid, grid
 from tuiwb.text import inert
@@ -59,6 +60,7 @@ class ChartBoard(Vertical):
         self._current = ""
         self._extent: tuple[float, float] | None = None
         self._grid = Grid(1, (), False)
+        self._marks: tuple[tuple[object, ...], list[Mark]] = ((), [])
         self._line = Content("")
 
     def compose(self) -> ComposeResult:
@@ -186,7 +188,7 @@ class ChartBoard(Vertical):
         self._extent = extent_of(runs, axis)
         if self.follow and self.view is not None and self._extent is not None:
             self.view = at_tail(self.view, self._extent)
-        marks = marks_of(self._series, axis)
+        marks = self._marks_on(axis)
         for key, widget in self._widgets.items():
             if not widget.display:
                 continue
@@ -201,6 +203,15 @@ class ChartBoard(Vertical):
             )
             widget.show(curves, marks)
         self._tell()
+
+    def _marks_on(self, axis: Axis) -> list[Mark]:
+        """The run's marks; made anew only when there are others."""
+        series = self._series
+        places = (series.evaluations, series.checkpoints, series.alerts)
+        key = (id(series), axis, *((len(found), found[-1:]) for found in places))
+        if key != self._marks[0]:
+            self._marks = (key, marks_of(series, axis))
+        return self._marks[1]
 
     def _tell(self) -> None:
         """The line below: what the signs mean, and how the charts are drawn."""

@@ -6,6 +6,8 @@ when something differs.
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
@@ -53,6 +55,8 @@ class DrawnChart(Widget):
         self._curves: list[Curve] = []
         self._traces: list[Trace] = []
         self._marks: list[Mark] = []
+        self._mark_places: dict[str, NDArray[np.float64]] = {}
+        self._mark_count = 0
         self._subtitle = ""
         self._data: tuple[object, ...] = ()
         self._painted: tuple[object, ...] = ()
@@ -66,12 +70,19 @@ class DrawnChart(Widget):
 
         Call it as often as there may be news: it costs next to nothing when there is none.
         """
-        data = (tuple(c.key for c in curves), tuple(marks), subtitle)
+        if list(marks) != self._marks:
+            self._marks = list(marks)
+            kinds = {mark.kind for mark in marks}
+            self._mark_places = {
+                kind: np.array([m.x for m in marks if m.kind == kind], np.float64) for kind in kinds
+            }
+            self._mark_count += 1
+        data = (tuple(c.key for c in curves), self._mark_count, subtitle)
         if data == self._data:
             return
         kept = {id(c.series): t for c, t in zip(self._curves, self._traces, strict=True)}
         self._data = data
-        self._curves, self._marks, self._subtitle = list(curves), list(marks), subtitle
+        self._curves, self._subtitle = list(curves), subtitle
         # Not `or`: a trace that has let go of its arrays counts as empty.
         self._traces = [kept[i] if (i := id(c.series)) in kept else Trace() for c in curves]
         if self.follow and self.view is not None and (whole := self._whole()) is not None:
@@ -184,7 +195,7 @@ class DrawnChart(Widget):
                     chart_paint.curve_row(drawn, runs[row], row, gutter, look, palette, cross)
                 )
         if axis:
-            strips.append(chart_paint.axis_row(drawn, self._marks, gutter, look, palette))
+            strips.append(chart_paint.axis_row(drawn, self._mark_places, gutter, look, palette))
         if labelled:
             pointed = None
             if cross is not None and self.crosshair is not None:

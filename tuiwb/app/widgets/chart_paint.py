@@ -3,10 +3,12 @@
 In: a Plot of the pure core and the theme's styles. Out: Strips; no widget and no app in here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
@@ -18,6 +20,8 @@ from tuiwb.monitor.series import Axis
 from tuiwb.monitor.ticks import UNITS, reading
 
 Text = Sequence[tuple[str, Style]]
+Floats = NDArray[np.float64]
+_NONE: Floats = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,12 @@ _REVERSE = Style(reverse=True)
 
 def axis_row(
     plot: Plot,
-    marks: Sequence[Mark],
+    marks: Mapping[str, Floats],
     gutter: int,
     look: Glyphs,
     palette: Palette,
-    ticks: Sequence[int] = (),
 ) -> Strip:
-    """The x axis with the run's marks and the columns where a value is NaN."""
+    """The x axis with the run's marks (x by kind) and the columns where a value is NaN."""
     width = plot.codes.shape[1]
     signs = [look.axis] * width
     styles = [palette.muted] * width
@@ -136,9 +139,8 @@ def axis_row(
         ("checkpoint", look.checkpoint, palette.text),
         ("alert", look.alert, palette.notice),
     ):
-        for mark in marks:
-            if mark.kind == kind and (column := plot.column(mark.x)) is not None:
-                signs[column], styles[column] = sign, style
+        for column in plot.columns(marks.get(kind, _NONE)):
+            signs[column], styles[column] = sign, style
     for column in plot.nan:
         signs[column], styles[column] = look.nan, palette.wrong
     head = [Segment(look.corner.rjust(gutter), palette.muted)] if gutter else []

@@ -43,6 +43,7 @@ class Standing:
         self.log = LogFile(folder / EVENTS)
         self.generation = 0
         self.exact = True
+        self._settled = False
         self._lock = threading.RLock()
         self._decoder: BlockDecoder | None = None
         self._ahead: tuple[JobState, LogFile] | None = None
@@ -94,10 +95,12 @@ class Standing:
                 self.exact = not lines or self.log.offset == self.log.size
                 if time.monotonic() >= until:
                     break
-            self._publish()
+            if new or not self._settled or self.state.state not in ENDED:
+                self._publish()
             return new
 
     def _publish(self) -> None:
+        self._settled = self.exact
         if self.exact:
             self._ahead = None
             self.keep()

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Protocol
 
-from tuiwb.errors import BadInput
 from tuiwb.jobs.events import AnyEvent
 from tuiwb.jobs.folder import JOB
 from tuiwb.jobs.state import JobState
@@ -48,8 +47,6 @@ def open_watched(folder: Path) -> Watched:
         from tuiwb.monitor.history import RunHistory
 
         return RunHistory(folder)
-    try:
-        from tuiwb.monitor.foreign import open_foreign
-    except ModuleNotFoundError:
-        raise BadInput(f"{folder} is not a job folder (no {JOB} in it)") from None
+    from tuiwb.monitor.foreign import open_foreign
+
     return open_foreign(folder)

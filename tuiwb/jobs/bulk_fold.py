@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuiwb.jobs.blocks import Block, Floats, Places
-from tuiwb.jobs.events import AnyEvent, Device, State
+from tuiwb.jobs.events import AnyEvent, Device, Progress, Sample, State
 from tuiwb.jobs.state import JobState, apply, fold
 from tuiwb.jobs.tally import ACTIVE, IDLE_PHASES, LONGEST_SILENCE, OLD, Tally
 
 Bools = NDArray[np.bool_]
+_LATEST_COUNTS = frozenset({Progress, Device, Sample})  # a state holds only the newest of these
 
 
 def fold_block(state: JobState, block: Block | list[AnyEvent]) -> JobState:
@@ -21,7 +22,13 @@ def fold_block(state: JobState, block: Block | list[AnyEvent]) -> JobState:
         return state
     _count(state.tally, block, state.seen)
     state.seen = float(block.times[-1])
+    latest: dict[type, AnyEvent] = {}
     for _, event in block.others:
+        if type(event) in _LATEST_COUNTS:
+            latest[type(event)] = event
+        else:
+            apply(state, event)
+    for event in latest.values():
         apply(state, event)
     if len(block.places):
         _metrics(state, block)

@@ -19,6 +19,7 @@ from tuiwb.monitor.thinned import DeviceHistory
 
 Axis = Literal["step", "tokens", "epoch", "time"]
 TOKENS = "num_tokens"  # TRL's running count of trained tokens
+_TAKEN = frozenset({Artifact, Alert, Device})  # what `RunSeries._take` looks at
 HELD_UP = 60  # times the median: an interval so long was a pause, not the pace
 
 
@@ -197,7 +198,8 @@ class RunSeries:
             rows = group.rows
             self._put_rows(group, block.steps[rows], seconds[rows], block.epochs[rows])
         for _, event in block.others:
-            self._take(event)
+            if type(event) in _TAKEN:
+                self._take(event)
         self.version += 1
 
     def seconds_left(self, total_steps: int, window: int = 20) -> float | None:

@@ -6,15 +6,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.data.editing import parse_edit
 from tuiwb.errors import BadInput
 from tuiwb.text import inert
 
 
-class EditRecord(ModalScreen[dict[str, Any] | None]):
+class EditRecord(Modal[dict[str, Any] | None]):
     """Gives the edited record; None when nothing is to change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,13 +6,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Modal[None]):
     """A table of keys; any of its own keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuiwb.app.screens.edit_dialog import EditRecord
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.app.widgets.row_view import conversation_content
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.editing import edit_text
@@ -24,7 +24,7 @@ from tuiwb.errors import TuiwbError
 from tuiwb.text import inert
 
 
-class ReviewScreen(ModalScreen[None]):
+class ReviewScreen(Modal[None]):
     """Rows of a sample in its order; those that have a verdict already are passed over."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

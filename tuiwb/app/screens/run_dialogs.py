@@ -8,15 +8,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.errors import BadInput
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
 
-class ChangeInFlight(ModalScreen[dict[str, str] | None]):
+class ChangeInFlight(Modal[dict[str, str] | None]):
     """Learning rate and logging interval of a run that trains; an empty field stays as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -81,7 +81,7 @@ def parse_change(values: dict[str, str]) -> dict[str, float | int]:
     return change
 
 
-class ShowText(ModalScreen[None]):
+class ShowText(Modal[None]):
     """A text too large for its pane; scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -106,7 +106,7 @@ class ShowText(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
-class TypeToConfirm(ModalScreen[bool]):
+class TypeToConfirm(Modal[bool]):
     """What can't be undone: the word has to be typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]

@@ -7,10 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tuiwb.app.widgets.checklist import Checklist
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.data.clean import DEFAULT, Cleaning
 from tuiwb.text import inert
 
@@ -25,7 +25,7 @@ OPERATIONS = (
 )
 
 
-class CleanDialog(ModalScreen[Cleaning | None]):
+class CleanDialog(Modal[Cleaning | None]):
     """Gives what to do; None when nothing is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,7 +66,7 @@ class CleanDialog(ModalScreen[Cleaning | None]):
         self.dismiss(None)
 
 
-class GenerateDialog(ModalScreen[dict[str, Any] | None]):
+class GenerateDialog(Modal[dict[str, Any] | None]):
     """Gives the task, the rows and the endpoint as plan_generation takes them; None for nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]

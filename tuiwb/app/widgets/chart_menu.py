@@ -7,16 +7,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.monitor.layout import Layout
 from tuiwb.monitor.metric_names import ChartOf
 from tuiwb.text import inert
 
 
-class ChartMenu(ModalScreen[Layout | None]):
+class ChartMenu(Modal[Layout | None]):
     """Gives the new layout; escape gives None and nothing changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

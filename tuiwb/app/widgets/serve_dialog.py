@@ -7,10 +7,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
+from tuiwb.app.widgets.modal import Modal
 from tuiwb.text import inert
 
 ENGINES = ("auto", "vllm", "builtin")
@@ -25,7 +25,7 @@ class Wanted(msgspec.Struct, frozen=True):
     port: int | None
 
 
-class StartServer(ModalScreen[Wanted | None]):
+class StartServer(Modal[Wanted | None]):
     """enter starts from anywhere in it, escape gives up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

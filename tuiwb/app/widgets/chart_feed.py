@@ -43,10 +43,11 @@ def curves_of(
         if chart.train is not None and len(overlay.series.get(chart.train)):
             curve = _curve(overlay.name, overlay.series, chart.train, axis, colour, letter)
             curves.append(curve.but(smoothed=smooth))
-    if chart.held_out is not None:
+    names = series.names()
+    if chart.held_out is not None and chart.held_out in names:
         curve = _curve("held-out", series, chart.held_out, axis, "accent", HELD_OUT_MARKER)
         curves.append(curve.but(smoothed=False))
-    if chart.train is not None:
+    if chart.train is not None and chart.train in names:
         curve = _curve(name if overlays else "train", series, chart.train, axis, "primary")
         curves.append(curve.but(smoothed=smooth))
     return curves

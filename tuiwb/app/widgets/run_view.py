@@ -123,6 +123,7 @@ class RunView(RunCommands):
         self._alerted: tuple[object, ...] = ()
         self._estimated: Path | None = None
         self._estimate: MemoryEstimate | None = None
+        self._sampled: tuple[object, ...] = ()
         self._end: tuple[tuple[object, ...], Content | None] = ((), None)
 
     def compose(self) -> ComposeResult:
@@ -152,7 +153,7 @@ class RunView(RunCommands):
         """Show another run, others laid over its curves."""
         self.watched, self.overlays = watched, list(overlays)
         self._tail = LogTail(watched.folder / LOG)
-        self._seen = self._stood = self._alerted = ()
+        self._seen = self._stood = self._alerted = self._sampled = ()
         self._looked = self._headed = 0.0
         self._log.clear()
         self._samples.clear()
@@ -219,7 +220,7 @@ class RunView(RunCommands):
         self._show_head(state)
         self._show_curves(watched)
         self._silent = seen == self._seen and not message.events and not message.lines
-        self._device.show(state.device, watched.series.devices, self._estimate)
+        self._show_device(watched)
         live: Line | None = (message.rest, "") if message.rest else None
         lines = [*log_lines(message.events), *((line, "") for line in message.lines)]
         self._log.add(lines, live)
@@ -262,6 +263,13 @@ class RunView(RunCommands):
         over = [Overlay(other.name, other.series) for other in self.overlays]
         self._wall.show(watched.name, watched.series, over, live=watched.state.running)
 
+    def _show_device(self, watched: Watched) -> None:
+        """The hardware, when there is a new sample of it and it is in sight."""
+        sample = (watched.state.device, self._estimate)
+        if self._device.display and sample != self._sampled:
+            self._sampled = sample
+            self._device.show(watched.state.device, watched.series.devices, self._estimate)
+
     def _show_tabs(self, state: JobState) -> None:
         alerts = len(open_alerts(state.alerts))
         ended = STATE_MARKS[state.state][0] if state.state in ("failed", "died") else ""
@@ -276,6 +284,7 @@ class RunView(RunCommands):
             self.query_one(f"#{pane}").display = pane == self._pane or (wide and pane == other)
         if self.watched is not None:
             self._show_tabs(self.watched.state)
+            self._show_device(self.watched)
 
     def on_resize(self) -> None:
         """Two panes side by side where there is room, more for the charts where it is tall."""

@@ -31,19 +31,29 @@ class Terminal:
     """The program in a PTY of `columns` x `rows`; `screen` is what a person would see."""
 
     def __init__(
-        self, arguments: list[str], columns: int, rows: int, hangup_ignored: bool = False
+        self,
+        arguments: list[str],
+        columns: int,
+        rows: int,
+        hangup_ignored: bool = False,
+        environment: dict[str, str] | None = None,
+        program: list[str] | None = None,
     ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
         self.bytes_seen = 0
+        self.raw = b""
+        self._reading = threading.Event()
+        self._reading.set()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LINES="", COLUMNS="")
             os.environ.pop("LINES"), os.environ.pop("COLUMNS")
+            os.environ.update(environment or {})
             signal.signal(signal.SIGHUP, signal.SIG_IGN if hangup_ignored else signal.SIG_DFL)
-            program = str(Path(sys.executable).with_name("tuiwb"))
-            os.execv(program, [program, *arguments])
+            command = program or [str(Path(sys.executable).with_name("tuiwb")), *arguments]
+            os.execvp(command[0], command)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._open = True
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -52,10 +62,11 @@ class Terminal:
     def _read(self) -> None:
         while self._open:
             try:
-                if select.select([self.fd], [], [], 0.1)[0]:
+                if self._reading.wait(0.1) and select.select([self.fd], [], [], 0.1)[0]:
                     data = os.read(self.fd, 65536)
-                    self.bytes_seen += len(data)
                     with self._lock:
+                        self.bytes_seen += len(data)
+                        self.raw = (self.raw + data)[-(1 << 16) :]
                         self._stream.feed(data)
             except (OSError, ValueError):
                 return
@@ -65,6 +76,20 @@ class Terminal:
         """The screen as lines."""
         with self._lock:
             return "\n".join(self._screen.display)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """What dragging the corner of the window does."""
+        with self._lock:
+            self._screen.resize(rows, columns)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def stop_reading(self) -> None:
+        """Be a terminal that is slow, or a connection that hangs."""
+        self._reading.clear()
+
+    def go_on_reading(self) -> None:
+        """Take what waited."""
+        self._reading.set()
 
     def press(self, *keys: str) -> None:
         """Type: names of keys, `^x` for ctrl, or plain text."""
@@ -137,9 +162,14 @@ def terminals() -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def open_one(
-        *arguments: str, columns: int = 120, rows: int = 36, hangup_ignored: bool = False
+        *arguments: str,
+        columns: int = 120,
+        rows: int = 36,
+        hangup_ignored: bool = False,
+        environment: dict[str, str] | None = None,
+        program: list[str] | None = None,
     ) -> Terminal:
-        opened.append(Terminal([*arguments], columns, rows, hangup_ignored))
+        opened.append(Terminal([*arguments], columns, rows, hangup_ignored, environment, program))
         return opened[-1]
 
     yield open_one

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,44 @@ def tolerate_any_input() -> None:
     vars(linux_driver)["getincrementaldecoder"] = lenient
 
 
+# Out of half a sequence, no synchronised update, no mouse, focus or paste reports, lines wrapped,
+# the keyboard's own protocol, no colours, the main screen, the cursor.
+LEAVE = b"".join(
+    b"\x1b" + code
+    for code in (
+        b"[?2026l",
+        *(b"[?%dl" % mode for mode in (1000, 1003, 1015, 1006, 1016, 1004, 2004, 2048)),
+        *(b"[?7h", b"[<u", b"[0m", b"[?1049l", b"[?25h"),
+    )
+)
+CANCEL = b"\x18"
+
+
 def end_with_the_terminal() -> None:
-    """Let a hangup end the program even where it was started with hangups ignored.
+    """Let SIGHUP, also where we were started with hangups ignored, and SIGTERM end the program,
+    the terminal as it was before.
 
     Without its terminal the input loop would spin for ever; jobs are processes of their own.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    import termios
+
+    try:
+        before = termios.tcgetattr(sys.stdin.fileno())
+    except (OSError, termios.error, ValueError):
+        before = None
+
+    def leave(number: int, _frame: object) -> None:
+        # Not through the program: it may be waiting for a terminal that reads no more.
+        with suppress(OSError, termios.error):
+            tty = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            os.write(tty, CANCEL + LEAVE)
+            if before is not None:
+                termios.tcsetattr(tty, termios.TCSANOW, before)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, leave)
 
 
 @contextmanager

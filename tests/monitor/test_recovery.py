@@ -114,3 +114,44 @@ def test_only_a_train_run_can_be_recovered(tmp_path: Path) -> None:
         steps(tmp_path / "check")
     with pytest.raises(BadInput):
         steps(tmp_path)
+
+
+def test_a_loss_that_fell_a_little_is_neither_good_nor_bad() -> None:
+    def verdict(first: float, last: float) -> str:
+        made = assess(Found(spec={}, first_loss=first, last_loss=last))
+        return next(step.verdict for step in made if step.key == "metrics")
+
+    assert verdict(1.2, 1.0) == "good"
+    assert verdict(1.2, 1.15) == "unknown", "a chat model often has little left to learn"
+    assert verdict(1.2, 1.3) == verdict(1.2, float("nan")) == "bad"
+
+
+HOSTILE: list[dict[str, str]] = [
+    {"job.yaml": "kind: train\nname: x\ncreated: 1\nspec: {model: foo, data: bar, lora: 3}\n"},
+    {"job.yaml": "kind: train\nname: x\ncreated: 1\nspec: {data: {train: 5}, training: [1]}\n"},
+    {"triage.json": "[" * 100_000, "recovery.json": "[" * 100_000},
+    {"compare/summary.json": "[" * 100_000},
+    {
+        "compare/summary.json": '{"done": "x", "identical": 1, "base": {}, "metrics": '
+        '[{"name": "json_valid", "n": "q", "base": "b", "adapter": "c"}]}',
+        "compare/completions.jsonl": "[" * 100_000,
+    },
+]
+
+
+@pytest.mark.parametrize("files", HOSTILE)
+def test_a_folder_of_nonsense_breaks_neither_its_own_triage_nor_its_neighbours(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    sound = unpack(RUNS["healthy-01"], tmp_path / "sound")
+    broken = unpack(RUNS["healthy-01"], tmp_path / "broken")
+    (broken / "compare").mkdir()
+    (broken / "compare" / "job.yaml").write_text(
+        "kind: compare\nname: c\ncreated: 1\nspec: {prompts: /d/h.jsonl}\n"
+    )
+    (broken / "compare" / "completions.jsonl").write_text("")
+    for name, text in files.items():
+        (broken / name).write_text(text)
+    assert [step.key for step in steps(broken)] == [step.key for step in steps(sound)]
+    tick(broken, "data")
+    assert list(ticked(broken)) == ["data"]

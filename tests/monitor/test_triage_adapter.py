@@ -130,3 +130,10 @@ def test_broken_formats_and_lost_knowledge_are_told_when_they_are_sure() -> None
     assert said(answered(metrics=[lost])) == {"worse_than_base": "critical"}
     unsure = Scores(name="normalised_match", n=80, base=1.0, adapter=0.975, worse=2, p=0.5)
     assert said(answered(heldout=False, metrics=[unsure])) == {}
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, '{"r": 0, "lora_alpha": 8}', "[]", '{"r": "x"}'])
+def test_a_configuration_that_makes_no_sense_tells_nothing(tmp_path: Path, config: str) -> None:
+    adapter, base = write(tmp_path, b_scale=0.01)
+    (adapter / "adapter_config.json").write_text(config)
+    assert read_adapter(adapter, base) is None

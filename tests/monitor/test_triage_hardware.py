@@ -27,6 +27,29 @@ def test_heat_is_told_after_ten_seconds_once_and_clears() -> None:
     assert [a.rule for a in later if cleared(a)] == ["thermal_throttling"]
 
 
+def test_the_heat_of_a_gpu_that_is_not_the_runs_is_not_its_alert() -> None:
+    def rules_of(visible: bool | None) -> list[str]:
+        hot = [sample(t, throttle=["hw thermal"], visible=visible) for t in range(0, 60, 2)]
+        return rules(Triage(SPEC).add(hot))
+
+    assert rules_of(False) == []
+    assert rules_of(None) == rules_of(True) == ["thermal_throttling"]
+
+
+def test_a_pace_of_less_than_one_step_a_second_is_told_in_figures() -> None:
+    triage = Triage(SPEC)
+    events: list[AnyEvent] = []
+    t = 0.0
+    for step in range(1, 60):
+        t += 4.0 if step < 30 else 40.0
+        event = logged(step, 2.0 - step / 100)
+        event.t = t
+        events.append(event)
+    said = [a for a in triage.add(events) if a.rule == "throughput_drop"]
+    assert "0.025 steps/s" in said[0].evidence
+    assert "of the 0.25 it was" in said[0].evidence
+
+
 def test_a_moment_of_heat_and_a_power_cap_are_nothing() -> None:
     triage = Triage(SPEC)
     events = [sample(t, throttle=["hw thermal"] if t % 10 == 0 else []) for t in range(0, 200, 2)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics, State
 from tuiwb.monitor.triage import Triage, cleared, open_alerts
-from tuiwb.monitor.triage.facts import DataFacts
+from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts
 from tuiwb.monitor.triage.rule import Batch
 
 SPEC: dict[str, Any] = {
@@ -169,6 +169,61 @@ def test_nan_is_told_once_for_each_metric_and_gradients_of_zero_after_two() -> N
     assert rules(zero.add([logged(1, 2.0, grad_norm=0.0)])) == []
     assert rules(zero.add([logged(2, 2.0, grad_norm=0.0)])) == ["zero_gradient"]
     assert rules(zero.add([logged(3, 2.0, grad_norm=0.0)])) == []
+
+
+def test_in_fp16_a_gradient_that_overflows_now_and_then_is_the_loss_scale_at_work() -> None:
+    def overflows(at: set[int]) -> list[AnyEvent]:
+        return [
+            logged(s, 2.0 - s / 50, grad_norm=math.inf if s in at else 1.0) for s in range(1, 40)
+        ]
+
+    half = spec(fp16=True)
+    assert rules(Triage(half).add(overflows({1, 2, 20}))) == []
+    assert rules(Triage(half).add(overflows({20, 21, 22}))) == ["not_finite"]
+    assert rules(Triage(SPEC).add(overflows({20}))) == ["not_finite"]
+
+
+def test_no_fix_raises_the_learning_rate_beyond_what_lora_takes() -> None:
+    draw = random.Random(1)
+    flat = [logged(s, 2.0 + draw.gauss(0, 0.02), total=100) for s in range(1, 101)]
+    (beyond,) = Triage(spec(learning_rate=0.05)).add(flat)
+    assert (beyond.rule, beyond.severity) == ("plateau", "warning")
+    assert beyond.change == {"training.learning_rate": 2e-4}
+    assert "above what LoRA takes" in beyond.cause
+    (high,) = Triage(spec(learning_rate=1e-3)).add(flat)
+    assert high.change == {"training.learning_rate": 2e-3}
+    (top,) = Triage(spec(learning_rate=2e-3)).add(flat)
+    assert (top.change, top.fix) == ({}, "look at the data")
+    weak = AdapterFacts(matrices=4, zero=0, scale=2.0, update=1e-4)
+    for rate, change in ((2e-4, 1e-3), (1e-3, 2e-3), (5e-3, None)):
+        (alert,) = Triage(spec(learning_rate=rate)).see_adapter(weak)
+        assert alert.change.get("training.learning_rate") == change
+
+
+def test_the_loss_of_dynamic_fine_tuning_may_stay_flat() -> None:
+    flat = [logged(s, 0.3, total=100) for s in range(1, 101)]
+    assert rules(Triage(spec(loss_type="dft")).add(flat)) == []
+    assert rules(Triage(SPEC).add(flat)) == ["plateau"]
+
+
+def test_a_held_out_loss_that_never_fell_asks_for_a_lower_rate_not_for_no_steps() -> None:
+    events: list[AnyEvent] = [evaluated(0, 1.0)]
+    for step, held in ((100, 1.2), (200, 1.4)):
+        events += [logged(step - 50 + i, 1.0 - step / 1000) for i in range(0, 50, 10)]
+        events.append(evaluated(step, held))
+    said = Triage(spec(max_steps=600)).add(events)
+    alert = next(a for a in said if a.rule == "overfitting")
+    assert alert.numbers["best_step"] == 0
+    assert alert.change == {"training.learning_rate": 4e-5}
+    assert "end the run" not in alert.fix
+
+
+def test_a_loss_below_zero_that_stays_is_not_above_its_lowest() -> None:
+    events: list[AnyEvent] = []
+    for step in range(100, 700, 100):
+        events += [logged(step - 50 + i, -2.0 - step / 1000) for i in range(0, 50, 10)]
+        events.append(evaluated(step, -2.0))
+    assert "overfitting" not in rules(Triage(SPEC).add(events))
 
 
 def test_a_first_loss_worse_than_guessing_is_told_for_sft_only() -> None:

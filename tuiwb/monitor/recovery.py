@@ -116,7 +116,7 @@ def ticked(run: Path) -> dict[Key, float]:
     try:
         kept = json.loads((run / RECOVERY).read_bytes())["ticked"]
         return {key: float(kept[key]) for key in KEYS if key in kept}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 
@@ -232,7 +232,10 @@ def _metrics(found: Found) -> Step:
         step.evidence.append(
             f"loss {found.first_loss:.3g} -> {found.last_loss:.3g} in {found.step} steps"
         )
-        step.verdict = "good" if found.last_loss < 0.9 * found.first_loss else "bad"
+        if found.last_loss < 0.9 * found.first_loss:
+            step.verdict = "good"
+        elif not found.last_loss < found.first_loss:
+            step.verdict = "bad"
     for name in ("eval_loss", "grad_norm", "mean_token_accuracy"):
         if name in found.metrics:
             step.evidence.append(f"{name} {found.metrics[name]:.3g} at the end")

@@ -52,7 +52,16 @@ def read_adapter(folder: Path, base: Path | None = None) -> AdapterFacts | None:
             norm = _norm(weight)
             if norm > 0 and math.isfinite(squared):
                 shares.append(scale * math.sqrt(max(squared, 0.0)) / norm)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+        RecursionError,
+    ):
         return None
     return AdapterFacts(
         matrices=len(pairs),

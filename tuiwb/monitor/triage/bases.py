@@ -9,6 +9,7 @@ import msgspec
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.folder import Job
 from tuiwb.monitor.triage.facts import Answers
+from tuiwb.monitor.triage.rule import section, setting
 
 WORSE, WORSE_NATS = 1.05, 0.03
 SCORE = 0.05  # of a task metric's mean
@@ -37,16 +38,16 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def outcome_of(job: Job, eval_loss: float, words: int, answers: Answers | None) -> Outcome:
     """The outcome of a train job from what is known of it."""
-    base = str((job.spec.get("model") or {}).get("base") or "")
-    data = job.spec.get("data") or {}
-    paths = [*(data.get("train") or []), *filter(None, [data.get("heldout")])]
+    base = str(setting(job.spec, "model.base", ""))
+    train = setting(job.spec, "data.train", [])
+    paths = [*(train if isinstance(train, list) else [train]), setting(job.spec, "data.heldout")]
     scores = answers.metrics[0] if answers and answers.heldout and answers.metrics else None
     return Outcome(
         name=job.name,
         created=job.created,
         base=base,
         fingerprint=str(job.fingerprints.get(base) or ""),
-        data=[str(job.fingerprints.get(str(path)) or path) for path in paths],
+        data=[str(job.fingerprints.get(str(path)) or path) for path in paths if path],
         config={key: job.spec.get(key) for key in ("method", "lora", "training")},
         eval_loss=eval_loss,
         words=words,
@@ -105,5 +106,5 @@ def _scores(run: Outcome, other: Outcome) -> Iterator[str]:
 
 
 def _core(config: dict[str, Any]) -> dict[str, Any]:
-    training = {k: v for k, v in (config.get("training") or {}).items() if k not in FREE}
+    training = {k: v for k, v in section(config.get("training")).items() if k not in FREE}
     return {"method": config.get("method"), "lora": config.get("lora"), "training": training}

@@ -99,5 +99,5 @@ def read_facts(run: Path) -> DataFacts | None:
     """The facts a run's worker kept; None where there are none that can be read."""
     try:
         return msgspec.json.decode((run / FACTS).read_bytes(), type=DataFacts)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, RecursionError, msgspec.MsgspecError):
         return None

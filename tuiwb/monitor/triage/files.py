@@ -17,7 +17,8 @@ from tuiwb.jobs.events import Metrics, decode
 from tuiwb.jobs.folder import EVENTS, JOB, Job, load
 from tuiwb.monitor.triage.adapter import read_adapter
 from tuiwb.monitor.triage.bases import Outcome, outcome_of
-from tuiwb.monitor.triage.facts import AdapterFacts, Answers, Scores, read_facts
+from tuiwb.monitor.triage.facts import AdapterFacts, Answers, read_facts
+from tuiwb.monitor.triage.rule import section, setting
 
 ADAPTER, COMPARE = "adapter", "compare"
 NAMED = 8
@@ -31,9 +32,12 @@ def adapter_facts(run: Path) -> AdapterFacts | None:
         spec = load(run).spec
     except TuiwbError:
         return None
-    model = spec.get("model") or {}
-    base = Path(str(model.get("base") or ""))
-    found = base if base.is_dir() else hub_folder(str(base), model.get("revision"))
+    name, revision = str(setting(spec, "model.base", "")), setting(spec, "model.revision")
+    try:
+        base = Path(name)
+        found = base if base.is_dir() else hub_folder(name, revision and str(revision))
+    except (OSError, ValueError):  # a name that is no path
+        found = None
     return read_adapter(run / ADAPTER, found)
 
 
@@ -57,34 +61,30 @@ def answers(run: Path) -> Answers | None:
         summary = json.loads((folder / "summary.json").read_bytes())
         spec = load(folder).spec
         job = load(run)
-        metrics = [
-            Scores(
-                name=m["name"],
-                n=m["n"],
-                base=m["base"],
-                adapter=m["adapter"],
-                better=m.get("better", 0),
-                worse=m.get("worse", 0),
-                p=m.get("p"),
-            )
-            for m in summary["metrics"]
-            if m.get("adapter") is not None
-        ]
-        side = summary.get("adapter") or {}
-        heldout = (job.spec.get("data") or {}).get("heldout")
-        return Answers(
-            prompts=str(spec["prompts"]),
-            heldout=str(spec["prompts"]) == str(heldout),
-            n=summary["done"],
-            identical=summary["identical"],
-            logit_difference=summary.get("max_logit_difference"),
-            cut=side.get("cut", 0),
-            base_cut=summary["base"].get("cut", 0),
-            empty=side.get("empty", 0),
-            metrics=metrics,
-            not_json=list(_not_json(folder / "completions.jsonl", str(spec["prompts"]))),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, TuiwbError):
+        side = section(summary.get("adapter"))
+        found = {
+            "prompts": str(spec["prompts"]),
+            "heldout": str(spec["prompts"]) == str(setting(job.spec, "data.heldout")),
+            "n": summary["done"],
+            "identical": summary["identical"],
+            "logit_difference": summary.get("max_logit_difference"),
+            "cut": side.get("cut", 0),
+            "base_cut": summary["base"].get("cut", 0),
+            "empty": side.get("empty", 0),
+            "metrics": [m for m in summary["metrics"] if m.get("adapter") is not None],
+            "not_json": list(_not_json(folder / "completions.jsonl", str(spec["prompts"]))),
+        }
+        return msgspec.convert(found, Answers)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        TuiwbError,
+        msgspec.MsgspecError,
+    ):
         return None
 
 
@@ -94,7 +94,7 @@ def _not_json(path: Path, prompts: str) -> Iterator[str]:
     for line in path.read_bytes().splitlines():
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(answer, dict) or not _is_json(answer.get("reference")):
             continue

@@ -8,6 +8,7 @@ from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 from tuiwb.monitor.triage.rule import Episode, number, over, setting, tidy
 
 WATCHED = ("loss", "grad_norm", "entropy", "eval_loss", "kl", "reward", "rewards/margins")
+SCALES = 3  # log entries on end in which fp16's gradients overflow: it finds no scale
 NOTHING = 1e-12  # a gradient norm below is 0 in float32 but for rounding
 
 
@@ -19,14 +20,23 @@ class NotFinite:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
         self._told: set[str] = set()
+        # In fp16 the loss is scaled up until a gradient overflows; that step is left out.
+        self._scaled = bool(setting(spec, "training.fp16", False))
+        self._scaling = 0
 
     def add(self, event: AnyEvent) -> Iterator[Alert]:
         """Look at the watched metrics of a log entry."""
         if not isinstance(event, Metrics):
             return
+        whole = math.isfinite(event.values.get("loss", 0.0))
+        if "grad_norm" in event.values:
+            broken = not math.isfinite(event.values["grad_norm"])
+            self._scaling = self._scaling + 1 if broken else 0
         for metric in WATCHED:
             value = event.values.get(metric)
             if value is None or math.isfinite(value) or metric in self._told:
+                continue
+            if metric == "grad_norm" and self._scaled and whole and self._scaling < SCALES:
                 continue
             self._told.add(metric)
             yield Alert(

@@ -60,7 +60,7 @@ class ThroughputDrop:
             yield self._alert(event, now, "warning")
         elif self._open and now > 0.85 * self._best:
             self._open = self._warned = False
-            yield over(self.name, f"{now:,.0f} {self._unit}/s again", event.step)
+            yield over(self.name, f"{_pace(now)} {self._unit}/s again", event.step)
 
     def _pace(self, event: Metrics) -> float | None:
         """tokens_per_second as logged, else steps a second between two entries."""
@@ -79,8 +79,8 @@ class ThroughputDrop:
         return Alert(
             rule=self.name,
             severity=severity,
-            evidence=f"{now:,.0f} {self._unit}/s (median of {LAPS} log entries) at step "
-            f"{event.step}, {100 * now / self._best:.0f}% of the {self._best:,.0f} it was",
+            evidence=f"{_pace(now)} {self._unit}/s (median of {LAPS} log entries) at step "
+            f"{event.step}, {100 * now / self._best:.0f}% of the {_pace(self._best)} it was",
             cause="another process shares the GPU, the CPU or the disk; the GPU slows itself down "
             "(heat, power); or rows have become longer",
             fix="see who else uses the machine; the run itself is sound",
@@ -89,6 +89,11 @@ class ThroughputDrop:
             numbers={"now": now, "best": self._best},
             step=event.step,
         )
+
+
+def _pace(value: float) -> str:
+    """Steps of a large model take many seconds: '0.031', '12.5', '4,210'."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 class Throttling:
@@ -105,6 +110,8 @@ class Throttling:
         if not isinstance(event, Device):
             return
         for gpu in event.gpus:
+            if gpu.visible is False:  # somebody else's
+                continue
             reasons = [reason for reason in gpu.throttle if reason in HOT]
             if not reasons:
                 self._since.pop(gpu.index, None)

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics
-from tuiwb.monitor.triage.rule import Points, middle, number, over, setting, tidy, training_loss
+from tuiwb.monitor.triage.rule import (
+    LEAST,
+    Points,
+    middle,
+    number,
+    over,
+    setting,
+    tidy,
+    training_loss,
+)
 
 # Above its lowest by so much, two evaluations on end: the held-out loss rises.
 RISES, RISES_NATS = 1.05, 0.05
@@ -47,9 +56,9 @@ class Overfitting:
         best = min(self._held.values)
         at = self._held.steps[self._held.values.index(best)]
         falls = self._trained_since(at)
-        rises = held > RISES * best + RISES_NATS and falls
+        rises = held > best + (RISES - 1) * abs(best) + RISES_NATS and falls
         self._rising = self._rising + 1 if rises else 0
-        much = rises and held > AT_ONCE * best + AT_ONCE_NATS
+        much = rises and held > best + (AT_ONCE - 1) * abs(best) + AT_ONCE_NATS
         if not self._open and (self._rising >= 2 or much):
             self._open = True
             yield self._alert(event, held, best, at)
@@ -94,10 +103,14 @@ class Overfitting:
     def _alert(self, event: Metrics, held: float, best: float, at: int) -> Alert:
         loss = middle(self._loss.values[-5:])
         keeps = bool(setting(self.spec, "training.load_best_model_at_end", False))
-        worse = held / best if best > 0 else math.inf
+        worse = 1 + (held - best) / max(abs(best), LEAST)
         epoch = self._epochs.get(at)
         change: dict[str, Any] = {}
-        if number(self.spec, "training.max_steps", -1) > 0:
+        rate = number(self.spec, "training.learning_rate", 0.0)
+        if at <= 0:
+            # Measured before the first step (eval_on_start): there is no step to end at.
+            change |= {"training.learning_rate": tidy(rate / 5)} if rate else {}
+        elif number(self.spec, "training.max_steps", -1) > 0:
             change["training.max_steps"] = at
         elif epoch is not None:
             change["training.num_train_epochs"] = max(0.01, math.ceil(epoch * 100) / 100)
@@ -112,6 +125,9 @@ class Overfitting:
             "data, or too high a rank or rate for it",
             fix="load_best_model_at_end keeps the adapter of the lowest eval_loss"
             if keeps
+            else "the held-out loss never fell: start again with a fifth of the learning rate, and "
+            "see that training and held-out rows are of one kind"
+            if at <= 0
             else f"end the run at {ends}, or set load_best_model_at_end: true with save_strategy "
             "as eval_strategy; lora_dropout 0.05 or a lower r also help",
             change=change,

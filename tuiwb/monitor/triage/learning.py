@@ -7,12 +7,16 @@ from typing import Any
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 from tuiwb.monitor.triage.facts import DataFacts
 from tuiwb.monitor.triage.rule import (
+    USUAL,
+    USUAL_HIGH,
+    USUAL_LOW,
     Episode,
     Points,
     log_noise,
     middle,
     number,
     over,
+    raised,
     setting,
     spread,
     tidy,
@@ -30,8 +34,6 @@ NOW, LEVEL = 5, 9
 SIGMAS = 3.5
 LONE = 0.2  # the noise of a single first point, at least
 NORMS = 20.0  # times its own median before: the gradient explodes
-# Below the usual range of LoRA learning rates (Schulman 2025, "LoRA Without Regret").
-USUAL_LOW, USUAL = 2e-5, 2e-4
 LEARNED = 0.06  # a loss that fell by less of its start, surely, has learned next to nothing
 SMALL_SCALE = 0.25  # lora_alpha / r
 KNOWN = 0.2  # nats; a loss that starts below has nothing to fall to
@@ -146,6 +148,7 @@ class Flat:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
+        self._weighed = setting(spec, "training.loss_type") == "dft"
         self._first, self._last, self._evals = Points(), Points(ENDS), Points()
         self._count = self._judged = 0
         self._learned = False
@@ -158,7 +161,9 @@ class Flat:
         if math.isfinite(held := event.values.get("eval_loss", math.nan)):
             self._evals.put(event.step, held)
         loss = training_loss(event)
-        if loss is None or not math.isfinite(loss):
+        # The loss of dynamic fine-tuning is weighed by the tokens' own probability: it need not
+        # fall while the model learns (Wu et al. 2025, arXiv:2508.05629).
+        if loss is None or not math.isfinite(loss) or self._weighed:
             return
         if len(self._first) < ENDS or event.step <= self._first.steps[-1]:
             self._first.put(event.step, loss)
@@ -223,16 +228,21 @@ class Flat:
         elif low:
             change["training.learning_rate"] = max(USUAL, tidy(rate * 10))
             cause = f"learning_rate {rate:g} is below what LoRA takes ({USUAL_LOW:g} to 2e-3)"
+        elif rate > USUAL_HIGH:
+            change["training.learning_rate"] = USUAL
+            cause = (
+                f"learning_rate {rate:g} is above what LoRA takes ({USUAL_LOW:g} to 2e-3): the "
+                "first updates throw the adapter where it learns nothing more"
+            )
         else:
-            if rate:
-                change["training.learning_rate"] = tidy(rate * 3)
+            change |= raised(self.spec, 3)
             cause = (
                 "the data hold nothing this adapter can learn at this rate: answers that do not "
                 "follow from the prompts, too few layers or too low a rank, or a rate too low"
             )
         scale = number(self.spec, "lora.lora_alpha", 32) / number(self.spec, "lora.r", 16)
         # A run may have learned all there is in its first steps: then flat is as it should be.
-        sure = low or plain or never or scale < SMALL_SCALE
+        sure = low or plain or never or scale < SMALL_SCALE or rate > USUAL_HIGH
         return Alert(
             rule=self._open,
             severity="warning" if sure else "note",

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 
 CLEARED = "cleared"
+# LoRA's usual learning rates, and one in their middle (Schulman 2025, "LoRA Without Regret").
+USUAL_LOW, USUAL, USUAL_HIGH = 2e-5, 2e-4, 2e-3
 LEAST = 0.02  # nats; losses below (and negative ones, as some methods have) count as this
 
 
@@ -120,6 +122,18 @@ def number(spec: dict[str, Any], key: str, default: float) -> float:
     value = setting(spec, key, default)
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if plain and math.isfinite(value) else default
+
+
+def section(value: Any) -> dict[str, Any]:
+    """A part of a spec or of a file that ought to be a mapping; {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def raised(spec: dict[str, Any], by: float) -> dict[str, Any]:
+    """The change that raises the learning rate, never beyond what LoRA takes; {} without room."""
+    rate = number(spec, "training.learning_rate", USUAL)
+    higher = min(tidy(by * rate), USUAL_HIGH)
+    return {"training.learning_rate": higher} if higher > rate > 0 else {}
 
 
 def warmup_of(spec: dict[str, Any], total: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tuiwb.jobs.events import Alert
 from tuiwb.monitor.triage.facts import AdapterFacts, Answers
-from tuiwb.monitor.triage.rule import number, setting, tidy
+from tuiwb.monitor.triage.rule import USUAL_LOW, number, raised, setting, tidy
 
 # Of the base weight's norm: nothing, and hardly anything. In bfloat16 an element moves by 2^-9 of
 # itself or not at all; the sound runs recorded in tests/monitor changed 2 to 40%.
@@ -72,9 +72,7 @@ def adapter_alerts(
             fix="set lora_alpha to r or 2 x r"
             if facts.scale < SMALL_SCALE
             else "train longer, or at a higher learning rate",
-            change=_strong_alpha(spec)
-            if facts.scale < SMALL_SCALE
-            else {"training.learning_rate": tidy(5 * number(spec, "training.learning_rate", 2e-4))},
+            change=_strong_alpha(spec) if facts.scale < SMALL_SCALE else raised(spec, 5),
             look="compare: how many answers differ from the base's",
             numbers=numbers,
             step=step,
@@ -125,7 +123,7 @@ def answers_like_the_base(answers: Answers, spec: dict[str, Any]) -> Iterator[Al
             fix="raise lora_alpha, or train longer or at a higher rate",
             change=_strong_alpha(spec)
             if scale < 1 and not setting(spec, "lora.use_rslora", False)
-            else {"training.learning_rate": tidy(5 * number(spec, "training.learning_rate", 2e-4))},
+            else raised(spec, 5),
             look="the loss: did it fall?",
             numbers=numbers,
         )
@@ -137,7 +135,7 @@ def _strong_alpha(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _usual_rate(spec: dict[str, Any]) -> dict[str, Any]:
     change: dict[str, Any] = {}
-    if number(spec, "training.learning_rate", 2e-4) < 2e-5:
+    if number(spec, "training.learning_rate", 2e-4) < USUAL_LOW:
         change["training.learning_rate"] = 2e-4
     if setting(spec, "lora.init_lora_weights", True) is not True:
         change["lora.init_lora_weights"] = True

@@ -93,6 +93,7 @@ async def shown(app: WallApp, pilot: object, series: RunSeries, **more: object) 
     app.wall.show("mine", series, **more)  # type: ignore[arg-type]
     await until(lambda: len(app.titles) > 0 and all(c.size for c in app.query(Chart) if c.display))
     await pilot.pause()  # type: ignore[attr-defined]
+    await until(lambda: app.wall.settled)
 
 
 async def test_every_metric_has_a_chart_in_the_field_s_order_and_words() -> None:
@@ -171,7 +172,7 @@ async def test_a_live_run_is_followed_at_its_tail_until_one_looks_elsewhere() ->
         series.add(Metrics(t=2e9, step=n, values={"loss": 0.5}) for n in range(101, 151))
         app.wall.show("mine", series, live=True)
         assert app.wall.view[1] == 150
-        assert app.wall.chart("grad_norm").view == app.wall.view
+        await until(lambda: app.wall.chart("grad_norm").view == app.wall.view)
         await pilot.press("h")
         view = app.wall.view
         series.add(Metrics(t=2e9, step=n, values={"loss": 0.5}) for n in range(151, 201))

@@ -4,10 +4,11 @@ In: a RunSeries, others to lay over it, and the layout the user made. Out: nothi
 kept in a file.
 """
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -62,6 +63,9 @@ class ChartBoard(Vertical):
         self._grid = Grid(1, (), False)
         self._marks: tuple[tuple[object, ...], list[Mark]] = ((), [])
         self._line = Content("")
+        self._turn = 0
+        self.settled = True  # every chart has what the wall was given
+        self._keeping = threading.Lock()
 
     def compose(self) -> ComposeResult:
         field = Input(placeholder="words or a pattern", compact=True)
@@ -174,10 +178,23 @@ class ChartBoard(Vertical):
     def _change(self, layout: Layout) -> None:
         """Take a new layout, keep it, and show it."""
         if layout != self.arranged:
+            drawn = self.arranged.changed(
+                log_y=layout.log_y,
+                smoothing=layout.smoothing,
+                axis=layout.axis,
+                clip=layout.clip,
+            )
             self.arranged = layout
-            write_layout(self.layout_file, layout)
-            self._arrange()
+            self._keep_layout()
+            if drawn != layout:
+                self._arrange()
             self._feed()
+
+    @work(thread=True, exit_on_error=False, group="layout")
+    def _keep_layout(self) -> None:
+        """Write what is arranged now; a disk may take its time."""
+        with self._keeping:
+            write_layout(self.layout_file, self.arranged)
 
     # What the charts hold
 
@@ -188,21 +205,35 @@ class ChartBoard(Vertical):
         self._extent = extent_of(runs, axis)
         if self.follow and self.view is not None and self._extent is not None:
             self.view = at_tail(self.view, self._extent)
-        marks = self._marks_on(axis)
-        for key, widget in self._widgets.items():
-            if not widget.display:
-                continue
-            widget.axis = axis
-            widget.smoothing = self.arranged.smoothing
-            widget.log_y = key in self.arranged.log_y
-            widget.clip = self.arranged.clip
-            widget.extent, widget.view = self._extent, self.view
-            widget.crosshair = self.crosshair
-            curves = curves_of(
-                self._charts[key], self._run_name, self._series, self._overlays, axis
-            )
-            widget.show(curves, marks)
+        shown = [key for key, widget in self._widgets.items() if widget.display]
+        shown.sort(key=lambda key: key != self._current)
+        self._turn += 1
+        self._feed_in_turn(shown, self._turn)
         self._tell()
+
+    def _feed_in_turn(self, keys: list[str], turn: int) -> None:
+        """The current chart first, each other once that is painted: a key waits for one at most."""
+        if turn != self._turn:
+            return
+        self.settled = len(keys) < 2
+        if not keys:
+            return
+        key, rest = keys[0], keys[1:]
+        if key in self._widgets:
+            self._feed_one(key, self._widgets[key])
+        if rest:
+            self.call_after_refresh(self._feed_in_turn, rest, turn)
+
+    def _feed_one(self, key: str, widget: Chart) -> None:
+        axis = self.arranged.axis
+        widget.axis = axis
+        widget.smoothing = self.arranged.smoothing
+        widget.log_y = key in self.arranged.log_y
+        widget.clip = self.arranged.clip
+        widget.extent, widget.view = self._extent, self.view
+        widget.crosshair = self.crosshair
+        curves = curves_of(self._charts[key], self._run_name, self._series, self._overlays, axis)
+        widget.show(curves, self._marks_on(axis))
 
     def _marks_on(self, axis: Axis) -> list[Mark]:
         """The run's marks; made anew only when there are others."""
@@ -253,10 +284,7 @@ class ChartBoard(Vertical):
         """Show a part of the run in all charts; one that ends at the newest point follows it."""
         self.view = view
         self.follow = view is None or self._extent is None or view[1] >= self._extent[1]
-        for widget in self._widgets.values():
-            if widget.display:
-                widget.view = view
-        self._tell()
+        self._feed()
 
     def _go_to(self, key: str) -> None:
         """Make a chart the current one."""

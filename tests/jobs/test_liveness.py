@@ -198,6 +198,8 @@ def test_a_module_in_the_job_folder_is_not_run(tmp_path: Path) -> None:
 
 
 LAUNCHER = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever nohup made of it
 import sys, time
 from pathlib import Path
 from tuiwb.jobs import create, launch
@@ -228,7 +230,7 @@ def test_a_launched_worker_outlives_the_process_that_launched_it(
     assert identity is not None
     try:
         os.killpg(launcher.pid, end)
-        launcher.wait(timeout=20)
+        launcher.wait(timeout=60)
         launcher.stdout.close()
         assert process.alive(identity) is True
         assert os.getsid(pid) == pid

@@ -91,10 +91,11 @@ def why(folder: Path, state: "JobState") -> Death:
         return Death(
             cause="elsewhere",
             sentence=f"not heard of since {heard}: it runs on {identity.host}, whose processes "
-            "can't be seen from here",
+            "can't be seen from here; if that machine is gone, stop it now, then resume it",
             t=state.seen,
             why=f"another host ({identity.host})",
-            way_on=f"look at it on {identity.host}",
+            way_on=f"look at it on {identity.host}; if that machine is gone, stop it now, then "
+            "resume it",
             evidence=words[-SHOWN_LINES:],
         )
     checkpoint = state.last_checkpoint

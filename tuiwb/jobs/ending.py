@@ -10,10 +10,11 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs import process
 from tuiwb.jobs.control import send
 from tuiwb.jobs.events import EventWriter, State
-from tuiwb.jobs.folder import EVENTS
+from tuiwb.jobs.folder import EVENTS, PROCESS
 from tuiwb.jobs.process import ProcessIdentity
 from tuiwb.jobs.state import JobState, status
 
+GIVEN_UP = 600.0  # seconds; a run that goes on logs the hardware every ten
 AFTER_TERM = 2.0  # seconds from SIGTERM to SIGKILL
 AFTER_KILL = 30.0  # seconds for the kernel to let go: a process in a stuck read takes its time
 LOOK_EVERY = 0.05
@@ -24,7 +25,8 @@ def stop_now(folder: Path, *, patience: float = 5.0) -> JobState:
 
     Signals go to that very process and to the processes it started. Blocks until it is gone;
     returns the state afterwards: `cancelled`, with a sentence. BadInput when the job doesn't run,
-    runs on another host, or can't be ended.
+    runs on another host, or can't be ended. A job on another host that has been silent for
+    `GIVEN_UP` seconds is taken for gone with its host: only a person can know that.
     """
     state = status(folder)
     if not state.running:
@@ -33,7 +35,7 @@ def stop_now(folder: Path, *, patience: float = 5.0) -> JobState:
     if identity is not None:
         alive = process.alive(identity)
         if alive is None:
-            raise BadInput(f"{state.name} runs on {identity.host}: stop it there")
+            return _give_up(folder, identity, state)
         how = _end(folder, identity, patience) if alive else ""
     else:
         how = ""
@@ -46,6 +48,25 @@ def stop_now(folder: Path, *, patience: float = 5.0) -> JobState:
     return status(folder)
 
 
+def _give_up(folder: Path, identity: ProcessIdentity, state: JobState) -> JobState:
+    """The last word for a job whose machine is gone: a rented one that was given back."""
+    heard = state.seen or state.created
+    if time.time() - heard < GIVEN_UP:
+        raise BadInput(
+            f"{state.name} runs on {identity.host}: stop it there; if that machine is gone, come "
+            f"again once nothing was heard for {GIVEN_UP / 60:.0f} minutes"
+        )
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(heard))
+    checkpoint = state.last_checkpoint
+    way_on = f"; it can resume from {checkpoint.path}" if checkpoint else ""
+    _say(
+        folder,
+        f"given up at step {state.step}: not heard of since {since} on {identity.host}{way_on}",
+    )
+    (folder / PROCESS).unlink(missing_ok=True)
+    return status(folder)
+
+
 def _end(folder: Path, identity: ProcessIdentity, patience: float) -> str:
     """End the process by asking, then by force; how, in words for the message."""
     with contextlib.suppress(BadInput):  # a full disk is no reason to spare it
@@ -53,14 +74,21 @@ def _end(folder: Path, identity: ProcessIdentity, patience: float) -> str:
     if _gone(identity, patience):
         return ""
     family = _family(identity)
-    _signal(identity, signal.SIGTERM)
+    try:
+        _signal(identity, signal.SIGTERM)
+    except PermissionError:
+        raise BadInput(
+            f"process {identity.pid} is another user's: it was asked to stop; who started it can "
+            "end it"
+        ) from None
     how = "by SIGTERM"
     if not _gone(identity, AFTER_TERM):
         family = {**family, **_family(identity)}
         _signal(identity, signal.SIGKILL)
         how = "by SIGKILL"
     for other in family.values():
-        _signal(other, signal.SIGKILL)
+        with contextlib.suppress(PermissionError):
+            _signal(other, signal.SIGKILL)
     if not _gone(identity, AFTER_KILL):
         raise BadInput(
             f"process {identity.pid} does not end even on SIGKILL: it hangs in the kernel, as on a "
@@ -103,7 +131,7 @@ def _family(identity: ProcessIdentity) -> dict[int, ProcessIdentity]:
 
 def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
     """Send a signal to that very process: the pid is held while its identity is looked at."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError):
         if not hasattr(os, "pidfd_open"):
             if process.alive(identity):
                 os.kill(identity.pid, number)

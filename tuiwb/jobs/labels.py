@@ -4,17 +4,15 @@ In: a job folder. Out: its labels; changes are written whole and renamed into pl
 so that a screen and a command line that write at once lose nothing.
 """
 
-import fcntl
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.lock import alone
 
 LABELS = "labels.json"
 MOST_NOTE = 20_000  # characters
@@ -89,7 +87,7 @@ def _tagged(old: Labels, tags: set[str]) -> Labels:
 
 def _change(folder: Path, change: Callable[[Labels], Labels]) -> Labels:
     try:
-        with _locked(folder):
+        with alone(folder):
             old = read_labels(folder)
             new = change(old)
             if new != old:
@@ -97,14 +95,3 @@ def _change(folder: Path, change: Callable[[Labels], Labels]) -> Labels:
     except OSError as error:
         raise BadInput(f"can't write {folder / LABELS}: {error.strerror or error}") from None
     return new
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time; the lock is on the folder itself, so that no lock file is left."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)

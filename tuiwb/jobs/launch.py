@@ -13,6 +13,7 @@ from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process, scope, supervise
 from tuiwb.jobs.events import AnyEvent, EventWriter, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
+from tuiwb.jobs.lock import alone
 from tuiwb.jobs.state import ENDED, status
 
 WORKER_ENVIRONMENT = {
@@ -72,7 +73,13 @@ def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -
     The event log goes on with a `queued` event; commands meant for the old process are set aside.
     BadInput while that process lives.
     """
-    check_gone(folder)
+    with alone(folder):
+        check_gone(folder)
+        return launch_again(folder, python=python, phase=phase)
+
+
+def launch_again(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
+    """`relaunch` for a caller that is `alone` with the folder and has checked."""
     queue_again(folder, phase)
     try:
         return launch(folder, python=python)
@@ -84,12 +91,23 @@ def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -
 def check_gone(folder: Path) -> None:
     """BadInput while the job's process lives, or could live on another host.
 
-    A job that has said its last word gets a few seconds to leave.
+    A job that has said its last word gets a few seconds to leave; on another host, where that
+    can't be seen, the last word is enough then.
     """
     deadline = time.monotonic() + LEAVES_WITHIN
-    while (identity := process.read(folder)) is not None and process.alive(identity) is not False:
-        if status(folder).state not in ENDED or time.monotonic() > deadline:
-            raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
+    while (identity := process.read(folder)) is not None:
+        alive, state = process.alive(identity), status(folder)
+        if alive is False:
+            return
+        over = time.monotonic() > deadline
+        if alive is None and state.state in ENDED:
+            if over or time.time() - (state.ended or 0.0) > LEAVES_WITHIN:
+                return
+        elif state.state not in ENDED or over:
+            where = f" on {identity.host}" if alive is None else ""
+            raise BadInput(
+                f"{folder.name} still has its process {identity.pid}{where}: stop it first"
+            )
         time.sleep(0.05)
 
 

@@ -1,6 +1,7 @@
 """Which process does a job, told so that no other process is ever taken for it.
 
-A pid alone is reused; pid, start time in clock ticks since boot and the boot's id are not.
+A pid alone is reused; pid, start time in clock ticks since boot and the boot's id are not. Nor does
+it mean anything in another container of the same kernel: that one has pids of its own.
 """
 
 import os
@@ -17,7 +18,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class ProcessIdentity(msgspec.Struct, kw_only=True):
     """Enough to find a job's process again, or to know it is gone.
 
-    `waits`: it is not the worker but waits for the worker's turn.
+    `waits`: it is not the worker but waits for the worker's turn. `pids` names the set of pids that
+    `pid` is one of (its pid namespace; empty: not known).
     """
 
     pid: int
@@ -25,6 +27,7 @@ class ProcessIdentity(msgspec.Struct, kw_only=True):
     host: str
     boot: str
     waits: bool = False
+    pids: str = ""
 
 
 def boot_id() -> str:
@@ -37,17 +40,29 @@ def boot_id() -> str:
         return str(int(psutil.boot_time()))
 
 
+def pid_namespace() -> str:
+    """Which set of pids ours are of (pid_namespaces(7)); empty where there is only one."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
 def identify(pid: int) -> ProcessIdentity:
     """Describe a live process; ProcessLookupError when there is none."""
     seen = _start_and_status(pid)
     if seen is None:
         raise ProcessLookupError(pid)
-    return ProcessIdentity(pid=pid, start=seen[0], host=socket.gethostname(), boot=boot_id())
+    return ProcessIdentity(
+        pid=pid, start=seen[0], host=socket.gethostname(), boot=boot_id(), pids=pid_namespace()
+    )
 
 
 def alive(identity: ProcessIdentity) -> bool | None:
-    """Whether that very process runs; None when it is on another host and can't be known."""
-    if identity.boot != boot_id():
+    """Whether that very process runs; None when it is on another host or in another container, and
+    can't be known."""
+    if identity.boot != boot_id() or not _among_ours(identity):
+        # Under the same name this machine, or this container, has been started again.
         return False if identity.host == socket.gethostname() else None
     seen = _start_and_status(identity.pid)
     return seen is not None and seen[0] == identity.start and seen[1] not in "ZX"
@@ -55,7 +70,9 @@ def alive(identity: ProcessIdentity) -> bool | None:
 
 def being_told(identity: ProcessIdentity) -> bool:
     """Whether the process has ended and its supervisor still writes down how (exit.json)."""
-    if identity.boot != boot_id() or not (seen := stat(identity.pid)):
+    if identity.boot != boot_id() or not _among_ours(identity):
+        return False
+    if not (seen := stat(identity.pid)):
         return False
     if seen[0] != "Z" or float(seen[19]) != identity.start:
         return False
@@ -76,6 +93,10 @@ def read(folder: Path) -> ProcessIdentity | None:
         return msgspec.json.decode((folder / PROCESS).read_bytes(), type=ProcessIdentity)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def _among_ours(identity: ProcessIdentity) -> bool:
+    return not identity.pids or identity.pids == pid_namespace()
 
 
 def _start_and_status(pid: int) -> tuple[float, str] | None:

@@ -5,6 +5,7 @@ then. Out: events.jsonl with every metric of that history once and in order; wha
 in events-lost.jsonl.
 """
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def rewind(folder: Path, step: int, history: list[dict[str, Any]] | None = None)
     the old one. BadInput when the disk is full or a worker lives; nothing has changed then.
     """
     identity = process.read(folder)
-    if identity is not None and process.alive(identity) is not False:
+    if identity is not None and process.alive(identity):
         raise BadInput(f"{folder.name} still has its process {identity.pid}: stop it first")
     log, lost = folder / EVENTS, folder / LOST
     beside, lost_beside = folder / f".{EVENTS}.rewind", folder / f".{LOST}.rewind"
@@ -70,8 +71,9 @@ def rewind(folder: Path, step: int, history: list[dict[str, Any]] | None = None)
     except OSError as error:
         for half in (beside, lost_beside):
             half.unlink(missing_ok=True)
+        mend = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise BadInput(
-            f"can't rewrite {log}: {error.strerror or error}; free some space and resume again: "
+            f"can't rewrite {log}: {error.strerror or error}; {mend} and resume again: "
             "nothing has changed"
         ) from None
     return Rewound(lost=len(gone), restored=sort.restored, undone=sort.undone)

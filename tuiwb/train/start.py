@@ -10,7 +10,8 @@ from tuiwb import jobs
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.events import Log, State
 from tuiwb.jobs.folder import fingerprint
-from tuiwb.jobs.launch import check_gone, queue_again, relaunch, say
+from tuiwb.jobs.launch import check_gone, launch_again, queue_again, say
+from tuiwb.jobs.lock import alone
 from tuiwb.jobs.queue import enqueue
 from tuiwb.jobs.rewind import rewind
 from tuiwb.project import Project
@@ -56,6 +57,15 @@ def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> P
 
     BadInput while the run still goes, when it has finished, or without a checkpoint.
     """
+    try:
+        # Who asks twice at once would have two workers write one log.
+        with alone(folder):
+            return _resume(folder, python, queue)
+    except OSError as error:
+        raise BadInput(f"can't resume {folder}: {error.strerror or error}") from None
+
+
+def _resume(folder: Path, python: str | None, queue: bool) -> Path:
     state = jobs.status(folder)
     if state.kind != "train":
         raise BadInput(f"{state.name} is a {state.kind} job: only a train job can be resumed")
@@ -93,7 +103,7 @@ def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> P
             say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
             raise
     else:
-        relaunch(folder, python=python, phase=phase)
+        launch_again(folder, python=python, phase=phase)
     return checkpoint
 
 

@@ -44,13 +44,13 @@ class HelpScreen(Modal[None]):
         with VerticalScroll(classes="dialog") as dialog:
             dialog.border_title = f"{self._title}: keys"
             dialog.border_subtitle = "esc closes"
-            if self._text:
-                yield Static(self._text + "\n", markup=False)
             width = max((len(key) for key, _ in self._keys), default=1)
             lines = [
                 Content.assemble((f"{key:>{width}}", "bold $accent"), "  ", words)
                 for key, words in self._keys
             ]
+            text = [Content(self._text), Content("")] if self._text else []
             places = "  ".join(f"{key} {name}" for key, _, name in PLACES)
-            yield Static(Content("\n").join(lines))
-            yield Static(f"\nGo to: {places}", markup=False, classes="muted")
+            go_to = Content.styled(f"Go to: {places}", "$foreground 60%")
+            # One widget: each one that is mounted keeps the key waiting.
+            yield Static(Content("\n").join([*text, *lines, Content(""), go_to]))

@@ -74,6 +74,10 @@ class ChartBoard(Vertical):
         yield VerticalScroll(can_focus=False)
         yield Static(markup=False)
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only the board's own styles: no chart looks at who has the focus."""
+        self.app.stylesheet.update_nodes([self])
+
     @property
     def current(self) -> str:
         """The key of the chart that the keys go to."""

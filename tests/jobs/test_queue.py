@@ -1,11 +1,14 @@
 """Jobs in line for GPUs: who may start, where, and that no killed process blocks the others."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 import msgspec
@@ -14,7 +17,7 @@ import pytest
 from tests.jobs.workers import end, install, job, wait_for
 from tuiwb.errors import BadInput
 from tuiwb.jobs import process, queue, send, status, stop_now
-from tuiwb.jobs.events import Gpu
+from tuiwb.jobs.events import Control, EventReader, EventWriter, Gpu, Metrics
 from tuiwb.jobs.turns import Ticket, Turn, turn
 
 GIB = 1 << 30
@@ -205,6 +208,62 @@ def test_the_waiting_process_is_light_and_outlives_the_one_that_queued(line: Pat
     wait_for(lambda: trains(b), b)
 
 
+def test_what_was_refused_while_it_waited_is_not_obeyed_when_it_starts(line: Path) -> None:
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    queue.enqueue(a, cpu=True)
+    wait_for(lambda: trains(a), a)
+    queue.enqueue(b, cpu=True)
+    refused = send(b, "pause")
+
+    def answers() -> list[tuple[str, bool, str]]:
+        events = EventReader(b / "events.jsonl").read()
+        return [(e.id, e.ok, e.note) for e in events if isinstance(e, Control)]
+
+    wait_for(answers, b)
+    stop_now(a)
+    wait_for(lambda: trains(b), b)
+    stop = send(b, "stop")
+    wait_for(lambda: status(b).state == "cancelled", b)
+    assert answers() == [(refused.id, False, "it waits for its turn"), (stop.id, True, "")]
+
+
+def test_a_resumed_job_keeps_its_memory_taken_until_it_has_trained_again(line: Path) -> None:
+    a, stays = job(line / "a", "obeys"), line / "stays"
+    stays.write_text("#!/bin/sh\nexec sleep 600\n")
+    stays.chmod(0o755)
+    writer = EventWriter(a / "events.jsonl")
+    writer.emit(Metrics(step=40, values={"loss": 1.0}))
+    writer.close()
+    # A worker that is at its imports for long.
+    queue.enqueue(a, cpu=True, python=str(stays))
+    wait_for(lambda: [p.place for p in queue.line()] == [0], a)
+    (path,) = (line / "queue").glob("*.json")
+    assert json.loads(path.read_bytes())["settled"] is False
+    writer = EventWriter(a / "events.jsonl")
+    writer.emit(Metrics(step=41, values={"loss": 1.0}))
+    writer.close()
+    assert queue.line()
+    assert json.loads(path.read_bytes())["settled"] is True
+
+
+def test_on_a_disk_that_locks_alone_only_what_may_be_written_a_ticket_still_waits(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    queue.enqueue(a, cpu=True)
+    wait_for(lambda: trains(a), a)
+    queue.enqueue(b, cpu=True)
+    flock = fcntl.flock
+
+    def as_on_nfs(file: TextIOWrapper, how: int) -> None:
+        if how & fcntl.LOCK_EX and not file.writable():
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", as_on_nfs)
+    assert [(p.folder.name, p.place) for p in queue.line()] == [("a", 0), ("b", 1)]
+
+
 def test_a_job_whose_python_is_not_there_fails_and_the_line_moves_on(line: Path) -> None:
     a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
     queue.enqueue(a, cpu=True, python="/nowhere/python")
@@ -222,18 +281,18 @@ from pathlib import Path
 import msgspec
 sys.path.insert(0, sys.argv[4])
 from tests.monitor.fake_nvml import Card, FakeLibrary, library
-from tuiwb.jobs import queue
+from tuiwb.jobs import waiter
 from tuiwb.jobs.turns import Ticket
-from tuiwb.monitor import nvml
+from tuiwb.monitor import nvml, wait_turn
 nvml.foreign_pids = lambda: False
 cards = [Card(uuid="GPU-x"), Card(uuid="GPU-y")]
 def sample():
     for card, used in zip(cards, json.loads(Path(sys.argv[3]).read_text())):
         card.used = used << 30
-    return queue.hardware()
+    return wait_turn.hardware()
 ticket = msgspec.json.decode(sys.argv[2], type=Ticket)
 with library(FakeLibrary(cards)):
-    sys.exit(queue.wait(Path(sys.argv[1]), ticket, sys.executable, sample, every=0.05))
+    sys.exit(waiter.wait(Path(sys.argv[1]), ticket, sys.executable, sample, every=0.05))
 """
 
 
@@ -260,7 +319,7 @@ def test_a_job_starts_on_the_gpu_whose_memory_comes_free(
     wait_for(lambda: status(a).phase == phase, a)
     show(79, 3)
     wait_for(lambda: trains(a), a)
-    assert waiter.wait(20) == 0
+    assert waiter.wait(60) == 0
     identity = process.read(a)
     assert identity is not None
     environment = Path(f"/proc/{identity.pid}/environ").read_bytes().split(b"\0")

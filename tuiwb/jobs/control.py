@@ -14,6 +14,9 @@ from tuiwb.jobs.folder import CONTROL
 
 COMMANDS = ("stop", "checkpoint", "evaluate", "pause", "resume", "set")
 
+# In a worker's environment: up to where the process that waited for its turn has answered.
+ANSWERED = "TUIWB_ANSWERED"
+
 
 class Command(msgspec.Struct, kw_only=True):
     """One command with an id its acknowledgement repeats."""
@@ -54,22 +57,25 @@ def send(folder: Path, command: str, **args: Any) -> Command:
 
 
 class ControlReader:
-    """The worker's end: each `read()` returns the commands added since the last one."""
+    """The worker's end: each `read()` returns the commands added since the last one.
 
-    def __init__(self, folder: Path) -> None:
+    `offset` is where it stands in the file, in bytes.
+    """
+
+    def __init__(self, folder: Path, offset: int = 0) -> None:
         self._path = folder / CONTROL
-        self._offset = 0
+        self.offset = offset
 
     def read(self) -> list[Command]:
         """New whole commands in order; broken lines are passed over."""
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 chunk = file.read()
         except FileNotFoundError:
             return []
         whole = chunk.rfind(b"\n") + 1
-        self._offset += whole
+        self.offset += whole
         commands = []
         for line in chunk[:whole].splitlines():
             try:

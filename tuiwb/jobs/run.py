@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import process
-from tuiwb.jobs.control import Command, ControlReader
+from tuiwb.jobs.control import ANSWERED, Command, ControlReader
 from tuiwb.jobs.environment import write_environment
 from tuiwb.jobs.events import AnyEvent, Artifact, Control, Log, Progress, State
 from tuiwb.jobs.folder import EVENTS, load
@@ -55,7 +55,8 @@ class JobContext:
         self.folder = folder
         self.job = load(folder)
         self.events = WorkerLog(folder / EVENTS)
-        self.control = ControlReader(folder)
+        # Taken out: what this process starts is no worker of this job.
+        self.control = ControlReader(folder, int(os.environ.pop(ANSWERED, "0")))
         self.stop_requested = False
         self.stop_at_once = False
         self._later: list[Command] = []

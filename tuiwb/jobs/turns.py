@@ -18,7 +18,7 @@ class Ticket(msgspec.Struct, kw_only=True):
     """One job in line. `needs` bytes (None: a whole GPU); `gpus` indexes (None: any).
 
     `cpu`: it trains on the CPU. Once it has started: `started` its process, `gpu` the key of its
-    GPU, `settled` whether it holds its memory by now.
+    GPU, `step` where it stood then, `settled` whether it holds its memory by now.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Ticket(msgspec.Struct, kw_only=True):
     cpu: bool = False
     started: ProcessIdentity | None = None
     gpu: str | None = None
+    step: int = 0
     settled: bool = False
 
 

@@ -1,5 +1,6 @@
 """The Train screen on real job folders: what is shown, which keys are there, what they do."""
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -14,12 +15,15 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.dialogs import Ask, Confirm
 from tuiwb.app.screens.run_dialogs import ChangeInFlight, ShowText
 from tuiwb.app.screens.train import TrainScreen
+from tuiwb.app.widgets import run_view
 from tuiwb.app.widgets.alerts_view import AlertsView
+from tuiwb.app.widgets.chart import Chart
+from tuiwb.app.widgets.device_view import DeviceView
 from tuiwb.app.widgets.log_view import LogLines
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.app.widgets.samples_view import SamplesView
 from tuiwb.jobs.control import Command
-from tuiwb.jobs.events import Metrics, State
+from tuiwb.jobs.events import Device, Host, Metrics, State
 from tuiwb.jobs.folder import CONTROL
 from tuiwb.jobs.labels import read_labels
 from tuiwb.project import Project
@@ -92,6 +96,41 @@ async def test_new_metrics_appear_without_a_key(project: Project) -> None:
         add(folder, [Metrics(step=11, total_steps=20, values={"loss": 0.777})])
         await until(lambda: "loss 0.777" in words(screen, "values"))
         assert "step 11/20" in words(screen, "how")
+
+
+async def test_another_state_is_painted_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_run(project, "live", "running", steps=10)
+    monkeypatch.setattr(run_view, "HEAD_EVERY", math.inf)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open and "step 10/20" in words(screen, "how"))
+        add(folder, [State(state="finished")])
+        await until(lambda: "finished" in words(screen, "how"))
+
+
+async def test_two_rows_of_charts_and_the_hardware_stand_in_80_by_24(project: Project) -> None:
+    host = Host(cpu=50.0, memory_used=1 << 30, memory_total=8 << 30)
+    a_run(project, "live", "running", steps=10, more=[Device(host=host)])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await on_train(app, pilot)
+        area = screen.query_one("#wall VerticalScroll")
+
+        def whole() -> list[Chart]:
+            return [chart for chart in screen.query(Chart) if chart.region in area.region]
+
+        await until(lambda: screen.is_open and len({chart.region.y for chart in whole()}) >= 2)
+        device = screen.query_one(DeviceView)
+        assert "memory" in "".join(device.render_line(y).text for y in range(device.size.height))
+        await pilot.press("a")
+        await until(lambda: screen.query_one("#below").size.height >= 6)
+        await pilot.press("z")
+        await until(lambda: screen.query_one("#below").size.height >= 15)
+        await pilot.press("z", "d")
+        await until(lambda: len({chart.region.y for chart in whole()}) >= 2)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])

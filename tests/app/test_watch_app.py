@@ -7,7 +7,7 @@ import pytest
 from textual.widgets import Static
 
 from tests.app.conftest import until
-from tests.app.runs import a_run, add
+from tests.app.runs import a_run, add, an_alert
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.watch_app import WatchApp
 from tuiwb.app.widgets.run_view import RunView
@@ -65,3 +65,22 @@ async def test_help_opens_and_q_quits(project: Project) -> None:
         await until(lambda: not isinstance(app.screen, HelpScreen))
         await pilot.press("q")
         await until(lambda: app._exit)
+
+
+async def test_what_was_told_of_a_run_is_not_told_again_but_what_came_while_away_is(
+    project: Project,
+) -> None:
+    folder = a_run(project, "one", "running", steps=10)
+
+    async def opened() -> list[str]:
+        app = WatchApp(open_watched(folder))
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(lambda: "step 10/20" in words(app, "how"))
+            app._tell()
+            await pilot.pause()
+            return [told.title for told in app._notifications]
+
+    assert await opened() == []
+    add(folder, [an_alert(9)])
+    assert await opened() == ["one: loss spike"]
+    assert await opened() == []

@@ -1,5 +1,6 @@
 """`tuiwb watch`: one run on one screen, no project; it may be another tool's folder."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,7 +56,7 @@ class WatchApp(FramedApp):
     def __init__(self, watched: Watched, theme: str = "workbench-dark") -> None:
         super().__init__()
         self.watched = watched
-        self._teller = Teller(None)
+        self._teller = Teller(told_of(watched.folder))
         if os.environ.get("SSH_CONNECTION"):
             self.animation_level = "none"
         for found in themes():
@@ -100,6 +101,13 @@ class WatchApp(FramedApp):
         yield SystemCommand("Keys", "Every key", self.action_help)
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Quit", "The run goes on", self.action_quit)
+
+
+def told_of(folder: Path) -> Path:
+    """Where it is kept what was told of a run; not in its folder, which may be another tool's."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+    return cache / "tuiwb" / "told" / f"{name}.json"
 
 
 def watch(watched: Watched, log: Path | None = None) -> int:

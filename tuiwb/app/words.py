@@ -14,6 +14,7 @@ STATE_MARKS = {
     "failed": ("✗", "$text-error"),
     "cancelled": ("■", "$text-warning"),
     "died": ("†", "$text-error"),
+    "quiet": ("◦", "$foreground 60%"),  # another tool's run: not ended, not written to lately
 }
 
 

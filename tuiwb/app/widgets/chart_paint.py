@@ -22,6 +22,8 @@ from tuiwb.monitor.ticks import UNITS, reading
 Text = Sequence[tuple[str, Style]]
 Floats = NDArray[np.float64]
 _NONE: Floats = np.empty(0)
+WHOLE = 3  # spellings of a title that leave out no curve's value
+CROWDED = 4  # columns a mark; with fewer they are dim, in every other column nothing but a rule
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,10 @@ def axis_row(
     look: Glyphs,
     palette: Palette,
 ) -> Strip:
-    """The x axis with the run's marks (x by kind) and the columns where a value is NaN."""
+    """The x axis with the run's marks (x by kind) and the columns where a value is NaN.
+
+    Checkpoints and evaluations that would fill the axis are left out: they come with the zoom.
+    """
     width = plot.codes.shape[1]
     signs = [look.axis] * width
     styles = [palette.muted] * width
@@ -139,7 +144,12 @@ def axis_row(
         ("checkpoint", look.checkpoint, palette.text),
         ("alert", look.alert, palette.notice),
     ):
-        for column in plot.columns(marks.get(kind, _NONE)):
+        columns = plot.columns(marks.get(kind, _NONE))
+        if kind != "alert" and len(columns) * CROWDED > width:
+            if len(columns) * 2 > width:
+                continue
+            style = palette.muted
+        for column in columns:
             signs[column], styles[column] = sign, style
     for column in plot.nan:
         signs[column], styles[column] = look.nan, palette.wrong
@@ -216,14 +226,15 @@ def title_row(
 def _fitting(
     values: Sequence[Sequence[Text]], notes: Text, room: int, gap: Style
 ) -> tuple[Text, Text]:
-    """As many notes as leave room for values, and the longest spelling beside them."""
-    for count in range(len(notes), -1, -1):
-        kept = [part for words, style in notes[:count] for part in ((" ", style), (words, style))]
-        left = room - (_cells(kept) + 3 if kept else 0)
-        for spelling in values:
-            parts = [part for text in spelling for part in (("  ", gap), *text)]
-            if _cells(parts) <= left:
-                return kept, parts
+    """Every curve's value with as many notes as go beside them; then ever fewer of the values."""
+    for spellings in (values[:WHOLE], values[WHOLE:]):
+        for count in range(len(notes), -1, -1):
+            kept = [p for words, style in notes[:count] for p in ((" ", style), (words, style))]
+            left = room - (_cells(kept) + 3 if kept else 0)
+            for spelling in spellings:
+                parts = [part for text in spelling for part in (("  ", gap), *text)]
+                if _cells(parts) <= left:
+                    return kept, parts
     return [], []
 
 

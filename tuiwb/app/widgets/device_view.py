@@ -85,6 +85,10 @@ class DeviceView(ScrollView, can_focus=True):
         """As many lines as the layout for this terminal has."""
         return max(1, len(self._layout_lines(width, max(container.height, 1), viewport.height)))
 
+    def lines_in(self, width: int, room: int) -> int:
+        """How many lines of that width it has to say, at most `room` if that can be."""
+        return len(self._layout_lines(width, room, 0))
+
     def on_resize(self) -> None:
         """Lines are as wide as the widget."""
         self._draw()

@@ -47,12 +47,15 @@ PANES = (
     ("a", "alerts", "Alerts"),
     ("g", "recovery", "Recovery"),
 )
+WIDE = 150  # columns from which two panes stand side by side
 LOOK_EVERY = 0.35  # seconds: three times a second at most
 SHARE = 0.03  # of a core, for the UI's thread: what costs more to paint is painted less often
 SELDOM = 2.0  # seconds between two looks, however busy the UI is
 SILENT = 1.0  # seconds between two looks at a run that says nothing
 SLICE = 0.15  # seconds of reading between two looks
 HEAD_EVERY = 0.5
+CHARTS = 15  # lines that two rows of charts take, with the line on their signs
+LEAST_PANE = 4  # lines of the hardware, with the tabs: it does not jump with the first sample
 AT_REST = 3.0  # seconds between two looks at a run that has ended
 
 
@@ -80,6 +83,7 @@ class RunView(RunCommands):
         height: 100%;
         & > #wall { height: 3fr; }
         & > #below { height: 2fr; min-height: 6; }
+        &.-device > #below { min-height: 1; }
         &.-roomy > #below { height: 1.5fr; }
         &.-charts > #below, &.-pane > #wall { display: none; }
         & #panes { height: 1fr; }
@@ -217,7 +221,8 @@ class RunView(RunCommands):
         message.stop()
         state = watched.state
         seen = self._seen
-        self._show_head(state)
+        stands = (state.state, state.phase, state.last_checkpoint is None)
+        self._show_head(state, at_once=stands != self._stood)
         self._show_curves(watched)
         self._silent = seen == self._seen and not message.events and not message.lines
         self._show_device(watched)
@@ -235,7 +240,6 @@ class RunView(RunCommands):
                 self._show_pane()
         self.answers(message.events)
         self._show_tabs(state)
-        stands = (state.state, state.phase, state.last_checkpoint is None)
         if stands != self._stood:
             self._stood = stands
             self.refresh_bindings()
@@ -243,9 +247,10 @@ class RunView(RunCommands):
             if self._pane == "recovery":
                 self._recovery.look(watched.folder)
 
-    def _show_head(self, state: JobState) -> None:
+    def _show_head(self, state: JobState, *, at_once: bool) -> None:
+        """At once where the run came to another state, else now and then."""
         now = time.monotonic()
-        if self.watched is None or (now - self._headed < HEAD_EVERY and self._stood):
+        if self.watched is None or (now - self._headed < HEAD_EVERY and not at_once):
             return
         self._headed = now
         pace = state.tally.pace
@@ -269,6 +274,7 @@ class RunView(RunCommands):
         if self._device.display and sample != self._sampled:
             self._sampled = sample
             self._device.show(watched.state.device, watched.series.devices, self._estimate)
+            self._fit_below()
 
     def _show_tabs(self, state: JobState) -> None:
         alerts = len(open_alerts(state.alerts))
@@ -278,13 +284,34 @@ class RunView(RunCommands):
 
     def _show_pane(self) -> None:
         """One pane below; where it is wide, the device beside it always."""
-        wide = self.size.width >= 150
         for _, pane, _ in PANES:
             other = "log" if self._pane == "device" else "device"
-            self.query_one(f"#{pane}").display = pane == self._pane or (wide and pane == other)
+            self.query_one(f"#{pane}").display = pane == self._pane or (
+                self._wide and pane == other
+            )
+        self._fit_below()
         if self.watched is not None:
             self._show_tabs(self.watched.state)
             self._show_device(self.watched)
+
+    @property
+    def _wide(self) -> bool:
+        return self.size.width >= WIDE
+
+    def _fit_below(self) -> None:
+        """The hardware alone takes the lines it has to say, the charts all others."""
+        alone = self._pane == "device" and not self._wide and not self.has_class("-pane")
+        self.set_class(alone, "-device")
+        styles = self.query_one("#below").styles.inline
+        if not alone:
+            if styles.has_rule("height"):
+                styles.clear_rule("height")
+                self.refresh(layout=True)
+            return
+        height = self.size.height
+        room = max(LEAST_PANE, min(height * 2 // 5, height - self._head.size.height - CHARTS))
+        lines = 1 + self._device.lines_in(self.size.width - 2, room - 1)
+        styles.height = max(min(lines, room), min(LEAST_PANE, height // 3))
 
     def on_resize(self) -> None:
         """Two panes side by side where there is room, more for the charts where it is tall."""
@@ -331,6 +358,7 @@ class RunView(RunCommands):
             self.remove_class("-charts", "-pane")
         else:
             self.add_class("-charts" if self._wall.has_focus_within else "-pane")
+        self._fit_below()
 
     @on(ListAndDetail.Opened)
     def _large(self, message: ListAndDetail.Opened) -> None:

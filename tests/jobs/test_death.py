@@ -91,6 +91,16 @@ def died(folder: Path, log: str = "", saved: bool = True, **record: Any) -> Deat
             "gpu",
             "fallen off the bus",
         ),
+        (
+            {
+                "signal": 9,
+                "oom_kills": [0, 0],
+                "kernel": ["NVRM: Xid (PCI:0000:01:00): 31, pid=12345, name=other, MMU Fault"],
+            },
+            "",
+            "killed",
+            "SIGKILL",
+        ),
         ({}, "so far so good", "unknown", "gone without a word at step 41; its log ends: so far"),
     ],
 )

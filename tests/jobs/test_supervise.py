@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.jobs.workers import end, fill, install, job, supervisor_of, wait_for
-from tuiwb.jobs import launch, process, scope, status
+from tuiwb.jobs import launch, process, scope, status, stop_now
 from tuiwb.jobs.death import exit_record
 
 
@@ -102,6 +102,78 @@ def test_an_exit_of_another_process_is_not_taken_for_this_ones(
     assert identity is not None
     process.write(folder, msgspec.structs.replace(identity, start=identity.start + 1))
     assert exit_record(folder) is None
+
+
+def test_an_earlier_workers_words_are_not_taken_for_this_ones_reason(
+    folder: Path, kinds: dict[str, str]
+) -> None:
+    before = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n"
+    job(folder, "obeys")
+    (folder / "worker.log").write_text(before)
+    launch(folder, environment=kinds)
+    wait_for(lambda: status(folder).step == 1, folder)
+    end(folder)
+    wait_for(lambda: status(folder).state == "died", folder)
+    record = exit_record(folder)
+    assert record is not None
+    assert record.log_from == len(before)
+    assert "SIGKILL" in status(folder).message
+    assert "memory was full" not in status(folder).message
+
+
+IGNORES = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from tuiwb.jobs import launch
+launch(Path(sys.argv[1]))
+"""
+
+
+def test_started_by_a_program_that_ignores_its_children_it_still_tells_how_the_worker_ended(
+    folder: Path, kinds: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", IGNORES, str(job(folder, "exits", code=17))]
+    subprocess.run(command, check=True, env={**os.environ, **kinds})
+    wait_for(lambda: status(folder).state == "died", folder)
+    assert "exit code 17" in status(folder).message
+
+
+TELLS = """\
+alerts:
+  command: [sh, -c, 'cat >> "$0"; echo >> "$0"', {told}]
+"""
+
+
+def test_a_death_is_told_to_the_users_command_and_an_end_that_is_known_is_not(
+    tmp_path: Path, kinds: dict[str, str]
+) -> None:
+    root, told = tmp_path / "a project", tmp_path / "told"
+    root.mkdir()
+    (root / "tuiwb.yaml").write_text(TELLS.format(told=told))
+    runs = root / "runs"
+    ended, stopped, killed = (
+        job(runs / "ended", "astrology"),
+        job(runs / "stopped", "stubborn"),
+        job(runs / "killed", "obeys"),
+    )
+    try:
+        launch(ended)
+        wait_for(lambda: status(ended).state == "failed", ended)
+        launch(stopped, environment=kinds)
+        wait_for(lambda: status(stopped).step == 7, stopped)
+        stop_now(stopped, patience=0.1)
+        launch(killed, environment=kinds)
+        wait_for(lambda: status(killed).step == 1, killed)
+        end(killed)
+        wait_for(lambda: told.exists() and told.read_text().endswith("}\n"), killed)
+    finally:
+        for folder in (ended, stopped, killed):
+            end(folder)
+    (line,) = told.read_text().splitlines()
+    message = json.loads(line)
+    assert (message["run"], message["state"], message["severity"]) == ("killed", "died", "critical")
+    assert "SIGKILL" in message["evidence"]
 
 
 STAND_IN = """\

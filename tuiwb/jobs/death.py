@@ -33,11 +33,15 @@ _GPU_FAULT = re.compile(
     r"illegal memory access|uncorrectable ECC|NCCL error|cuDNN error",
     re.I,
 )
+_XID_PID = re.compile(r"Xid \(.*\bpid=(\d+)")
 _RAISED = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt|Exit|Iteration|Warning))\b")
 
 
 class ExitRecord(msgspec.Struct, kw_only=True):
-    """exit.json: how a worker ended, as its parent saw it. Times in unix seconds, bytes."""
+    """exit.json: how a worker ended, as its parent saw it. Times in unix seconds, bytes.
+
+    `log_from`: where its part of worker.log begins; what is before is an earlier worker's.
+    """
 
     pid: int
     t: float
@@ -52,6 +56,7 @@ class ExitRecord(msgspec.Struct, kw_only=True):
     oom_kills: tuple[int, int] | None = None
     kernel_log: bool = False
     kernel: list[str] = []
+    log_from: int = 0
 
 
 class Death(msgspec.Struct, kw_only=True):
@@ -77,8 +82,9 @@ def why(folder: Path, state: "JobState") -> Death:
 
     For a job on another host that can't be known: it says since when nothing was heard.
     """
-    identity = process.read(folder)
-    words = [line.strip() for line in tail(folder / LOG, 40) if line.strip()]
+    identity, record = process.read(folder), exit_record(folder)
+    begin = record.log_from if record else 0
+    words = [line.strip() for line in tail(folder / LOG, 40, start=begin) if line.strip()]
     if identity is None:
         return Death(
             cause="never_started",
@@ -100,7 +106,6 @@ def why(folder: Path, state: "JobState") -> Death:
         )
     checkpoint = state.last_checkpoint
     resume = checkpoint.path if checkpoint else None
-    record = exit_record(folder)
     cause, reason, evidence, mend = _reason(identity, record, words, state)
     when = record.t if record else state.seen
     way_on = f"it can resume from {resume}" if resume else "start it again to retry"
@@ -155,7 +160,8 @@ def _reason(
     if record is None and any("Killed process" in line for line in kernel):
         facts += [f"kernel: {line}" for line in kernel]
         return "out_of_memory", _out_of_memory("said so"), facts, _LESS_MEMORY
-    gpu = next((w for w in [*reversed(words), *kernel] if _GPU_FAULT.search(w)), None)
+    xids = [line for line in kernel if _not_of_another(line, identity.pid)]
+    gpu = next((w for w in [*reversed(words), *xids] if _GPU_FAULT.search(w)), None)
     full = next((w for w in reversed(words) if _GPU_MEMORY.search(w)), None)
     if record is not None and record.signal == signal.SIGKILL:
         if any("Killed process" in line or "oom-kill" in line for line in kernel):
@@ -181,6 +187,12 @@ def _reason(
             return "exited", f"its process ended with {_short(raised)}", facts, ""
         return "exited", f"its process ended with exit code {record.code}", facts, ""
     return "unknown", "the process is gone without a word", facts, ""
+
+
+def _not_of_another(line: str, pid: int) -> bool:
+    """Whether a line of the kernel's may be about process `pid`: an Xid often names its process."""
+    named = _XID_PID.search(line)
+    return named is None or int(named[1]) == pid
 
 
 _LESS_MEMORY = "lower per_device_train_batch_size or dataloader workers, or free host memory"

@@ -40,12 +40,13 @@ def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
     return values
 
 
-def tail(path: Path, lines: int = 20, most: int = 1 << 16) -> list[str]:
-    """The last lines of a text file that may be huge or hold any bytes."""
+def tail(path: Path, lines: int = 20, most: int = 1 << 16, start: int = 0) -> list[str]:
+    """The last lines after byte `start` of a text file that may be huge or hold any bytes."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - most))
+            # A file that is shorter than that is another one.
+            file.seek(max(start if start <= size else 0, size - most))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

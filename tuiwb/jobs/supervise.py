@@ -3,7 +3,8 @@
 Run as a program, `python -I -S supervise.py FOLDER PROGRAM [ARGUMENT...]`, with the standard
 library alone, so that it costs few megabytes while a run lasts for days. On stdout it says `here`,
 then the worker's pid, or `! why` when that could not be started. The worker has a session of its
-own and goes on if this process is killed.
+own and goes on if this process is killed. When the job ended without a last word of its own, the
+worker's Python is started once more to tell whoever is to be told (NOTIFY).
 """
 
 import errno
@@ -17,6 +18,11 @@ import time
 
 EXIT = "exit.json"
 LOG = "worker.log"
+EVENTS = "events.jsonl"
+CONTROL = "control.jsonl"
+NOTIFY = "tuiwb.monitor.notify"  # by name: jobs know no domain
+LAST_WORDS = ("finished", "failed", "cancelled")
+END = 1 << 16  # bytes of a file's end that are looked at
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CGROUPS = "/sys/fs/cgroup"
 MOST_LINES = 8
@@ -31,9 +37,12 @@ def main(folder: str, command: list[str]) -> int:
     # Handlers, not SIG_IGN, which the worker would inherit.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
+    # Who started us may ignore its children: then none could be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     began, clock, kills = time.time(), time.monotonic(), oom_kills()
     try:
         with open(os.path.join(folder, LOG), "ab") as log:
+            log_from = log.seek(0, os.SEEK_END)
             worker = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -68,15 +77,79 @@ def main(folder: str, command: list[str]) -> int:
         "oom_kills": None if kills is None or after is None else [kills, after],
         "kernel_log": readable,
         "kernel": lines,
+        "log_from": log_from,
     }
     _write(folder, record)
     _, _, usage = os.wait4(worker.pid, 0)
     record["peak_memory"] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     record["cpu_seconds"] = usage.ru_utime + usage.ru_stime
+    wanted = _somebody_is_to_be_told(folder) and not _told_to_end_now(folder)
+    if wanted and not _said_its_last_word(folder):
+        _notify(folder, command[0])
     deadline = time.monotonic() + RETRY_FOR
     while not _write(folder, record) and time.monotonic() < deadline:
         time.sleep(RETRY_EVERY)
     return 0
+
+
+def _said_its_last_word(folder: str) -> bool:
+    """Whether the job's log ends with how it ended."""
+    for line in reversed(_last_lines(os.path.join(folder, EVENTS))[-8:]):
+        if line.get("type") == "state":
+            return line.get("state") in LAST_WORDS
+    return False
+
+
+def _somebody_is_to_be_told(folder: str) -> bool:
+    """Whether the project's settings speak of alerts at all; who reads them closely costs more."""
+    while True:
+        settings = os.path.join(folder, "tuiwb.yaml")
+        above = os.path.dirname(folder)
+        if os.path.isfile(settings) or above == folder:
+            return "alerts" in _text(settings)
+        folder = above
+
+
+def _told_to_end_now(folder: str) -> bool:
+    """Whether a person ended it at once: who did that need not be told."""
+    for line in reversed(_last_lines(os.path.join(folder, CONTROL))):
+        if line.get("command") == "stop":
+            arguments = line.get("args")
+            return isinstance(arguments, dict) and bool(arguments.get("now"))
+    return False
+
+
+def _last_lines(path: str) -> list[dict[str, object]]:
+    """The lines of JSON at a file's end; others are passed over."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - END))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+def _notify(folder: str, python: str) -> None:
+    try:
+        subprocess.Popen(
+            [python, "-m", NOTIFY, folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError:
+        pass
 
 
 def oom_kills(pid: int | str = "self") -> int | None:

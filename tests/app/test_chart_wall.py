@@ -85,7 +85,7 @@ class WallApp(App[None]):
     @property
     def line(self) -> str:
         """The line below the charts."""
-        return str(self.screen_stack[0].query_one("#wall > Static", Static).content)
+        return str(self.screen_stack[0].query_one("#signs", Static).content)
 
 
 async def shown(app: WallApp, pilot: object, series: RunSeries, **more: object) -> None:
@@ -133,6 +133,7 @@ async def test_zoom_and_crosshair_are_those_of_all_charts() -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await shown(app, pilot, run_of())
         await pilot.press("plus", "left", "shift+left")
+        await until(lambda: app.wall.settled)
         charts = [c for c in app.query(Chart) if c.display]
         assert {c.view for c in charts} == {app.wall.view}
         assert app.wall.view is not None
@@ -142,9 +143,9 @@ async def test_zoom_and_crosshair_are_those_of_all_charts() -> None:
         assert f"{1 + 1 / x:.4g}" in app.wall.chart("loss").render_line(0).text
         assert f"{x / 50:.4g}" in app.wall.chart("rewards/margins").render_line(0).text
         await pilot.press("0")
-        assert {c.view for c in charts} == {None}
+        await until(lambda: {c.view for c in charts} == {None})
         await pilot.press("escape")
-        assert {c.crosshair for c in charts} == {None}
+        await until(lambda: {c.crosshair for c in charts} == {None})
         assert app.left == 0
         await pilot.press("escape")
         assert app.left == 1
@@ -367,3 +368,17 @@ async def test_another_run_takes_the_place_of_the_first() -> None:
         app.wall.show("empty", RunSeries())
         await pilot.pause()
         await until(lambda: app.titles == [])
+
+
+async def test_the_line_explains_only_the_signs_that_there_are() -> None:
+    app = WallApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        series = RunSeries()
+        app.wall.show("mine", series, live=True)
+        await until(lambda: "first values" in str(app.query_one("#nothing", Static).content))
+        series.add([Metrics(step=1, values={"loss": 1.0}), Metrics(step=2, values={"loss": 0.9})])
+        await shown(app, pilot, series)
+        assert "NaN" not in app.line
+        series.add([Metrics(step=3, values={"loss": math.nan})])
+        app.wall.show("mine", series)
+        await until(lambda: "NaN" in app.line)

@@ -142,6 +142,9 @@ def chosen_columns(runs: Sequence[RunSummary], width: int, now: float) -> list[R
     else:
         at = next(n for n, c in enumerate(sized) if c.name == "name")
         room = width - sum(c.width + 1 for c in sized)
+        for n, column in enumerate(sized):
+            if column.right and room > 0 and n > at:
+                sized[n], room = replace(column, width=column.width + 1), room - 1
         sized[at] = replace(sized[at], width=max(8, sized[at].width + min(room, 8)))
     return sized
 

@@ -93,7 +93,7 @@ def brief(run: RunSummary | None, any_runs: bool, now: float) -> Content:
         at = f" at step {run.best_step:,}" if run.best_step is not None else ""
         facts.append(f"best {of} {number(run.best_loss)}{at}")
     if run.checkpoint:
-        facts.append(f"last checkpoint {Path(run.checkpoint).name}")
+        facts.append(Path(run.checkpoint).name)
     if run.peak_memory:
         facts.append(f"peak memory {short_bytes(run.peak_memory)} ({run.peak_memory_of})")
     if run.cost is not None:

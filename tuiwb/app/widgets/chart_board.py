@@ -15,15 +15,15 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from tuiwb.app.widgets.chart import Chart
-from tuiwb.app.widgets.chart_feed import LETTERS, Overlay, curves_of, extent_of, marks_of
+from tuiwb.app.widgets.chart_feed import Overlay, curves_of, extent_of, marks_of
 from tuiwb.app.widgets.chart_paint import Mark
+from tuiwb.app.widgets.chart_signs import NotNumbers, signs
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
 from tuiwb.monitor.metric_names import ChartOf, charts_of
 from tuiwb.monitor.series import Axis, RunSeries
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.monitor.wall import Grid, grid
-from tuiwb.text import inert
 
 
 class ChartBoard(Vertical):
@@ -35,8 +35,12 @@ class ChartBoard(Vertical):
             layout: grid; grid-gutter: 0 1; height: 1fr; scrollbar-size-vertical: 1;
         }
         & > Static {
-            height: 1; color: $foreground 60%; text-wrap: nowrap; text-overflow: ellipsis;
+            height: 1; padding: 0 1; color: $foreground 60%;
+            text-wrap: nowrap; text-overflow: ellipsis;
         }
+        & > #nothing { height: 1fr; content-align: center middle; display: none; }
+        &.-empty > #nothing { display: block; }
+        &.-empty > VerticalScroll, &.-empty > #signs { display: none; }
         & > Input { display: none; }
         &.-filtering > Input { display: block; }
         & Chart { height: 100%; }
@@ -63,6 +67,7 @@ class ChartBoard(Vertical):
         self._grid = Grid(1, (), False)
         self._marks: tuple[tuple[object, ...], list[Mark]] = ((), [])
         self._line = Content("")
+        self._nan = NotNumbers()
         self._turn = 0
         self.settled = True  # every chart has what the wall was given
         self._keeping = threading.Lock()
@@ -72,7 +77,8 @@ class ChartBoard(Vertical):
         field.cursor_blink = False
         yield field
         yield VerticalScroll(can_focus=False)
-        yield Static(markup=False)
+        yield Static(id="nothing", markup=False)
+        yield Static(id="signs", markup=False)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         """Only the board's own styles: no chart looks at who has the focus."""
@@ -106,6 +112,7 @@ class ChartBoard(Vertical):
         """
         seen = (
             name,
+            live,
             id(series),
             series.version,
             tuple((o.name, id(o.series), o.series.version) for o in overlays),
@@ -116,6 +123,7 @@ class ChartBoard(Vertical):
             self.view, self.crosshair, self.follow = None, None, True
         self._seen, self._run_name, self._series = seen, name, series
         self._overlays = tuple(overlays)
+        self._say_nothing(live)
         names = [n for s in (series, *(o.series for o in overlays)) for n in s.names()]
         charts = {chart.key: chart for chart in charts_of(dict.fromkeys(names))}
         if charts != self._charts:
@@ -123,6 +131,14 @@ class ChartBoard(Vertical):
             self._make_widgets()
             self._arrange()
         self._feed()
+
+    def _say_nothing(self, live: bool) -> None:
+        """What stands there while there is no chart."""
+        empty = not any(s.names() for s in (self._series, *(o.series for o in self._overlays)))
+        if empty:
+            words = "the curves begin with the first values it logs"
+            self.query_one("#nothing", Static).update(words if live else "it logged no values")
+        self.set_class(empty, "-empty")
 
     # Which charts stand where
 
@@ -251,36 +267,23 @@ class ChartBoard(Vertical):
     def _tell(self) -> None:
         """The line below: what the signs mean, and how the charts are drawn."""
         look = GLYPHS[next(iter(self._widgets.values())).glyphs] if self._widgets else None
-        parts = [f"x: {self.arranged.axis}"]
-        shown, total = len(self.shown), len(self._charts)
-        if self.words:
-            parts.append(f"/{inert(self.words, one_line=True)}: {shown} of {total} charts")
-        elif shown != total:
-            parts.append(f"{shown} of {total} charts")
-        if self.arranged.smoothing:
-            parts.append(f"smooth {self.arranged.smoothing:g}")
-        if not self.arranged.clip:
-            parts.append("outliers in scale")
-        if self.view is not None:
-            parts.append("zoomed, 0 shows all")
-        parts += [
-            f"{LETTERS[n % len(LETTERS)]} {inert(overlay.name, one_line=True)}"
-            for n, overlay in enumerate(self._overlays)
-        ]
-        if look is not None:
-            signs = []
-            if self._series.checkpoints:
-                signs.append(f"{look.checkpoint} checkpoint")
-            if self._series.evaluations:
-                signs.append(f"{look.evaluation} evaluation")
-            if self._series.alerts:
-                signs.append(f"{look.alert} alert")
-            signs.append(f"{look.nan} NaN")
-            parts.append("  ".join(signs))
-        line = Content("  ·  ".join(parts))
+        line = Content(
+            signs(
+                self.arranged,
+                self.words,
+                (len(self.shown), len(self._charts)),
+                self.view is not None,
+                self._series,
+                self._overlays,
+                look,
+                self._nan.any([self._series, *(overlay.series for overlay in self._overlays)]),
+            )
+            if self._charts
+            else ""
+        )
         if line != self._line:
             self._line = line
-            self.query_one(Static).update(line, layout=False)
+            self.query_one("#signs", Static).update(line, layout=False)
 
     # What all charts share
 

@@ -32,7 +32,7 @@ class ChartWall(ChartBoard, can_focus=True, inherit_bindings=False):
         # Escape takes back more than the crosshair here.
         *(b for b in VIEW_KEYS if isinstance(b, Binding) and b.action != "unpoint"),
         Binding("enter", "enlarge", "Enlarge"),
-        Binding("w", "choose", "Charts"),
+        Binding("w", "choose", "Charts", show=False),
         Binding("slash", "filter", "Filter", key_display="/", show=False),
         Binding("y", "log_y", "Log Y", show=False),
         Binding("m", "smooth", "Smooth", show=False),

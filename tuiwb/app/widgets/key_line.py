@@ -12,18 +12,37 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 ALWAYS = 2  # the last ones stay where there is no room for all: help and quit
+# Actions named where the others leave room, the most wanted first; their keys do it anyway.
+WHERE_ROOM = (
+    "other_half",
+    "choose",
+    "smooth",
+    "log_y",
+    "axis",
+    "again",
+    "zoom",
+    "step_run(1)",
+    "report",
+)
 
 
 class KeyLine(Widget):
     """Follows the screen's active bindings; paints only when they differ."""
 
     DEFAULT_CSS = """
-    KeyLine { dock: bottom; height: 1; background: $footer-background; color: $footer-foreground; }
+    KeyLine {
+        dock: bottom;
+        height: 1;
+        padding: 0 1;
+        background: $footer-background;
+        color: $footer-foreground;
+    }
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._keys: list[tuple[str, str, str]] = []
+        self._spare: list[tuple[str, str, str]] = []
 
     def on_mount(self) -> None:
         """Hear of changed bindings."""
@@ -38,12 +57,15 @@ class KeyLine(Widget):
         if not self.is_attached:
             return
         seen: dict[str, tuple[str, str, str]] = {}
+        spare: dict[str, tuple[str, str, str]] = {}
         for _, binding, enabled, _tip in self.screen.active_bindings.values():
-            if binding.show and enabled:
+            if enabled and (binding.show or binding.action in WHERE_ROOM):
                 display = self.app.get_key_display(binding)
-                seen.setdefault(binding.action, (binding.key, display, binding.description))
-        if (keys := list(seen.values())) != self._keys:
-            self._keys = keys
+                into = seen if binding.show else spare
+                into.setdefault(binding.action, (binding.key, display, binding.description))
+        keys = list(seen.values()), [spare[a] for a in WHERE_ROOM if a in spare]
+        if keys != (self._keys, self._spare):
+            self._keys, self._spare = keys
             self.refresh()
 
     def _placed(self) -> list[tuple[int, str, str, str]]:
@@ -57,6 +79,11 @@ class KeyLine(Widget):
         while wide > width + gap and len(keys) > ALWAYS:
             _, name, words = keys.pop(-ALWAYS - 1)
             wide -= cell_len(name) + 1 + cell_len(words) + gap
+        for more in self._spare:
+            wide += cell_len(more[1]) + 1 + cell_len(more[2]) + gap
+            if gap == 1 or wide > width + gap:
+                break
+            keys.insert(max(0, len(keys) - ALWAYS), more)
         placed, column = [], 0
         for key, name, words in keys:
             placed.append((column, key, name, words))
@@ -73,6 +100,6 @@ class KeyLine(Widget):
     def on_click(self, event: events.Click) -> None:
         """Press the key under the mouse."""
         for column, key, name, words in self._placed():
-            if column <= event.x < column + cell_len(name) + 1 + cell_len(words):
+            if column < event.x <= column + cell_len(name) + 1 + cell_len(words):
                 self.app.simulate_key(key)
                 return

@@ -111,6 +111,8 @@ def third_line(state: JobState, way_on: str) -> Content:
         return Content.styled(way_on, "bold $accent")
     key = (f"{way_on}  ", "bold $accent") if way_on else ""
     style = "$text-error" if state.state in ("failed", "died") else MUTED
+    if way_on and state.last_checkpoint is not None:
+        message = message.removesuffix(f"; it can resume from {state.last_checkpoint.path}")
     return Content.assemble(key, (message, style))
 
 

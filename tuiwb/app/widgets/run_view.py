@@ -74,7 +74,7 @@ class RunView(RunCommands):
             )
             for key, pane, name in PANES
         ),
-        Binding("tab", "other_half", "Charts or below", show=False),
+        Binding("tab", "other_half", "Charts/below", show=False),
         Binding("z", "zoom", "Zoom", show=False),
     ]
 
@@ -261,12 +261,13 @@ class RunView(RunCommands):
         self._head.show(state, left, pace, loaded, way_on(state, self.can, self._acts), time.time())
 
     def _show_curves(self, watched: Watched) -> None:
-        seen = tuple((id(w.series), w.series.version) for w in (watched, *self.overlays))
+        live = watched.state.running
+        seen = (live, *((id(w.series), w.series.version) for w in (watched, *self.overlays)))
         if seen == self._seen:
             return
         self._seen = seen
         over = [Overlay(other.name, other.series) for other in self.overlays]
-        self._wall.show(watched.name, watched.series, over, live=watched.state.running)
+        self._wall.show(watched.name, watched.series, over, live=live)
 
     def _show_device(self, watched: Watched) -> None:
         """The hardware, when there is a new sample of it and it is in sight."""

@@ -133,8 +133,9 @@ def test_the_machine_restarts_and_the_run_is_resumed(tmp_path: Path, made: list[
         'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"',
         str(tmp_path / "boot_id"),
     ]  # fmt: skip
-    if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("a mount namespace of our own is not permitted here")
+    tried = subprocess.run([*enter, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no mount namespace of our own can be made here: {tried.stderr.strip()}")
 
     def there(*command: str) -> str:
         done = subprocess.run(
@@ -211,8 +212,9 @@ def test_the_clock_jumps_forth_and_back(
     assert all(0 < rate < 1e6 and math.isfinite(rate) for rate in rates)
 
 
+# Each write of the log, as it began: by which thread, with a durable event in it, with metrics.
 SLOW_DISK = """\
-import os, time
+import json, os, threading, time
 write, sync = os.write, os.fsync
 def of_the_log(fd):
     try:
@@ -222,10 +224,12 @@ def of_the_log(fd):
 def slow_write(fd, data):
     if of_the_log(fd):
         time.sleep(0.2)
-        count = write(fd, data)
+        main = threading.current_thread() is threading.main_thread()
+        durable = b'"type":"state"' in data or b'"type":"artifact"' in data
+        line = json.dumps([main, durable, data.count(b'"type":"metrics"')])
         with open("writes", "a") as file:
-            file.write("w")
-        return count
+            file.write(line + "\\n")
+        return write(fd, data)
     return write(fd, data)
 def slow_sync(fd):
     if of_the_log(fd):
@@ -239,16 +243,15 @@ def test_a_disk_as_slow_as_a_network_keeps_every_metric_and_no_step_waits_for_it
     tmp_path: Path, made: list[Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_worker(tmp_path, SLOW_DISK, monkeypatch)
-    sixty = {**ENDLESS, "max_steps: 12": "max_steps: 60"}
-    project = make(made, tmp_path / "project", sixty)
+    twenty = {**ENDLESS, "max_steps: 12": "max_steps: 20"}
+    project = make(made, tmp_path / "project", twenty)
     folder = start(project, project.root / "configs/base.yaml")
     assert ended(folder).state == "finished"
     assert_whole(folder)
-    events = EventReader(folder / "events.jsonl").read()
-    writes = (folder / "writes").stat().st_size
-    # Many lines went in one write: a step that had waited for its own would have made it its own.
-    assert len([e for e in events if isinstance(e, Metrics)]) > 60
-    assert writes < 40
+    writes = [json.loads(line) for line in (folder / "writes").read_text().splitlines()]
+    # The trainer's thread wrote metrics only where a state or a checkpoint had to be on the disk.
+    assert not [metrics for main, durable, metrics in writes if main and not durable and metrics]
+    assert sum(metrics for main, _, metrics in writes if not main) > 0
 
 
 def busy(pid: int) -> float:
@@ -261,8 +264,9 @@ def test_a_full_disk_holds_metrics_up_and_loses_none(tmp_path: Path, made: list[
     project = make(made, tmp_path / "project", ENDLESS)
     project.runs.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(project.runs)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
     try:
         folder = begin(project)
         fill(project.runs / "filler")
@@ -310,8 +314,6 @@ def test_the_kernel_ends_the_run_for_want_of_memory(
     in_worker(tmp_path, EATS, monkeypatch)
     project = make(made, tmp_path / "project", SAVING)
     group = memory_group(1200 << 20)
-    if group is None:
-        pytest.skip("no memory cgroup can be made here")
     script = IN_GROUP.replace(
         "from tuiwb.jobs import launch\nprint(launch(Path(sys.argv[1])), flush=True)",
         "from tuiwb.project import Project\nfrom tuiwb.train.start import start\n"

@@ -1,5 +1,6 @@
 """One real run, started from a login shell in a terminal, through all that befalls terminals."""
 
+import contextlib
 import os
 import pty
 import shutil
@@ -66,8 +67,12 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell() -> Shell:
-    return Shell()
+def shell() -> Iterator[Shell]:
+    started = Shell()
+    yield started
+    for pid in started.members():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

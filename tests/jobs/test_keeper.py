@@ -1,12 +1,12 @@
 """A worker with a long log has what readers need left beside it, by a process of its own."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.jobs.test_standing import STEPS, long_events
+from tests.jobs.workers import wait_for
 from tuiwb.jobs import keeper, writer
 from tuiwb.jobs.events import Device, EventReader, Metrics
 from tuiwb.jobs.folder import EVENTS, create
@@ -22,9 +22,7 @@ def test_when_a_worker_with_a_long_log_has_ended_its_state_is_kept(tmp_path: Pat
     for event in long_events():
         log.emit(event)
     log.close()
-    deadline = time.monotonic() + 60
-    while not (folder / SNAPSHOT).is_file() and time.monotonic() < deadline:
-        os.sched_yield()
+    wait_for((folder / SNAPSHOT).is_file, folder)
     standing = Standing(folder)
     assert standing.log.offset == (folder / EVENTS).stat().st_size
     assert standing.state.step == STEPS

@@ -287,8 +287,9 @@ def test_a_kill_at_any_moment_leaves_the_old_log_or_the_new(tmp_path: Path) -> N
 
 def test_a_full_disk_is_said_and_nothing_has_changed(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
     try:
         folder = write(tmp_path / "a", leg(1, 9, saved=4))
         before = (folder / "events.jsonl").read_bytes()

@@ -208,6 +208,22 @@ def test_where_a_user_manager_answers_a_run_starts_in_a_scope_of_its_own(
     assert supervisor_of(pid)
 
 
+def test_a_user_manager_is_found_where_nothing_says_where_it_listens(
+    folder: Path, kinds: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_it = '#!/bin/sh\n[ -e "$XDG_RUNTIME_DIR/bus" ] || exit 1\n'
+    script = STAND_IN.format(record=tmp_path / "asked").removeprefix("#!/bin/sh\n")
+    stand_in(tmp_path, monkeypatch, needs_it + script)
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(scope, "RUNTIMES", str(tmp_path / "users"))
+    mine = tmp_path / "users" / str(os.getuid())
+    mine.mkdir(parents=True)
+    (mine / "bus").touch()
+    launch(job(folder, "obeys"), environment=kinds)
+    wait_for(lambda: status(folder).step == 1, folder)
+    assert (tmp_path / "asked").is_file()
+
+
 def test_a_user_manager_that_refuses_is_done_without(
     folder: Path, kinds: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,8 +331,9 @@ def test_exit_json_waits_for_room_on_a_full_disk(tmp_path: Path, kinds: dict[str
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
     folder = small / "job"
     try:
         launch(job(folder, "obeys"), environment=kinds)

@@ -364,10 +364,21 @@ def test_commands_stop_kill_and_resume(project: Project, monkeypatch: pytest.Mon
     assert last_checkpoint(folder) == folder / f"checkpoints/checkpoint-{last}"
     assert (folder / "adapter" / "lineage.json").read_bytes() == adapter_before
 
-    # SIGTERM is a stop.
+    # SIGTERM is a stop. What has changed since the run began is said.
     first_adapter = state.artifacts[-1].sha256
+    base, data = project.root / "models/tiny", project.root / "data/train.jsonl"
+    (base / "generation_config.json").write_text('{"max_new_tokens": 7}')
+    with data.open("a") as file:
+        file.write(json.dumps(chat("one", "more")) + "\n")
     resume(folder, queue=True)  # the line is empty: at once
     wait_for(lambda: jobs.status(folder).step > last, folder)
+    warned = [
+        log.message for log in of(Log, folder) if "is not what the run began with" in log.message
+    ]
+    assert [words.partition(" is not")[0] for words in warned] == [
+        f"the base model {base}",
+        str(data),
+    ]
     identity = process.read(folder)
     assert identity is not None
     os.kill(identity.pid, signal.SIGTERM)

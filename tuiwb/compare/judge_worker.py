@@ -31,6 +31,7 @@ from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
 from tuiwb.llm.client import Reply
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
+from tuiwb.monitor import notify
 
 PHASE = "judging"
 
@@ -117,6 +118,7 @@ class JudgeRun:
 
 def run(context: JobContext) -> None:
     """Do the judging that the job's spec asks for."""
+    notify.attach(context)
     context.state("running", PHASE)
     judging = JudgeRun(context)
     context.progress(PHASE, judging.cached, len(judging.asked), "verdicts")

@@ -28,6 +28,7 @@ from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
+from tuiwb.monitor import notify
 
 PHASE = "generating"
 LOGIT_PROMPTS = 4
@@ -37,6 +38,7 @@ WATCH_EVERY = 0.5
 def run(context: JobContext) -> None:
     """Do the comparison that the job's spec asks for."""
     spec, begun = context.spec, time.monotonic()
+    notify.attach(context)
     context.state("running", "reading prompts")
     chosen = held_out(
         Path(spec["prompts"]),

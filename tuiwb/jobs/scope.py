@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 SCOPED = "TUIWB_SCOPE"  # set to "no": never through systemd-run
+RUNTIME, RUNTIMES = "XDG_RUNTIME_DIR", "/run/user"
 GREETS_WITHIN = 20.0  # seconds for a user manager to make the scope
 
 
@@ -44,7 +45,7 @@ def start(
                 start_new_session=True,
                 close_fds=True,
                 cwd=cwd,
-                env=dict(environment),
+                env={**environment, **({RUNTIME: _runtime()} if prefix else {})},
             )
         # The program greets before it does anything: no greeting, nothing was begun.
         if line_of(child, GREETS_WITHIN if prefix else None) == "here" or not prefix:
@@ -81,10 +82,14 @@ def scope_prefix() -> list[str]:
     program = shutil.which("systemd-run")
     if program is None or os.environ.get(SCOPED, "").lower() in ("no", "0", "false"):
         return []
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    if not any(os.path.exists(f"{runtime}/{name}") for name in ("systemd/private", "bus")):
+    if not any(os.path.exists(f"{_runtime()}/{name}") for name in ("systemd/private", "bus")):
         return []
     return [program, "--user", "--scope", "--collect", "--quiet", "--"]
+
+
+def _runtime() -> str:
+    """Where the user's service manager listens; cron, sudo and containers often don't say."""
+    return os.environ.get(RUNTIME) or f"{RUNTIMES}/{os.getuid()}"
 
 
 def survival() -> Survival:

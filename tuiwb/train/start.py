@@ -34,7 +34,7 @@ def start(
     folder, spec = plan(project, config_path, name)
     files = [*spec["data"]["train"], *filter(None, [spec["data"]["heldout"]])]
     prints = {path: fingerprint(Path(path)) for path in files}
-    model = _model_folder(spec)
+    model = model_folder(spec)
     if model is not None:
         prints[spec["model"]["base"]] = model_fingerprint(model)
     jobs.create(folder, "train", spec, fingerprints=prints)
@@ -98,7 +98,7 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
         queue_again(folder, phase)
         spec = jobs.load(folder).spec
         try:
-            _enqueue(folder, spec, _model_folder(spec), python)
+            _enqueue(folder, spec, model_folder(spec), python)
         except TuiwbError as error:
             say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
             raise
@@ -116,7 +116,8 @@ def _enqueue(folder: Path, spec: dict[str, Any], model: Path | None, python: str
     enqueue(folder, needs=needs, cpu=bool(spec["training"]["use_cpu"]), python=python)
 
 
-def _model_folder(spec: dict[str, Any]) -> Path | None:
+def model_folder(spec: dict[str, Any]) -> Path | None:
+    """Where a run's base model lies on this machine; None: not here yet."""
     base, revision = spec["model"]["base"], spec["model"]["revision"]
     return Path(base) if Path(base).is_absolute() else hub_snapshot(base, revision)
 

@@ -31,6 +31,7 @@ from tuiwb.train.checkpoints import (
     tokens_of,
 )
 from tuiwb.train.device_watch import watch_device
+from tuiwb.train.start import model_fingerprint, model_folder
 from tuiwb.train.triage_watch import TriageWatch
 
 # Commands that wait until the training begins.
@@ -233,6 +234,14 @@ def _sample_prompt(heldout: list[dict[str, Any]], tokenizer: Any) -> tuple[str, 
 
 
 def _warn_of_changes(context: JobContext) -> None:
+    base = str(context.spec["model"]["base"])
+    model, known = model_folder(context.spec), context.job.fingerprints.get(base)
+    if model is not None and known not in (None, model_fingerprint(model)):
+        context.log(
+            f"the base model {base} is not what the run began with: the adapter goes on over other "
+            "weights than it was trained on",
+            "warn",
+        )
     for path, before in context.job.fingerprints.items():
         file = Path(path)
         if file.is_file() and fingerprint(file) != before:

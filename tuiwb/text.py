@@ -3,6 +3,8 @@
 import re
 import time
 
+LONGEST = 100_000 * 86400  # seconds; what a log claims beyond is no duration
+
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
     0x7F: "␡",
@@ -48,6 +50,8 @@ def short_bytes(number: float) -> str:
 
 def short_seconds(seconds: float) -> str:
     """A duration in at most two units: 75 -> '1m15s', 7260 -> '2h01m'."""
+    if not seconds < LONGEST:  # a log may hold any number
+        return f"over {LONGEST // 86400:,}d"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"

@@ -1,29 +1,50 @@
 """`tuiwb runs list --filter|compare|export|report|tag|note|archive|remove`, on folders on disk."""
 
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pexpect
 import pytest
 
 from tests.monitor.some_runs import SPEC, job
 from tuiwb.cli import run
-from tuiwb.jobs.events import Metrics, State
+from tuiwb.jobs import process
+from tuiwb.jobs.events import Artifact, Metrics, State
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
 
 
-def tuiwb(*arguments: str, cwd: Path, said: str = "") -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuiwb", *arguments],
-        cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, input=said,
-    )  # fmt: skip
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Tuiwb = Callable[..., Done]
+
+
+@pytest.fixture
+def tuiwb(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tuiwb:
+    """The command line in this process, in the project's folder: a Python each costs a second."""
+    monkeypatch.chdir(home)
+
+    def call(*arguments: str, said: str = "") -> Done:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        code = run(list(arguments))
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return call
 
 
 @pytest.fixture
@@ -41,49 +62,49 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def listed(home: Path, *arguments: str) -> list[str]:
-    done = tuiwb("runs", "list", "--json", *arguments, cwd=home)
+def listed(tuiwb: Tuiwb, *arguments: str) -> list[str]:
+    done = tuiwb("runs", "list", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return [run["name"] for run in json.loads(done.stdout)]
 
 
-def test_runs_are_filtered_and_sorted(home: Path) -> None:
-    assert listed(home, "--filter", "best<0.001") == ["slow"]
-    assert listed(home, "--sort", "-best") == ["fast", "slow"]
-    assert listed(home, "--sort", "best") == ["slow", "fast"]
-    done = tuiwb("runs", "list", "--filter", "state:failed", cwd=home)
+def test_runs_are_filtered_and_sorted(tuiwb: Tuiwb) -> None:
+    assert listed(tuiwb, "--filter", "best<0.001") == ["slow"]
+    assert listed(tuiwb, "--sort", "-best") == ["fast", "slow"]
+    assert listed(tuiwb, "--sort", "best") == ["slow", "fast"]
+    done = tuiwb("runs", "list", "--filter", "state:failed")
     assert done.stdout == "none of 2 runs is left by the filter\n"
-    done = tuiwb("runs", "list", "--filter", "state:fialed", cwd=home)
+    done = tuiwb("runs", "list", "--filter", "state:fialed")
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean state:failed" in done.stderr
 
 
-def test_tags_and_notes_are_kept_shown_and_found(home: Path) -> None:
-    assert tuiwb("runs", "tag", "slow", "good", "v2", cwd=home).stdout == "good v2\n"
-    assert tuiwb("runs", "tag", "slow", "--remove", "v2", cwd=home).stdout == "good\n"
-    assert tuiwb("runs", "note", "slow", "-", cwd=home, said="line\n\x1b[31mred\n").returncode == 0
-    shown = tuiwb("runs", "note", "slow", cwd=home).stdout
+def test_tags_and_notes_are_kept_shown_and_found(tuiwb: Tuiwb) -> None:
+    assert tuiwb("runs", "tag", "slow", "good", "v2").stdout == "good v2\n"
+    assert tuiwb("runs", "tag", "slow", "--remove", "v2").stdout == "good\n"
+    assert tuiwb("runs", "note", "slow", "-", said="line\n\x1b[31mred\n").returncode == 0
+    shown = tuiwb("runs", "note", "slow").stdout
     assert shown == "line\n␛[31mred\n"
-    assert listed(home, "--filter", "tag:good") == ["slow"]
-    facts = json.loads(tuiwb("runs", "show", "slow", "--json", cwd=home).stdout)
+    assert listed(tuiwb, "--filter", "tag:good") == ["slow"]
+    facts = json.loads(tuiwb("runs", "show", "slow", "--json").stdout)
     assert (facts["tags"], facts["note"]) == (["good"], "line\n\x1b[31mred")
-    done = tuiwb("runs", "tag", "slow", "two words", cwd=home)
+    done = tuiwb("runs", "tag", "slow", "two words")
     assert done.returncode == 2
     assert "can't be a tag" in done.stderr
 
 
-def test_an_archived_run_is_listed_only_when_asked_for(home: Path) -> None:
-    assert tuiwb("runs", "archive", "slow", cwd=home).stdout == "archived: slow\n"
-    assert listed(home) == ["fast"]
-    assert listed(home, "--all") == ["slow", "fast"]
-    assert listed(home, "--filter", "is:archived") == ["slow"]
-    assert "1 archived" in tuiwb("runs", cwd=home).stderr
-    tuiwb("runs", "archive", "--undo", "slow", cwd=home)
-    assert listed(home) == ["slow", "fast"]
+def test_an_archived_run_is_listed_only_when_asked_for(tuiwb: Tuiwb) -> None:
+    assert tuiwb("runs", "archive", "slow").stdout == "archived: slow\n"
+    assert listed(tuiwb) == ["fast"]
+    assert listed(tuiwb, "--all") == ["slow", "fast"]
+    assert listed(tuiwb, "--filter", "is:archived") == ["slow"]
+    assert "1 archived" in tuiwb("runs").stderr
+    tuiwb("runs", "archive", "--undo", "slow")
+    assert listed(tuiwb) == ["slow", "fast"]
 
 
-def test_compare_says_what_differs_where_each_stands_and_draws_both(home: Path) -> None:
-    done = tuiwb("runs", "compare", "slow", "fast", cwd=home)
+def test_compare_says_what_differs_where_each_stands_and_draws_both(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "compare", "slow", "fast")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["DIFFERS", "slow", "fast"]
@@ -92,7 +113,7 @@ def test_compare_says_what_differs_where_each_stands_and_draws_both(home: Path) 
     assert "loss by step" in done.stdout
     assert "         a slow" in lines
     assert "\x1b" not in done.stdout
-    found = json.loads(tuiwb("runs", "compare", "slow", "fast", "--json", cwd=home).stdout)
+    found = json.loads(tuiwb("runs", "compare", "slow", "fast", "--json").stdout)
     assert found["differs"] == [
         {"key": "training.learning_rate", "values": {"slow": 1e-5, "fast": 1e-3}}
     ]
@@ -101,34 +122,32 @@ def test_compare_says_what_differs_where_each_stands_and_draws_both(home: Path) 
 
 
 @pytest.mark.parametrize("by", ["time", "epoch", "tokens"])
-def test_curves_are_drawn_along_any_axis_even_one_that_nobody_logged(home: Path, by: str) -> None:
-    done = tuiwb("runs", "compare", "slow", "fast", "--by", by, "--log-y", cwd=home)
+def test_curves_are_drawn_along_any_axis_even_one_that_nobody_logged(tuiwb: Tuiwb, by: str) -> None:
+    done = tuiwb("runs", "compare", "slow", "fast", "--by", by, "--log-y")
     assert done.returncode == 0, done.stderr
     assert f"loss by {by}" in done.stdout
 
 
-def test_curves_are_exported_and_a_file_is_never_replaced_unasked(home: Path) -> None:
-    done = tuiwb("runs", "export", "slow", "--curves", "curves.csv", cwd=home)
+def test_curves_are_exported_and_a_file_is_never_replaced_unasked(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "export", "slow", "--curves", "curves.csv")
     assert done.stdout == "wrote 20 rows of 2 metrics to curves.csv\n"
     with (home / "curves.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == [str(n) for n in range(1, 21)]
-    done = tuiwb("runs", "export", "slow", "--curves", "curves.csv", cwd=home)
+    done = tuiwb("runs", "export", "slow", "--curves", "curves.csv")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
-    done = tuiwb(
-        "runs", "export", "slow", "--curves", "curves.csv", "--long", "--force", "--json", cwd=home
-    )
+    done = tuiwb("runs", "export", "slow", "--curves", "curves.csv", "--long", "--force", "--json")
     assert json.loads(done.stdout)["rows"] == 21
 
 
 @pytest.mark.parametrize("name", ["page.html", "page.md"])
-def test_a_report_is_written(home: Path, name: str) -> None:
-    done = tuiwb("runs", "report", "slow", "--out", name, cwd=home)
+def test_a_report_is_written(home: Path, tuiwb: Tuiwb, name: str) -> None:
+    done = tuiwb("runs", "report", "slow", "--out", name)
     assert (done.returncode, done.stdout) == (0, f"wrote {name}\n")
     assert "1e-05" in (home / name).read_text()
 
 
-def test_nothing_is_removed_without_a_yes(home: Path) -> None:
-    done = tuiwb("runs", "remove", "slow", cwd=home)
+def test_nothing_is_removed_without_a_yes(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "remove", "slow")
     assert (done.returncode, "--yes" in done.stderr) == (2, True)
     asked = pexpect.spawn(
         sys.executable, ["-m", "tuiwb", "runs", "remove", "slow"],
@@ -139,17 +158,56 @@ def test_nothing_is_removed_without_a_yes(home: Path) -> None:
     asked.expect("nothing was done")
     asked.wait()
     assert asked.exitstatus == 2
-    assert listed(home) == ["slow", "fast"]
+    assert listed(tuiwb) == ["slow", "fast"]
 
 
-def test_a_removed_run_comes_back_or_goes_for_good(home: Path) -> None:
-    assert tuiwb("runs", "remove", "slow", "fast", "--yes", cwd=home).returncode == 0
-    assert listed(home) == []
-    assert tuiwb("runs", "remove", "--restore", "slow", cwd=home).returncode == 0
-    assert listed(home) == ["slow"]
-    done = tuiwb("runs", "remove", "--purge", "--yes", "--json", cwd=home)
+def test_a_removed_run_comes_back_or_goes_for_good(home: Path, tuiwb: Tuiwb) -> None:
+    assert tuiwb("runs", "remove", "slow", "fast", "--yes").returncode == 0
+    assert listed(tuiwb) == []
+    assert tuiwb("runs", "remove", "--restore", "slow").returncode == 0
+    assert listed(tuiwb) == ["slow"]
+    done = tuiwb("runs", "remove", "--purge", "--yes", "--json")
     assert json.loads(done.stdout) == {"deleted": 1}
     assert not list((home / "runs" / ".trash").iterdir())
+
+
+def test_a_run_named_twice_is_removed_once_and_none_goes_where_one_can_not(
+    home: Path, tuiwb: Tuiwb
+) -> None:
+    done = tuiwb("runs", "remove", "slow", "slow", "--yes", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"removed": ["slow"]})
+    tuiwb("runs", "remove", "--restore", "slow")
+    child = subprocess.Popen(["sleep", "600"])
+    try:
+        job(home / "runs" / "live", [State(state="running", phase="training")])
+        process.write(home / "runs" / "live", process.identify(child.pid))
+        done = tuiwb("runs", "remove", "slow", "live", "--yes")
+    finally:
+        child.kill()
+        child.wait()
+    assert (done.returncode, "live is running: stop it first" in done.stderr) == (2, True)
+    assert "slow" in listed(tuiwb)
+    assert tuiwb("runs", "archive", "fast", "fast").stdout == "archived: fast\n"
+
+
+def test_show_names_the_checkpoints_that_are_there_and_counts_those_that_are_gone(
+    home: Path, tuiwb: Tuiwb
+) -> None:
+    saved = [Artifact(kind="checkpoint", path=f"checkpoints/{n}", step=n) for n in range(1, 31)]
+    folder = job(home / "runs" / "many", [*saved, State(state="finished")])
+    (folder / "checkpoints" / "30").mkdir(parents=True)
+    lines = tuiwb("runs", "show", "many").stdout.splitlines()
+    assert [line.split(maxsplit=1) for line in lines if line.startswith("checkpoint")] == [
+        ["checkpoint", "checkpoints/30"],
+        ["checkpoint", "29 removed since"],
+    ]
+
+
+def test_compare_leaves_out_what_no_run_has(tuiwb: Tuiwb) -> None:
+    said = tuiwb("runs", "compare", "slow", "fast").stdout
+    header = next(line for line in said.splitlines() if line.startswith("RUN "))
+    assert "COST" not in header
+    assert "HELD-OUT" in header
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,23 @@ def test_a_run_that_logged_nothing_gives_a_header(tmp_path: Path, form: Form) ->
     assert path.read_text().startswith('"step","epoch","tokens","time"')
 
 
+@pytest.mark.parametrize("form", ["wide", "long"])
+def test_a_metrics_name_is_no_formula_and_no_escape_in_a_spreadsheet(
+    tmp_path: Path, form: Form
+) -> None:
+    found = RunSeries()
+    found.add([Metrics(step=1, t=1.0, values={"=cmd|' /C calc'!A0": 1.0, "\x1b[31m\x00": 2.0})])
+    path, exact = tmp_path / "curves.csv", tmp_path / "curves.parquet"
+    export_curves(found, path, form=form)
+    rows = rows_of(path)
+    names = [row["metric"] for row in rows] if form == "long" else list(rows[0])[4:]
+    assert names == ["'=cmd|' /C calc'!A0", "␛[31m␀"]
+    export_curves(found, exact, form=form)
+    table = pq.read_table(exact)
+    kept = table["metric"].to_pylist() if form == "long" else table.column_names[4:]
+    assert kept == ["=cmd|' /C calc'!A0", "\x1b[31m\x00"], "Parquet is read by programs"
+
+
 def test_what_cannot_be_written_is_one_sentence_and_leaves_no_file(tmp_path: Path) -> None:
     there = tmp_path / "there.csv"
     there.write_text("mine")

@@ -133,6 +133,49 @@ def test_a_report_is_written_whole_or_not_at_all(folder: Path, tmp_path: Path) -
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
 
 
+def test_plots_that_lie_there_already_are_replaced_only_when_asked(
+    folder: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "a_files" / "01-loss.svg"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(BadInput, match=r"there are files in .*a_files already"):
+        write_report(folder, tmp_path / "a.md")
+    assert (mine.read_text(), (tmp_path / "a.md").exists()) == ("mine", False)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    mine.unlink()
+    mine.symlink_to(elsewhere)
+    write_report(folder, tmp_path / "a.md", replace=True)
+    assert elsewhere.read_text() == "mine", "a link is replaced, not written through"
+    assert mine.read_text().startswith("<svg")
+
+
+def test_times_that_no_clock_has_are_left_out(tmp_path: Path) -> None:
+    events: list[AnyEvent] = [State(state="running", t=1.0), State(state="failed", t=1e300)]
+    folder = job(tmp_path / "runs" / "a", events)
+    write_report(folder, tmp_path / "a.html")
+    said = Page((tmp_path / "a.html").read_text()).said
+    assert "over 100,000d" in said
+    assert "1970-01-01" in said, "the other times stand"
+
+
+def test_each_instance_of_a_shared_card_has_its_own_figures(tmp_path: Path) -> None:
+    def instance(uuid: str, profile: str, used: int, mine: bool) -> Gpu:
+        return Gpu(index=0, name="A100", uuid=uuid, mig=profile, visible=mine,
+                   memory_used=used << 30, memory_total=20 << 30)  # fmt: skip
+
+    samples: list[AnyEvent] = [
+        Device(t=t, gpus=[instance("M1", "3g.20gb", 14, True), instance("M2", "1g.5gb", 3, False)])
+        for t in (1.0, 2.0)
+    ]
+    folder = job(tmp_path / "runs" / "a", [State(state="running", t=1.0), *samples])
+    write_report(folder, tmp_path / "a.md")
+    text = (tmp_path / "a.md").read_text().replace("\\", "")
+    assert "| GPU 0 A100 MIG 3g.20gb | 14.0 GiB used of 20.0 GiB |" in text
+    assert "| GPU 0 A100 MIG 1g.5gb (not this run's) | 3.0 GiB used of 20.0 GiB |" in text
+
+
 def test_a_job_that_never_began_has_a_report(tmp_path: Path) -> None:
     folder = job(tmp_path / "runs" / "a", [])
     for name in ("a.html", "a.md"):

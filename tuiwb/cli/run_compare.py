@@ -102,7 +102,10 @@ def _say_values(runs: list[RunSummary]) -> None:
         for run in runs
     ]
     header = ("run", "state", "step", "best", "at", "of", "last loss", "held-out")
-    say_table((*header, "tokens/s", "memory", "ran", "cost"), rows)
+    whole = (*header, "tokens/s", "memory", "ran", "cost")
+    # Eighty columns are few: what no run has is left out.
+    kept = [n for n in range(len(whole)) if n < 3 or any(row[n] != "-" for row in rows)]
+    say_table([whole[n] for n in kept], [[row[n] for n in kept] for row in rows])
 
 
 def _say_chart(

@@ -9,7 +9,7 @@ import typer
 from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json
 from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
 from tuiwb.errors import BadInput
-from tuiwb.jobs.trash import purge, restore, trashed
+from tuiwb.jobs.trash import purge, removable, restore, trashed
 from tuiwb.jobs.trash import remove as to_trash
 from tuiwb.monitor.runs import run_name
 from tuiwb.project import Project
@@ -99,7 +99,9 @@ def remove(
             _confirm(yes, f"Delete {count} removed runs for good?")
         _said(json, {"deleted": purge(home.runs)}, f"deleted {count} runs for good")
     else:
-        folders = [folder_of(home, name) for name in names or []]
+        folders = list(dict.fromkeys(folder_of(home, name) for name in names or []))
+        for folder in folders:
+            removable(folder, home.runs)  # all of them, or none
         _confirm(
             yes, f"Move {', '.join(map(run_name, folders))} to {home.shorten(home.runs)}/.trash?"
         )

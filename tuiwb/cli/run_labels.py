@@ -61,7 +61,7 @@ def archive(
 ) -> None:
     """Put runs away: lists leave them out. Nothing is moved or deleted."""
     home = project_of(context, project)
-    folders = [folder_of(home, name) for name in names]
+    folders = list(dict.fromkeys(folder_of(home, name) for name in names))
     for folder in folders:
         on_disk.archive(folder, not undo)
     if json:

@@ -12,7 +12,7 @@ from tuiwb.cli import run_compare, run_control, run_files, run_labels, run_queue
 from tuiwb.cli.common import JsonOption, ProjectOption, group, note, say, say_json, say_table
 from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
 from tuiwb.errors import TuiwbError
-from tuiwb.jobs.events import Metrics
+from tuiwb.jobs.events import Artifact, Metrics
 from tuiwb.jobs.state import JobState
 from tuiwb.monitor.run_query import SORTS, parse, select
 from tuiwb.monitor.runs import RunSummary, summarise
@@ -203,11 +203,21 @@ def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str
         facts.append(("metrics", metrics_line(latest)))
     facts += _reached(project, run)
     facts += [("alert", f"{a.severity}: {a.evidence}; {a.fix}") for a in state.alerts]
-    for artifact in state.artifacts:
-        gone = "" if (run.folder / artifact.path).exists() else "  (removed since)"
-        facts.append((artifact.kind, artifact.path + gone))
+    facts += _made(run.folder, state.artifacts)
     facts.append(("folder", str(run.folder)))
     return facts
+
+
+def _made(folder: Path, artifacts: list[Artifact]) -> list[tuple[str, str]]:
+    """Each artifact that is there; of those that are gone (save_total_limit) how many a kind."""
+    facts = []
+    gone: dict[str, int] = {}
+    for artifact in artifacts:
+        if (folder / artifact.path).exists():
+            facts.append((artifact.kind, artifact.path))
+        else:
+            gone[artifact.kind] = gone.get(artifact.kind, 0) + 1
+    return facts + [(kind, f"{count} removed since") for kind, count in gone.items()]
 
 
 def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:

@@ -23,8 +23,7 @@ def remove(folder: Path, runs: Path) -> Path:
     BadInput while it, a job inside it or a job that uses it lives, and for a folder that isn't
     one of `runs`.
     """
-    name = _name_below(folder, runs)
-    _refuse_live(folder, runs, name)
+    name = removable(folder, runs)
     trash = runs / TRASH
     try:
         trash.mkdir(exist_ok=True)
@@ -40,6 +39,13 @@ def remove(folder: Path, runs: Path) -> Path:
     except OSError as error:
         raise BadInput(f"can't move {folder} to {trash}: {error.strerror or error}") from None
     return target
+
+
+def removable(folder: Path, runs: Path) -> str:
+    """The name under which a job can be removed now; BadInput as `remove` has it."""
+    name = _name_below(folder, runs)
+    _refuse_live(folder, runs, name)
+    return name
 
 
 def trashed(runs: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.events import AnyEvent
 from tuiwb.monitor.series import RunSeries
 from tuiwb.monitor.watched import Watched, open_watched
+from tuiwb.text import inert
 
 Form = Literal["wide", "long"]
 SUFFIXES = (".csv", ".parquet")
@@ -81,9 +82,17 @@ def export_curves(
     """
     check_target(path, SUFFIXES, replace=replace)
     table = curve_table(series, names, form)
+    text = path.suffix.lower() == ".csv"
+    if text:
+        table = table.rename_columns([_cell(name) for name in table.column_names])
+        if form == "long":
+            import pyarrow as pa
+
+            said = pa.array(map(_cell, table["metric"].to_pylist()), pa.string())
+            table = table.set_column(table.column_names.index("metric"), "metric", said)
 
     def write(beside: Path) -> None:
-        if path.suffix.lower() == ".csv":
+        if text:
             import pyarrow.csv as pa_csv
 
             pa_csv.write_csv(table, beside)
@@ -180,6 +189,13 @@ def _known(values: Floats) -> Any:
     import pyarrow as pa
 
     return pa.array(values, mask=np.isnan(values))
+
+
+def _cell(name: str) -> str:
+    """A metric's name as a cell of CSV: no control characters, and no formula of a spreadsheet's
+    (owasp.org, "CSV Injection")."""
+    words = inert(name, one_line=True)
+    return f"'{words}" if words.startswith(("=", "+", "-", "@")) else words
 
 
 def _free(name: str) -> str:

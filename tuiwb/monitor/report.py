@@ -12,9 +12,10 @@ from pathlib import Path
 
 import tuiwb
 from tuiwb.errors import BadInput
-from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Sample
+from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Gpu, Sample
 from tuiwb.jobs.folder import LOG, Job, load
 from tuiwb.jobs.state import JobState, tail
+from tuiwb.monitor.device_words import key
 from tuiwb.monitor.diff import facts, spelled
 from tuiwb.monitor.export import check_target, read_whole, write_beside
 from tuiwb.monitor.runs import RunSummary, summarise
@@ -80,7 +81,7 @@ def write_report(
     else:
         from tuiwb.monitor.report_markdown import as_markdown, write_plots
 
-        images = write_plots(report, path)
+        images = write_plots(report, path, replace=replace)
         page = as_markdown(report, images)
     data = page.encode("utf-8", "replace")
     write_beside(path, lambda beside: beside.write_bytes(data))
@@ -208,10 +209,11 @@ def _device(history: Sequence[Device], run: RunSummary) -> list[Row]:
             "host": "host memory of this run, peak (no GPU was used)",
         }[run.peak_memory_of]
         rows.append((of, short_bytes(run.peak_memory)))
-    cards: dict[int, list[str]] = {}
-    for index in dict.fromkeys(gpu.index for sample in history for gpu in sample.gpus):
-        seen = [gpu for sample in history for gpu in sample.gpus if gpu.index == index]
-        words = cards.setdefault(index, [])
+    cards: dict[str, list[Gpu]] = {}
+    for gpu in (gpu for sample in history for gpu in sample.gpus):
+        cards.setdefault(key(gpu), []).append(gpu)  # an instance of MIG is one of its own
+    for seen in cards.values():
+        words: list[str] = []
         used = max((g.memory_used for g in seen if g.memory_used is not None), default=None)
         total = max((g.memory_total for g in seen if g.memory_total is not None), default=None)
         if used is not None:
@@ -228,7 +230,10 @@ def _device(history: Sequence[Device], run: RunSummary) -> list[Row]:
             words += [f"{value:.0f} {unit} at most"] if value is not None else []
         reasons = sorted({reason for g in seen for reason in g.throttle})
         words += [f"throttled: {', '.join(reasons)}"] if reasons else []
-        rows.append((f"GPU {index} {seen[-1].name}".rstrip(), ", ".join(words) or "no figures"))
+        last = seen[-1]
+        name = f"GPU {last.index} {last.name}".rstrip() + (f" MIG {last.mig}" if last.mig else "")
+        name += " (not this run's)" if last.visible is False else ""
+        rows.append((name, ", ".join(words) or last.problem or "no figures"))
     if history and not cards:
         rows.append(("GPU", history[-1].problem or "none on this machine"))
     return rows
@@ -242,16 +247,22 @@ def _samples(shown: Sequence[AnyEvent], state: JobState) -> list[Sample]:
 
 
 def _moment(t: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(t)) if t else ""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(t)) if t else ""
+    except (OverflowError, ValueError, OSError):  # a log may hold any number
+        return ""
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def folder_of_plots(path: Path) -> Path:
-    """Where a Markdown report's plots lie; BadInput where a file of that name stands."""
+def folder_of_plots(path: Path, *, replace: bool) -> Path:
+    """Where a Markdown report's plots lie; BadInput where a file of that name stands, and where
+    files are in it already unless `replace`."""
     beside = path.with_name(f"{path.stem}_files")
     if beside.exists() and not beside.is_dir():
         raise BadInput(f"{beside} is in the way: the report's plots go into a folder of that name")
+    if beside.is_dir() and any(beside.iterdir()) and not replace:
+        raise BadInput(f"there are files in {beside} already: give another name, or --force")
     return beside

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from tuiwb.errors import BadInput
+from tuiwb.monitor.export import write_beside
 from tuiwb.monitor.report import Report, Row, folder_of_plots
 from tuiwb.monitor.svg import svg_plot
 from tuiwb.text import inert
@@ -14,20 +16,24 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def write_plots(report: Report, path: Path) -> dict[str, str]:
+def write_plots(report: Report, path: Path, *, replace: bool) -> dict[str, str]:
     """Draw each plot into NAME_files/; returns the links, relative to the page, by title."""
-    folder = folder_of_plots(path)
+    folder = folder_of_plots(path, replace=replace)
     links: dict[str, str] = {}
     try:
         for number, plot in enumerate(report.plots):
             folder.mkdir(exist_ok=True)
             name = f"{number + 1:02d}-{_UNSAFE.sub('-', plot.title)[:60]}.svg"
             svg = svg_plot(plot.title, plot.curves, marks=plot.marks)
-            (folder / name).write_text(svg, "utf-8")
+            write_beside(folder / name, partial(_write, data=svg.encode("utf-8", "replace")))
             links[plot.title] = quote(f"{folder.name}/{name}")
     except OSError as error:
         raise BadInput(f"can't write into {folder}: {error.strerror or error}") from None
     return links
+
+
+def _write(beside: Path, data: bytes) -> None:
+    beside.write_bytes(data)
 
 
 def as_markdown(report: Report, images: dict[str, str]) -> str:

@@ -38,7 +38,7 @@ class OutOfMemory:
             self._step = event.step
         elif isinstance(event, Device):
             for gpu in event.gpus:
-                if gpu.memory_used and gpu.memory_total:
+                if gpu.memory_used and gpu.memory_total and gpu.visible is not False:
                     share = gpu.memory_used / gpu.memory_total
                     if share > self._peak:
                         self._peak = share

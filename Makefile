@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Those that measure something by themselves; data.py runs duplicates.py and pii.py, chart.py attach.py.
+BENCHMARKS = $(filter-out $(addprefix benchmarks/,duplicates.py pii.py attach.py),$(sort $(shell grep -l __main__ benchmarks/*.py)))
 
 .PHONY: demo test check bench format clean fast
 
@@ -22,7 +24,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	@for file in $$(ls benchmarks/*.py | grep -vE '/(common|duplicates|pii).py'); do $(BIN)/python $$file || exit 1; done
+	@missed=0; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file || missed=1; done; exit $$missed
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

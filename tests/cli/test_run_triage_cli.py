@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_runs_cli import tuiwb
+from tests.cli.conftest import Tuiwb
 from tests.monitor.recording import recorded
 from tests.monitor.test_recovery import unpack
 
@@ -30,31 +30,31 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_triage_says_what_is_wrong_and_exits_1_and_0_for_a_sound_run(home: Path) -> None:
-    done = tuiwb("runs", "triage", "high", cwd=home)
+def test_triage_says_what_is_wrong_and_exits_1_and_0_for_a_sound_run(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "triage", "high")
     assert done.returncode == 1
     assert "critical  learning_rate_high: loss rose to" in done.stdout
     assert "change: training.learning_rate: 0.016" in done.stdout
     assert "[ ] BAD learning_rate" in done.stdout
-    sound = tuiwb("runs", "triage", "sound", "--json", cwd=home)
+    sound = tuiwb("runs", "triage", "sound", "--json")
     assert sound.returncode == 0, sound.stdout
     said = json.loads(sound.stdout)
     assert said["alerts"] == []
     assert len(said["recovery"]) == 6
 
 
-def test_fix_writes_a_config_of_its_own_and_tick_is_kept(home: Path) -> None:
-    done = tuiwb("runs", "fix", "high", "learning_rate_high", cwd=home)
+def test_fix_writes_a_config_of_its_own_and_tick_is_kept(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "fix", "high", "learning_rate_high")
     assert done.returncode == 0, done.stderr
     assert "training.learning_rate: 0.08 -> 0.016" in done.stdout
     made = home / "configs" / "high-fix-1.yaml"
     assert "learning_rate: 0.016" in made.read_text()
     assert (home / "configs" / "high.yaml").read_text() == CONFIG
-    none = tuiwb("runs", "fix", "high", "overfitting", cwd=home)
+    none = tuiwb("runs", "fix", "high", "overfitting")
     assert none.returncode == 2
     assert "has no fix for 'overfitting': there are" in none.stderr
-    assert tuiwb("runs", "tick", "high", "data", cwd=home).returncode == 0
-    assert "[x]" in tuiwb("runs", "triage", "high", cwd=home).stdout
-    assert tuiwb("runs", "tick", "high", "data", "--undo", cwd=home).returncode == 0
-    assert "[x]" not in tuiwb("runs", "triage", "high", cwd=home).stdout
-    assert tuiwb("runs", "tick", "high", "soul", cwd=home).returncode == 2
+    assert tuiwb("runs", "tick", "high", "data").returncode == 0
+    assert "[x]" in tuiwb("runs", "triage", "high").stdout
+    assert tuiwb("runs", "tick", "high", "data", "--undo").returncode == 0
+    assert "[x]" not in tuiwb("runs", "triage", "high").stdout
+    assert tuiwb("runs", "tick", "high", "soul").returncode == 2

@@ -1,18 +1,16 @@
 """`tuiwb runs list --filter|compare|export|report|tag|note|archive|remove`, on folders on disk."""
 
 import csv
-import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pexpect
 import pytest
 
+from tests.cli.conftest import Tuiwb
 from tests.monitor.some_runs import SPEC, job
 from tuiwb.cli import run
 from tuiwb.jobs import process
@@ -20,31 +18,6 @@ from tuiwb.jobs.events import Artifact, Metrics, State
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Tuiwb = Callable[..., Done]
-
-
-@pytest.fixture
-def tuiwb(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tuiwb:
-    """The command line in this process, in the project's folder: a Python each costs a second."""
-    monkeypatch.chdir(home)
-
-    def call(*arguments: str, said: str = "") -> Done:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-        code = run(list(arguments))
-        out, err = capsys.readouterr()
-        return Done(code, out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A libnvidia-ml in Python: it answers the C calls of the real pynvml through their pointers.
 
-pynvml's own structs, argument shapes and error classes run. A machine is described by `Card`s; its
-figures are those of published `nvidia-smi` output, each with its source in published.json.
+pynvml's own structs, argument shapes and error classes run. A machine is described by `Card`s. The
+default card's memory is that of published `nvidia-smi` output (published.json has the sources); its
+other figures are made up, each unlike the others so that a mix-up shows.
 """
 
 import ctypes

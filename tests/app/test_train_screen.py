@@ -12,6 +12,7 @@ from tests.app.conftest import until
 from tests.app.runs import START, a_run, add, an_alert
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.screens import train
 from tuiwb.app.screens.dialogs import Ask, Confirm
 from tuiwb.app.screens.run_dialogs import ChangeInFlight, ShowText
 from tuiwb.app.screens.train import TrainScreen
@@ -109,6 +110,17 @@ async def test_another_state_is_painted_at_once(
         await until(lambda: screen.is_open and "step 10/20" in words(screen, "how"))
         add(folder, [State(state="finished")])
         await until(lambda: "finished" in words(screen, "how"))
+
+
+async def test_a_thread_that_fails_unforeseen_is_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(project, "one", "running")
+    monkeypatch.setattr(train, "summarise", lambda *_: {}["no such thing"])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("4")
+        await until(lambda: any("no such thing" in told.message for told in app._notifications))
 
 
 async def test_two_rows_of_charts_and_the_hardware_stand_in_80_by_24(project: Project) -> None:

@@ -50,6 +50,8 @@ def _words(event: AnyEvent) -> tuple[str, str]:
 
 def way_on(state: JobState, can: Callable[[str], bool], acts: bool) -> str:
     """The key that helps a run that ended too early; `acts`: configs can be opened."""
+    if can("go_on"):
+        return "p goes on"
     checkpoint = state.last_checkpoint
     if can("resume") and checkpoint is not None:
         return f"r resumes it from step {checkpoint.step or 0:,}"

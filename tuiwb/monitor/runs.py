@@ -18,6 +18,7 @@ from tuiwb.jobs.events import spell
 from tuiwb.jobs.folder import JOB, load
 from tuiwb.jobs.labels import NONE, Labels, read_labels
 from tuiwb.jobs.state import JobState
+from tuiwb.monitor.triage.rule import open_alerts
 
 MANIFEST = "manifest.json"
 MOST_MANIFEST = 4 << 20
@@ -126,7 +127,7 @@ def summarise(
     best = (tally.best_eval_loss, tally.best_eval_step, "eval_loss")
     if best[0] is None:
         best = (tally.best_train_loss, tally.best_train_step, "loss")
-    alerts = [alert.severity for alert in state.alerts]
+    alerts = [alert.severity for alert in open_alerts(state.alerts)]
     checkpoint = state.last_checkpoint
     return RunSummary(
         name=run_name(folder),

@@ -9,7 +9,9 @@ from textual.containers import Container
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
+from tuiwb.app.failed_thread import complain_of
 from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.nav_bar import NavBar
 from tuiwb.project import Project
@@ -31,6 +33,10 @@ class WorkbenchScreen(Screen[None]):
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A thread that ended in an error nobody foresaw says so: its part of the screen is old."""
+        complain_of(self, event)
 
     @property
     def workbench(self) -> "WorkbenchApp":

@@ -11,8 +11,10 @@ from typing import ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.worker import Worker
 
 from tuiwb import jobs
+from tuiwb.app.failed_thread import complain_of
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.run_dialogs import ChangeInFlight, parse_change
 from tuiwb.errors import BadInput, TuiwbError
@@ -45,6 +47,10 @@ class RunCommands(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._sent: dict[str, str] = {}
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """As every screen does."""
+        complain_of(self, event)
 
     def can(self, action: str) -> bool:
         """Whether a command makes sense now."""

@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from tuiwb.app.words import calm_seconds, mark_of, meter, number
 from tuiwb.jobs import JobState
-from tuiwb.jobs.events import Device
+from tuiwb.jobs.events import Alert, Device
+from tuiwb.monitor.triage.rule import open_alerts
 from tuiwb.text import inert, short_bytes, short_count
 
 MUTED = "$foreground 60%"
@@ -76,9 +77,9 @@ def second_line(state: JobState, pace: float | None, width: int) -> Content:
     values = state.metrics
     progress = state.progress
     parts: list[Part] = []
-    if state.alerts:
-        worst = worst_of(state)
-        words = f"! {len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}"
+    if standing := open_alerts(state.alerts):
+        worst = worst_of(standing)
+        words = f"! {len(standing)} alert{'s' if len(standing) > 1 else ''}"
         parts.append(Part(Content.styled(words, f"bold {severity_style(worst)}"), 95))
     if "loss" in values:
         parts.append(_value("loss", number(values["loss"]), 100))
@@ -142,11 +143,11 @@ def memory_words(device: Device | None) -> Content | None:
     )
 
 
-def worst_of(state: JobState) -> str:
-    """The highest severity among the run's alerts."""
+def worst_of(alerts: Sequence[Alert]) -> str:
+    """The highest severity among alerts."""
     order = ("note", "info", "warning", "warn", "critical")
     return max(
-        (a.severity for a in state.alerts),
+        (a.severity for a in alerts),
         key=lambda s: order.index(s) if s in order else 0,
         default="note",
     )

@@ -178,8 +178,8 @@ def test_a_feed_has_long_runs_at_once_and_fills_them_in(tmp_path: Path, long_log
     assert changed
     assert {s.step for s in states.values()} == {STEPS}
     for _ in range(1000):
-        states, _ = feed.poll(folders, seconds=0.05)
-        if all(len(s.artifacts) == STEPS // 10_000 for s in states.values()):
+        states, changed = feed.poll(folders, seconds=0.05)
+        if not changed and all(len(s.artifacts) == STEPS // 10_000 for s in states.values()):
             break
     assert {s.best_loss for s in states.values()} == {0.25}
     assert feed.poll(folders)[1] is False
@@ -202,6 +202,7 @@ def test_a_log_cut_anywhere_and_read_in_any_pieces_gives_the_state_of_the_whole(
     create(folder, "train", {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(standing, "READ", piece)
+        patch.setattr(standing, "AT_ONCE", 3 * piece)
         write(folder, log[:cut])
         one = Standing(folder)
         one.poll(60.0)

@@ -2,10 +2,13 @@
 
 In: whole lines of an event log. Out: a `Block` (numpy), or plain events where the block is small
 or odd. A decoder made for the names seen so far reads a metrics line about three times as fast as
-one into dictionaries, and its values go into an array without a Python loop.
+one into dictionaries; its values reach their columns through msgpack, whose floats all have one
+width, without a Python loop.
 """
 
+import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -30,13 +33,19 @@ from tuiwb.jobs.events import (
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
-BLOCK = 256 << 10  # bytes; what fits the processor's cache is read fastest
+PIECE = 256 << 10  # bytes; what fits the processor's cache is read fastest
 SMALL = 16 << 10  # bytes; below it columns cost more than they save
 MOST_NAMES = 256
+_ODD = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')  # what no field of a decoder may be called
+_HEAD = b'{"type":"'  # how every line of an event log begins
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # A NaN that no log line can hold: the name was not logged. Logged NaN has other bits.
 _UNLOGGED_BITS = 0xFFF8_0000_0BAD_BEEF
 _UNLOGGED: float = struct.unpack("d", struct.pack("Q", _UNLOGGED_BITS))[0]
+# msgpack: what the byte before a number says of its width, and how numpy calls that.
+_FLOAT, _NIL = 0xCB, 0xC0
+_WIDTHS = {_FLOAT: (9, ">f8"), 0xCC: (2, "u1"), 0xCD: (3, ">u2"), 0xCE: (5, ">u4")}
+_encoder = msgspec.msgpack.Encoder()
 
 
 @dataclass(frozen=True)
@@ -69,21 +78,51 @@ class BlockDecoder:
     """Decodes blocks of one log; it learns the names of its metrics as they come."""
 
     def __init__(self) -> None:
+        self._room = bytearray()
         self._names: list[str] = []
         self._learn([])
 
-    def decode(self, lines: bytes) -> Block | list[AnyEvent]:
-        """Whole lines as a block, or as events; broken lines and unknown types are left out."""
-        if not lines or len(lines) < SMALL:
-            return _plainly(lines)
-        events = self._events(lines)
-        if events is None:
-            return _plainly(lines)
+    def decode(self, *pieces: bytes) -> Block | list[AnyEvent]:
+        """Whole lines as a block, or as events; broken lines and unknown types are left out.
+
+        They come in pieces of `PIECE` bytes where they are many.
+        """
+        if sum(map(len, pieces)) < SMALL or not any(pieces):
+            return _plainly(pieces)
         try:
-            block = self._block(events)
+            block = self._decode([piece for piece in pieces if piece])
         except (ValueError, OverflowError):
             block = None
-        return _plainly(lines) if block is None else block
+        return _plainly(pieces) if block is None else block
+
+    def _decode(self, pieces: list[bytes]) -> Block | None:
+        while True:
+            known = len(self._names)
+            count = 0
+            others: list[tuple[int, AnyEvent]] = []
+            columns: list[Floats] = []
+            for lines in pieces:
+                read = self._piece(lines)
+                if read is None:
+                    return None
+                others += [(count + n, event) for n, event in read[1]]
+                columns.append(read[2])
+                count += read[0]
+            if len(self._names) == known:
+                return self._block(count, others, np.concatenate(columns, axis=1))
+
+    def _piece(self, lines: bytes) -> tuple[int, list[tuple[int, AnyEvent]], Floats] | None:
+        """How many events, those that are no metrics with their places, the metrics' columns."""
+        events = self._events(lines)
+        if events is None:
+            return None
+        own = self._metrics
+        apart = [n for n, kind in enumerate(map(type, events)) if kind is not own]
+        others = [(n, events[n]) for n in apart]
+        count = len(events)
+        for n in reversed(apart):
+            del events[n]
+        return count, others, self._columns(events)
 
     def _learn(self, names: list[str]) -> None:
         self._names += names
@@ -109,22 +148,20 @@ class BlockDecoder:
             tag="metrics",
             gc=False,
         )
+        self._leads = _leads(self._names)
         self._decoder: Any = msgspec.json.Decoder(
             State | Progress | self._metrics | Device | Sample | Artifact | Alert | Log | Control
         )
 
     def _events(self, lines: bytes) -> list[Any] | None:
         """The lines' events, metrics as this decoder's own; None where some can't be that."""
-        ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
-        begin = np.frombuffer(lines, np.uint8)[np.append(0, ends[:-1] + 1)]
+        try:
+            events: list[Any] = self._decoder.decode_lines(lines)
+        except _ERRORS:
+            return self._line_by_line(lines)
         # JSON may span lines, or share one: not in an event log.
-        if (begin == ord("{")).all():
-            try:
-                events: list[Any] = self._decoder.decode_lines(lines)
-                if len(events) == len(ends):
-                    return events
-            except _ERRORS:
-                pass
+        if lines.startswith(_HEAD) and lines.count(b"\n" + _HEAD) + 1 == len(events):
+            return events
         return self._line_by_line(lines)
 
     def _line_by_line(self, lines: bytes, *, again: bool = False) -> list[Any] | None:
@@ -145,43 +182,71 @@ class BlockDecoder:
                     return None
         if not new:
             return events
+        if any(_ODD.search(name) for name in new):
+            return None
         if len(self._names) + len(new) > MOST_NAMES:
             return None
         self._learn(list(new))
         return self._line_by_line(lines, again=True)
 
-    def _block(self, events: list[Any]) -> Block | None:
-        own = self._metrics
-        astuple = msgspec.structs.astuple
-        metrics = [event for event in events if type(event) is own]
-        times = np.empty(len(events))
-        others: list[tuple[int, AnyEvent]] = []
-        places = np.arange(len(events))
-        if len(metrics) != len(events):
-            others = [(n, event) for n, event in enumerate(events) if type(event) is not own]
-            apart = [n for n, _ in others]
-            times[apart] = [event.t for _, event in others]
-            places = np.delete(places, apart)
+    def _columns(self, metrics: list[Any]) -> Floats:
+        """Times, steps, epochs, total steps, and the values of each name: a row each."""
         if not metrics:
-            none = np.empty(0)
-            return Block(times, others, places, none, none, none, [])
-        at, steps, epochs, totals, values = zip(*map(astuple, metrics), strict=True)
-        times[places] = at
+            return np.empty((4 + len(self._names), 0))
+        packed = self._packed(metrics)
+        if packed is not None:
+            return packed
+        astuple = msgspec.structs.astuple
+        *own, values = zip(*map(astuple, metrics), strict=True)
         table = np.fromiter(
             chain.from_iterable(map(astuple, values)), np.float64, len(metrics) * len(self._names)
         ).reshape(len(metrics), len(self._names))
-        groups = self._groups(table)
+        return np.concatenate([np.array(own, np.float64), table.T])
+
+    def _packed(self, metrics: list[Any]) -> Floats | None:
+        """The columns by way of msgpack; None where the same number takes different widths."""
+        first, data = _encoder.encode(metrics[0]), self._room
+        _encoder.encode_into(metrics, data)
+        width, count = len(first), len(metrics)
+        start = len(data) - count * width
+        if start != (1 if count < 16 else 3 if count < 1 << 16 else 5):
+            return None
+        at = 0
+        places, formats = [], []
+        for lead in self._leads:
+            at += lead
+            size, form = _WIDTHS.get(first[at], (0, ""))
+            if not size and first[at] != _NIL:
+                return None
+            places.append(at)
+            formats.append(form)
+            at += size or 1
+        rows = np.frombuffer(data, np.uint8, offset=start).reshape(count, width)
+        if (rows[:, places] != rows[0, places]).any():
+            return None
+        out = np.full((len(places), count), np.nan)
+        for number, (place, form) in enumerate(zip(places, formats, strict=True)):
+            if form:
+                kind = np.dtype(form)
+                out[number] = np.ndarray(count, kind, data, start + place + 1, (width,))
+        return out
+
+    def _block(
+        self, count: int, others: list[tuple[int, AnyEvent]], columns: Floats
+    ) -> Block | None:
+        own, table = columns[:4], columns[4:].T
+        places = np.arange(count)
+        times = own[0]
+        if others:
+            apart = [n for n, _ in others]
+            places = np.delete(places, apart)
+            times = np.empty(count)
+            times[apart] = [event.t for _, event in others]
+            times[places] = own[0]
+        groups = self._groups(table) if len(table) else []
         if groups is None:
             return None
-        return Block(
-            times=times,
-            others=others,
-            places=places,
-            steps=np.array(steps, np.float64),
-            epochs=np.array(epochs, np.float64),
-            totals=np.array(totals, np.float64),
-            groups=groups,
-        )
+        return Block(times, others, places, own[1], own[2], own[3], groups)
 
     def _groups(self, table: Floats) -> list[Group] | None:
         """Rows of one set of names together; None where sets overlap and change all the time."""
@@ -215,6 +280,19 @@ class BlockDecoder:
         return Group(names, rows, some if len(columns) == table.shape[1] else some[:, columns])
 
 
-def _plainly(lines: bytes) -> list[AnyEvent]:
-    events = (decode(line) for line in lines.split(b"\n") if line)
-    return [event for event in events if event is not None]
+def _leads(names: list[str]) -> list[int]:
+    """How many bytes of msgpack stand before each number of a metrics event: keys and such."""
+
+    def size(*words: str) -> int:
+        return sum(len(_encoder.encode(word)) for word in words)
+
+    own = [1 + size("type", "metrics", "t"), size("step"), size("epoch"), size("total_steps")]
+    values = [size(name) for name in names]
+    if values:
+        values[0] += size("values") + (1 if len(names) < 16 else 3)
+    return own + values
+
+
+def _plainly(pieces: Iterable[bytes]) -> list[AnyEvent]:
+    lines = (line for piece in pieces for line in piece.split(b"\n") if line)
+    return [event for line in lines if (event := decode(line)) is not None]

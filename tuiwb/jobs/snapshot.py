@@ -16,6 +16,7 @@ from tuiwb.jobs.tally import Tally
 
 SNAPSHOT = ".events.state"
 WORTH = 2 << 20  # bytes of log read since the last snapshot that make a new one worth its write
+WORTH_ENDED = 32 << 10  # bytes; the same of a run that ended, whose snapshot is the last
 _LOOKED_AT = 4096  # bytes at the log's beginning and before the offset
 _FORMAT = "1 " + " ".join((*JobState.__struct_fields__, *Tally.__struct_fields__))
 

@@ -15,7 +15,7 @@ from tuiwb.jobs.events import AnyEvent, decode
 from tuiwb.jobs.folder import EVENTS, load
 from tuiwb.jobs.log_end import end_of
 from tuiwb.jobs.log_file import LogFile
-from tuiwb.jobs.snapshot import WORTH, Snapshot, load_snapshot, save_snapshot
+from tuiwb.jobs.snapshot import WORTH, WORTH_ENDED, Snapshot, load_snapshot, save_snapshot
 from tuiwb.jobs.state import ENDED, JobState, fold, settle
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Decoded = Block | list[AnyEvent]
     Take = Callable[[Decoded], None]
 
-READ = 256 << 10  # bytes read at a time
+READ = 256 << 10  # bytes read at a time, as many as are decoded fastest
+AT_ONCE = 2 << 20  # bytes taken in at a time
 FEW = 64 << 10  # bytes; so much is decoded event by event rather than load numpy for it
 CLOSE = 4 << 20  # bytes to the log's end that are read rather than guessed from its last lines
 
@@ -82,13 +83,13 @@ class Standing:
         with self._lock:
             new, self.exact = False, False
             while not self.exact:
-                lines = self.log.lines(READ)
+                lines = self._lines()
                 if self.log.generation != self.generation:
                     self.generation = self.log.generation
                     self._folded, self._ahead, self._kept, new = self._nothing_yet(), None, 0, True
                 if lines:
                     new = True
-                    block = self._decode(lines)
+                    block = self._decode(*lines)
                     if take is not None:
                         take(block)
                     self._fold(self._folded, block)
@@ -99,19 +100,33 @@ class Standing:
                 self._publish()
             return new
 
+    def _lines(self) -> list[bytes]:
+        """The next lines of one log, in pieces."""
+        pieces: list[bytes] = []
+        length, generation = 0, self.log.generation
+        while length < AT_ONCE and (lines := self.log.lines(READ)):
+            if self.log.generation != generation:
+                return [lines]  # those before were of another log
+            pieces.append(lines)
+            length += len(lines)
+            if self.log.offset == self.log.size:
+                break
+        return pieces
+
     def _publish(self) -> None:
         self._settled = self.exact
         if self.exact:
             self._ahead = None
-            self.keep()
             self.state = settle(copied(self._folded), self.folder)
+            self.keep()
         else:
             self.state = settle(copied(self._looked_ahead()), self.folder)
 
     def keep(self) -> None:
         """Leave the state beside the log, if enough was read since the last time."""
         with self._lock:
-            if self.log.offset - self._kept >= WORTH:
+            worth = WORTH_ENDED if self.state.state in ENDED else WORTH
+            if self.log.offset - self._kept >= worth:
                 self._kept = self.log.offset
                 save_snapshot(self.log.path, self.log.offset, self._folded)
 
@@ -134,14 +149,14 @@ class Standing:
             self._fold(state, self._decode(lines))
         return state
 
-    def _decode(self, lines: bytes) -> "Decoded":
-        if self._decoder is None and len(lines) < FEW:
-            events = (decode(line) for line in lines.split(b"\n") if line)
-            return [event for event in events if event is not None]
+    def _decode(self, *pieces: bytes) -> "Decoded":
+        if self._decoder is None and sum(map(len, pieces)) < FEW:
+            lines = (line for piece in pieces for line in piece.split(b"\n") if line)
+            return [event for line in lines if (event := decode(line)) is not None]
         from tuiwb.jobs.blocks import BlockDecoder
 
         self._decoder = self._decoder or BlockDecoder()
-        return self._decoder.decode(lines)
+        return self._decoder.decode(*pieces)
 
     def _fold(self, state: JobState, block: "Decoded") -> None:
         if isinstance(block, list):

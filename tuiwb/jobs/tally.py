@@ -68,20 +68,31 @@ class Tally(msgspec.Struct, kw_only=True):
 
     def take_device(self, event: Device) -> None:
         """Count a sample of the hardware."""
-        told = [g for g in event.gpus if g.memory_job is not None]
-        held = [g.memory_job or 0 for g in told if not g.job_from]
-        if held:
-            self.gpu_memory = max(self.gpu_memory or 0, sum(held))
-        reserved = [max(t.reserved, t.peak_reserved) for t in event.torch]
-        reserved = reserved or [g.memory_job or 0 for g in told if g.job_from]
-        if reserved:
-            self.torch_memory = max(self.torch_memory or 0, sum(reserved))
-        # Where nobody can tell which of them it uses: those that it may.
-        hidden = [g for g in event.gpus if g.job_from == "hidden" and g.visible is not False]
-        used = [g for g in told if g.memory_job]
-        self.gpus = max(self.gpus, len(used), len(event.torch) or len(hidden))
-        if event.host is not None and event.host.job_memory is not None:
-            self.host_memory = max(self.host_memory or 0, event.host.job_memory)
+        driver = by_torch = used = hidden = 0
+        has_driver = has_torch = False
+        for gpu in event.gpus:
+            memory, told_by = gpu.memory_job, gpu.job_from
+            if memory is not None:
+                used += memory != 0
+                if told_by:
+                    by_torch, has_torch = by_torch + memory, True
+                else:
+                    driver, has_driver = driver + memory, True
+            # Where nobody can tell which of them it uses: those that it may.
+            hidden += told_by == "hidden" and gpu.visible is not False
+        if has_driver:
+            self.gpu_memory = max(self.gpu_memory or 0, driver)
+        if event.torch:
+            reserved = 0
+            for torch in event.torch:
+                reserved += max(torch.reserved, torch.peak_reserved)
+            by_torch, has_torch, hidden = reserved, True, len(event.torch)
+        if has_torch:
+            self.torch_memory = max(self.torch_memory or 0, by_torch)
+        self.gpus = max(self.gpus, used, hidden)
+        host = event.host
+        if host is not None and host.job_memory is not None:
+            self.host_memory = max(self.host_memory or 0, host.job_memory)
 
     def take_best(self, name: str, value: float, step: int) -> None:
         """A loss at a step, if it is the lowest yet."""

@@ -29,6 +29,11 @@ class Column:
         """The values, without a copy."""
         return self._buffer[: self._length]
 
+    def reserve(self, length: int) -> None:
+        """Take room for so many values in all; pages that are never written to cost nothing."""
+        if length > len(self._buffer):
+            self._grow(length)
+
     def put(self, value: float) -> None:
         """Append one value."""
         at = self._length

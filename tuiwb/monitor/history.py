@@ -29,7 +29,7 @@ class RunHistory:
         self.series = kept[0] if kept else RunSeries()
         self._standing = Standing(folder, kept[1] if kept else None, whole=True)
         self._generation = self._standing.generation
-        self._kept = self._standing.log.offset
+        self._kept = self._before = self._standing.log.offset
         self._new: list[AnyEvent] = []
         self._standing.poll(0.0, self._take)
 
@@ -56,9 +56,11 @@ class RunHistory:
     def poll(self, seconds: float = 0.1) -> list[AnyEvent]:
         """Read on for about `seconds`; the newest events worth showing, in order."""
         with self._lock:
+            caught_up = self._standing.exact
             self._standing.poll(seconds, self._take)
             self._notice()
-            self._keep(max(WORTH, self._kept // 4))
+            if caught_up:  # not in the poll that completes the curves: somebody waits for it
+                self._keep(max(WORTH, self._kept // 4))
             shown, self._new = self._new[-SHOWN:], []
             return shown
 
@@ -76,7 +78,10 @@ class RunHistory:
 
     def _take(self, block: Block | list[AnyEvent]) -> None:
         self._notice()
-        self.series.add_block(block)
+        log = self._standing.log
+        read = log.offset - self._before
+        self._before = log.offset
+        self.series.add_block(block, (log.size - log.offset) / read if read > 0 else 0.0)
         events = block if isinstance(block, list) else [event for _, event in block.others]
         self._new += [
             shortened(e) for e in events if not isinstance(e, Metrics | Device | Progress)
@@ -86,7 +91,7 @@ class RunHistory:
     def _notice(self) -> None:
         """Start over when the log turned out to be another one."""
         if self._standing.generation != self._generation:
-            self._generation, self._kept = self._standing.generation, 0
+            self._generation, self._kept, self._before = self._standing.generation, 0, 0
             self.series, self._new = RunSeries(), []
 
 

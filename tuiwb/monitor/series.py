@@ -117,6 +117,7 @@ class RunSeries:
         self.checkpoints: list[int] = []
         self.alerts: list[Alert] = []
         self.version = 0
+        self._more = 0.0
 
     @property
     def devices(self) -> list[Device]:
@@ -188,8 +189,12 @@ class RunSeries:
                 return False
         return True
 
-    def add_block(self, block: Block | list[AnyEvent]) -> None:
-        """Take in a block of events; the result is that of taking them in one by one."""
+    def add_block(self, block: Block | list[AnyEvent], more: float = 0.0) -> None:
+        """Take in a block of events; the result is that of taking them in one by one.
+
+        So many times as much as the block is known to come: names that are new get room for it.
+        """
+        self._more = 1.02 * more + 1 if more else 0.0
         if isinstance(block, list):
             self.add(block)
             return
@@ -238,8 +243,12 @@ class RunSeries:
             steps, seconds, epochs = steps[kept], seconds[kept], epochs[kept]
             values = values[kept]
         column = {name: n for n, name in enumerate(group.names)}
+        room = math.ceil(len(steps) * self._more)
         for track in self._tracks_of(group.names):
             self._take_back(track, lowest)
+            if room and len(track.steps) < len(steps):
+                for each in self._columns_of(track):
+                    each.reserve(len(each) + room)
             for name in track.names:
                 series = self._series[name]
                 series._values.extend(values[:, column[name]])
@@ -265,6 +274,10 @@ class RunSeries:
                     self._tracks[name] = self._series[name]._track = track
             found.append(track)
         return found
+
+    def _columns_of(self, track: Track) -> list[Column]:
+        values = [self._series[name]._values for name in track.names]
+        return [track.steps, track.seconds, track.epochs, *values]
 
     def _take_back(self, track: Track, step: float) -> None:
         """A run that went on from an earlier step takes back what it does again."""
@@ -297,14 +310,7 @@ class RunSeries:
             hands=self._clock.hands,
         )
         tracks = {id(track): track for track in self._tracks.values()}.values()
-        return parts, [
-            TrackParts(
-                track.names,
-                [track.steps, track.seconds, track.epochs]
-                + [self._series[name]._values for name in track.names],
-            )
-            for track in tracks
-        ]
+        return parts, [TrackParts(track.names, self._columns_of(track)) for track in tracks]
 
     @classmethod
     def of(cls, parts: SeriesParts, tracks: list[TrackParts]) -> "RunSeries":

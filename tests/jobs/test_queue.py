@@ -18,6 +18,7 @@ from tests.jobs.workers import end, install, job, wait_for
 from tuiwb.errors import BadInput
 from tuiwb.jobs import process, queue, send, status, stop_now
 from tuiwb.jobs.events import Control, EventReader, EventWriter, Gpu, Metrics
+from tuiwb.jobs.tickets import deciding
 from tuiwb.jobs.turns import Ticket, Turn, turn
 
 GIB = 1 << 30
@@ -264,6 +265,15 @@ def test_on_a_disk_that_locks_alone_only_what_may_be_written_a_ticket_still_wait
     assert [(p.folder.name, p.place) for p in queue.line()] == [("a", 0), ("b", 1)]
 
 
+def test_a_queue_that_is_held_up_is_said_and_hangs_nobody(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PATIENCE", 0.1)
+    with deciding(), pytest.raises(BadInput, match="the queue is held up"):
+        queue.line()
+    assert queue.line() == []
+
+
 def test_a_job_whose_python_is_not_there_fails_and_the_line_moves_on(line: Path) -> None:
     a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
     queue.enqueue(a, cpu=True, python="/nowhere/python")
@@ -296,28 +306,55 @@ with library(FakeLibrary(cards)):
 """
 
 
+def show(line: Path, *used: int) -> None:
+    """Let that many GiB of each card be used."""
+    beside = line / "gpus.new"
+    beside.write_text(json.dumps(used))
+    beside.replace(line / "gpus.json")
+
+
+def waits(line: Path, mine: Ticket, **environment: str) -> "subprocess.Popen[bytes]":
+    """The waiting process of the job that a ticket is named after."""
+    folder, checkout = line / mine.name, str(Path(__file__).parents[2])
+    mine.folder = str(folder)
+    figures = str(line / "gpus.json")
+    command = [
+        sys.executable,
+        "-c",
+        WAITS,
+        str(folder),
+        msgspec.json.encode(mine).decode(),
+        figures,
+        checkout,
+    ]
+    return subprocess.Popen(command, env={**os.environ, **environment})
+
+
+def test_nobody_waits_behind_a_job_that_may_not_use_the_gpu_that_is_free(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    a, b = job(line / "a", "obeys"), job(line / "b", "obeys")
+    show(line, 79, 3)
+    first = waits(line, ticket("a", 14, 1), CUDA_VISIBLE_DEVICES="0")
+    wait_for(lambda: status(a).phase.startswith("waiting for GPU 0"), a)
+    second = waits(line, ticket("b", 14, 2))
+    wait_for(lambda: trains(b), b)
+    assert status(a).state == "queued"
+    send(a, "stop")
+    assert (first.wait(60), second.wait(60)) == (0, 0)
+
+
 def test_a_job_starts_on_the_gpu_whose_memory_comes_free(
     line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     a = job(line / "a", "obeys")
-    figures = line / "gpus.json"
-
-    def show(*used: int) -> None:
-        beside = figures.with_suffix(".new")
-        beside.write_text(json.dumps(used))
-        beside.replace(figures)
-
-    show(79, 76)
-    mine = ticket("a", 14)
-    mine.folder = str(a)
-    checkout = str(Path(__file__).parents[2])
-    waiter = subprocess.Popen(
-        [sys.executable, "-c", WAITS, str(a), msgspec.json.encode(mine), str(figures), checkout]
-    )
+    show(line, 79, 76)
+    waiter = waits(line, ticket("a", 14))
     phase = "waiting for a GPU: 14.0 GiB needed, 3.1 GiB free at most (GPU 1); 1st in line"
     wait_for(lambda: status(a).phase == phase, a)
-    show(79, 3)
+    show(line, 79, 3)
     wait_for(lambda: trains(a), a)
     assert waiter.wait(60) == 0
     identity = process.read(a)

@@ -19,6 +19,7 @@ from tuiwb.jobs.tickets import HOME, deciding, tickets_in, write_ticket
 from tuiwb.jobs.turns import Ticket, waiting
 
 __all__ = ["HOME", "Place", "enqueue", "line", "move_to_front"]
+PATIENCE = 60.0  # seconds; a start through a service manager that does not answer takes 20
 WAITER = "tuiwb.monitor.wait_turn"  # a process of its own, which sees the GPUs
 
 
@@ -87,8 +88,9 @@ def line() -> list[Place]:
     """Every job of this user in this host's line: those that run, then those that wait, in order.
 
     A waiting job is cancelled with `jobs.send(folder, "stop")`, answered within a second or two.
+    BadInput when the queue is held up by a process that hangs.
     """
-    with deciding() as home:
+    with deciding(PATIENCE) as home:
         tickets = tickets_in(home)
     order = [*(t for t in tickets if t.started is not None), *waiting(tickets)]
     places = {t.id: n for n, t in enumerate(waiting(tickets), 1)}
@@ -107,7 +109,7 @@ def line() -> list[Place]:
 def move_to_front(folder: Path) -> None:
     """Let a waiting job go before all others; BadInput when it doesn't wait."""
     folder = folder.resolve()
-    with deciding() as home:
+    with deciding(PATIENCE) as home:
         order = waiting(tickets_in(home))
         mine = next((t for t in order if Path(t.folder) == folder), None)
         if mine is None:

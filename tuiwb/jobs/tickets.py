@@ -6,8 +6,10 @@ process says that a ticket still waits, so that a killed one blocks nobody.
 
 import contextlib
 import fcntl
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tuiwb.jobs.state import status
 from tuiwb.jobs.turns import Ticket
 
 HOME = "TUIWB_QUEUE"
+LOOK_EVERY = 0.02  # seconds between two tries for the lock
 
 
 def home_folder() -> Path:
@@ -35,11 +38,25 @@ def home_folder() -> Path:
 
 
 @contextlib.contextmanager
-def deciding() -> Iterator[Path]:
-    """The queue's folder, with nobody else deciding; the lock goes with its process."""
+def deciding(patience: float = math.inf) -> Iterator[Path]:
+    """The queue's folder, with nobody else deciding; the lock goes with its process.
+
+    BadInput when another process holds it for over `patience` seconds.
+    """
     home = home_folder()
+    deadline = time.monotonic() + patience
     with (home / "decision.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BadInput(
+                        f"the queue is held up: a process that starts a job has had {file.name} "
+                        f"locked for over {patience:.0f} s; look at the disk of that job"
+                    ) from None
+            time.sleep(LOOK_EVERY)
         yield home
 
 

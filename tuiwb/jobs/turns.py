@@ -54,6 +54,14 @@ def waiting(line: list[Ticket]) -> list[Ticket]:
     return sorted((t for t in line if t.started is None), key=lambda t: (t.order, t.since, t.id))
 
 
+def seen(mine: Ticket, gpus: list[Gpu]) -> list[int] | None:
+    """The GPUs a ticket is for, given what its own process sees of them: on one that is hidden from
+    it nobody need wait behind it."""
+    if mine.gpus is not None or all(gpu.visible is not False for gpu in gpus):
+        return mine.gpus
+    return sorted({gpu.index for gpu in gpus if gpu.visible is not False})
+
+
 def turn(mine: Ticket, line: list[Ticket], gpus: list[Gpu]) -> Turn:
     """Whether `mine`, one of the tickets in `line`, may start, given a sample of all GPUs."""
     order = waiting(line)

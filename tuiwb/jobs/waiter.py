@@ -24,7 +24,7 @@ from tuiwb.jobs.folder import EVENTS
 from tuiwb.jobs.launch import launch
 from tuiwb.jobs.state import status
 from tuiwb.jobs.tickets import deciding, held, tickets_in, write_ticket
-from tuiwb.jobs.turns import Ticket, key, turn
+from tuiwb.jobs.turns import Ticket, key, seen, turn
 
 LOOK_EVERY = 1.0  # seconds between two looks at commands, and at the GPUs for the first in line
 LOOK_LATER = 4  # of those for everyone behind
@@ -80,6 +80,9 @@ def _start_if_it_may(
         if mine is None:
             voice.end(State(state="failed", message="its ticket in the queue was removed"))
             return True
+        if (gpus_seen := seen(mine, gpus)) != mine.gpus:
+            mine.gpus = gpus_seen
+            write_ticket(home, mine)
         found = turn(mine, tickets, gpus)
         if not found.go or not fresh:
             voice.waits(found.place, found.why)

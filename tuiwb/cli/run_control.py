@@ -126,11 +126,15 @@ def set_in_flight(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Change what may be changed while a run goes on; 4 when the worker refuses."""
+    """Change what may be changed while a run goes on; 4 when it ends before it could."""
     given = {"learning_rate": learning_rate, "logging_steps": logging_steps}
     args = {key: value for key, value in given.items() if value is not None}
     if not args:
         raise BadInput("say what to set: --learning-rate or --logging-steps")
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
+        raise BadInput(f"--learning-rate {learning_rate:g} is not a number above 0")
+    if logging_steps is not None and logging_steps < 1:
+        raise BadInput(f"--logging-steps {logging_steps} is not a number of at least 1")
     folder = running(project_of(context, project), name)
     answer = ask(folder, "set", **args)
     if not answer.ok:

@@ -38,6 +38,13 @@ class LogFile:
         """Go on after `offset` of the file with this inode."""
         self.offset, self.inode = offset, inode
 
+    def skip(self, offset: int) -> None:
+        """Go on after `offset`, the end of a line of the file; OSErrors are the caller's."""
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(max(0, offset - _KNOWN))
+            self._last = file.read(min(_KNOWN, offset))
+        self.offset = offset
+
     def lines(self, limit: int) -> bytes:
         """Whole lines, about `limit` bytes of them at most but at least one; b"" if none is new.
 

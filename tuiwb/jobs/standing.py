@@ -20,6 +20,7 @@ from tuiwb.jobs.state import ENDED, JobState, fold, settle
 
 if TYPE_CHECKING:
     from tuiwb.jobs.blocks import Block, BlockDecoder
+    from tuiwb.jobs.helper import Helper
 
     Decoded = Block | list[AnyEvent]
     Take = Callable[[Decoded], None]
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 READ = 256 << 10  # bytes read at a time, as many as are decoded fastest
 AT_ONCE = 2 << 20  # bytes taken in at a time
 FEW = 64 << 10  # bytes; so much is decoded event by event rather than load numpy for it
+WORTH_HELP = 64 << 20  # bytes; from so many on a second process saves more than its start costs
 CLOSE = 4 << 20  # bytes to the log's end that are read rather than guessed from its last lines
 
 
@@ -35,16 +37,25 @@ class Standing:
 
     `poll` reads on. `generation` rises when the log was replaced by another. Safe from several
     threads. It begins after what `start` has in it, else the snapshot beside the log; with `whole`
-    at the log's beginning.
+    at the log's beginning. Unless `alone`, a second process does part of the reading of a long log.
     """
 
-    def __init__(self, folder: Path, start: Snapshot | None = None, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: Snapshot | None = None,
+        *,
+        whole: bool = False,
+        alone: bool = True,
+    ) -> None:
         self.folder = folder
         self.job = load(folder)
         self.log = LogFile(folder / EVENTS)
         self.generation = 0
         self.exact = True
         self._settled = False
+        self._alone = alone
+        self._helper: Helper | None = None
         self._lock = threading.RLock()
         self._decoder: BlockDecoder | None = None
         self._ahead: tuple[JobState, LogFile] | None = None
@@ -83,17 +94,25 @@ class Standing:
         with self._lock:
             new, self.exact = False, False
             while not self.exact:
-                lines = self._lines()
+                block: Decoded | None = None
+                if self._helper is not None and self._helper.next_part == self.log.offset:
+                    block = self._helped(max(0.0, until - time.monotonic()))
+                    if block is None and self._helper is not None:
+                        break  # it comes with the next poll
+                lines = self._lines() if block is None else []
                 if self.log.generation != self.generation:
                     self.generation = self.log.generation
                     self._folded, self._ahead, self._kept, new = self._nothing_yet(), None, 0, True
+                    self._helper = None
                 if lines:
-                    new = True
                     block = self._decode(*lines)
+                if block is not None:
+                    new = True
                     if take is not None:
                         take(block)
                     self._fold(self._folded, block)
-                self.exact = not lines or self.log.offset == self.log.size
+                self.exact = block is None or self.log.offset == self.log.size
+                self._get_help()
                 if time.monotonic() >= until:
                     break
             if new or not self._settled or self.state.state not in ENDED:
@@ -101,17 +120,44 @@ class Standing:
             return new
 
     def _lines(self) -> list[bytes]:
-        """The next lines of one log, in pieces."""
+        """The next lines of one log, in pieces, up to where another process goes on."""
         pieces: list[bytes] = []
         length, generation = 0, self.log.generation
-        while length < AT_ONCE and (lines := self.log.lines(READ)):
+        part = self._helper.next_part if self._helper is not None else None
+        while length < AT_ONCE:
+            limit = min(READ, part - self.log.offset) if part is not None else READ
+            lines = self.log.lines(limit)
             if self.log.generation != generation:
-                return [lines]  # those before were of another log
-            pieces.append(lines)
-            length += len(lines)
-            if self.log.offset == self.log.size:
+                return [lines] if lines else []  # those before were of another log
+            if lines:
+                pieces.append(lines)
+                length += len(lines)
+            if not lines or self.log.offset in (self.log.size, part):
                 break
         return pieces
+
+    def _helped(self, seconds: float) -> "Block | None":
+        """The block that another process made of the next lines, if it comes within `seconds`."""
+        assert self._helper is not None
+        found = self._helper.take(seconds)
+        if found is None:
+            if self._helper.next_part is None:
+                self._helper = None
+            return None
+        end, block = found
+        self.log.skip(end)
+        return block
+
+    def _get_help(self) -> None:
+        """Start the other process where so much is left that it pays."""
+        left = self.log.size - self.log.offset
+        if self._alone or left < WORTH_HELP or self.log.inode is None:
+            return
+        self._alone = True
+        from tuiwb.jobs.helper import Helper, worth_it
+
+        if worth_it():
+            self._helper = Helper(self.log.path, self.log.offset, self.log.inode, self.log.size)
 
     def _publish(self) -> None:
         self._settled = self.exact

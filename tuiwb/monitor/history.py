@@ -19,15 +19,18 @@ LONG = 10_000  # characters; nobody reads more of one text on a screen
 
 
 class RunHistory:
-    """See `Watched`. Curves of a long log are kept beside it: see `series_file`."""
+    """See `Watched`. Curves of a long log are kept beside it: see `series_file`.
 
-    def __init__(self, folder: Path) -> None:
+    Unless `alone`, a second process does part of the reading of a long log.
+    """
+
+    def __init__(self, folder: Path, *, alone: bool = False) -> None:
         self.folder = folder
         self._lock = threading.Lock()
         log = folder / EVENTS
         kept = load_series(log)
         self.series = kept[0] if kept else RunSeries()
-        self._standing = Standing(folder, kept[1] if kept else None, whole=True)
+        self._standing = Standing(folder, kept[1] if kept else None, whole=True, alone=alone)
         self._generation = self._standing.generation
         self._kept = self._before = self._standing.log.offset
         self._new: list[AnyEvent] = []

@@ -16,7 +16,7 @@ def main(folder: Path) -> int:
     """Read the log in `folder` to its end; 1 when that can't be done."""
     os.nice(19)
     try:
-        history = RunHistory(folder)
+        history = RunHistory(folder, alone=True)
         while history.loaded < 1.0:
             history.poll(1.0)
         history.keep()

@@ -176,6 +176,13 @@ def test_show_names_the_checkpoints_that_are_there_and_counts_those_that_are_gon
     ]
 
 
+def test_the_help_says_each_command_in_a_whole_sentence(tuiwb: Tuiwb) -> None:
+    said = tuiwb("runs", "--help").stdout
+    listed = said.split("Commands:")[1].strip().splitlines()
+    assert len(listed) >= 20
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_compare_leaves_out_what_no_run_has(tuiwb: Tuiwb) -> None:
     said = tuiwb("runs", "compare", "slow", "fast").stdout
     header = next(line for line in said.splitlines() if line.startswith("RUN "))

@@ -20,23 +20,25 @@ from tuiwb.project import Project
 from tuiwb.text import ago, short_bytes, short_count, short_seconds
 
 app = group("List, show, follow, compare the project's runs; stop and resume them.", alone=True)
-app.command()(run_control.stop)
-app.command()(run_control.checkpoint)
-app.command()(run_control.evaluate)
-app.command()(run_control.pause)
-app.command()(run_control.resume)
-app.command("set")(run_control.set_in_flight)
-app.command()(run_queue.queue)
-app.command()(run_compare.compare)
-app.command()(run_files.export)
-app.command()(run_files.report)
-app.command()(run_labels.tag)
-app.command("note")(run_labels.write_note)
-app.command()(run_labels.archive)
-app.command()(run_files.remove)
-app.command()(run_triage.triage)
-app.command()(run_triage.fix)
-app.command()(run_triage.tick)
+app.command(short_help="Stop a run: it saves and ends.")(run_control.stop)
+app.command(short_help="Make a run write a checkpoint, and say where.")(run_control.checkpoint)
+app.command(short_help="Evaluate a run on its held-out set now.")(run_control.evaluate)
+app.command(short_help="Let a run wait after its next step.")(run_control.pause)
+app.command(short_help="Let a paused or ended run go on.")(run_control.resume)
+app.command("set", short_help="Change learning rate or logging interval in flight.")(
+    run_control.set_in_flight
+)
+app.command(short_help="List the runs that wait for a GPU; queue configs.")(run_queue.queue)
+app.command(short_help="Config that differs, best values and curves of runs.")(run_compare.compare)
+app.command(short_help="Write a run's curves to CSV or Parquet.")(run_files.export)
+app.command(short_help="Write a run's report to HTML or Markdown.")(run_files.report)
+app.command(short_help="Give a run tags, take some off, print them.")(run_labels.tag)
+app.command("note", short_help="Write a run's note, or print it.")(run_labels.write_note)
+app.command(short_help="Put runs away: lists leave them out.")(run_labels.archive)
+app.command(short_help="Move runs to the trash; restore, or purge them.")(run_files.remove)
+app.command(short_help="Say what is wrong with a run, and how to mend it.")(run_triage.triage)
+app.command(short_help="Write an alert's fix into a config of its own.")(run_triage.fix)
+app.command(short_help="Tick a step of a run's recovery.")(run_triage.tick)
 
 FilterOption = Annotated[
     str,
@@ -57,7 +59,7 @@ def runs(context: typer.Context, json: JsonOption = False, project: ProjectOptio
         _list(project_of(context, project), json)
 
 
-@app.command("list")
+@app.command("list", short_help="List the jobs of the project, oldest first.")
 def list_runs(
     context: typer.Context,
     filter: FilterOption = "",
@@ -71,7 +73,7 @@ def list_runs(
     _list(project_of(context, project), json, filter, sort, all, wide)
 
 
-@app.command()
+@app.command(short_help="Where a run stands: state, metrics, cost, alerts.")
 def show(
     context: typer.Context,
     name: NameArgument,
@@ -90,7 +92,7 @@ def show(
         say(f"{label:<12} {value}")
 
 
-@app.command()
+@app.command(short_help="Print what a run does until it ends.")
 def follow(
     context: typer.Context,
     name: NameArgument,
@@ -211,13 +213,17 @@ def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str
 def _made(folder: Path, artifacts: list[Artifact]) -> list[tuple[str, str]]:
     """Each artifact that is there; of those that are gone (save_total_limit) how many a kind."""
     facts = []
-    gone: dict[str, int] = {}
+    gone: dict[str, list[str]] = {}
     for artifact in artifacts:
         if (folder / artifact.path).exists():
             facts.append((artifact.kind, artifact.path))
         else:
-            gone[artifact.kind] = gone.get(artifact.kind, 0) + 1
-    return facts + [(kind, f"{count} removed since") for kind, count in gone.items()]
+            gone.setdefault(artifact.kind, []).append(artifact.path)
+    for kind, paths in gone.items():
+        facts.append(
+            (kind, f"{len(paths)} removed since" if paths[1:] else f"{paths[0]}  (removed since)")
+        )
+    return facts
 
 
 def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:

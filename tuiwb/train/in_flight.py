@@ -23,11 +23,14 @@ def change(trainer: Any, args: dict[str, Any]) -> list[str]:
         raise BadInput(
             f"{', '.join(unknown)} can't be changed in flight: only {' and '.join(SETTABLE)}"
         )
+    if any(value is None for value in args.values()):
+        # NaN and infinity become null on their way through JSON.
+        raise BadInput(f"{' and '.join(args)} must be numbers")
     rate = args.get("learning_rate")
-    if "learning_rate" in args and not (_number(rate) and math.isfinite(rate) and rate > 0):
+    if rate is not None and not (_number(rate) and math.isfinite(rate) and rate > 0):
         raise BadInput(f"learning_rate {rate!r} must be a number above 0")
     every = args.get("logging_steps")
-    if "logging_steps" in args and not (_number(every) and every == int(every) and every >= 1):
+    if every is not None and not (_number(every) and every == int(every) and every >= 1):
         raise BadInput(f"logging_steps {every!r} must be a whole number of at least 1")
     step, said = trainer.state.global_step, []
     if rate is not None:

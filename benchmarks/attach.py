@@ -63,9 +63,12 @@ while watched.loaded < 1:
     slowest = max(slowest, time.perf_counter() - at)
 to_curves = time.perf_counter() - began
 loss = watched.series.get("loss")
+cpu = time.process_time() - cpu
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+watched.poll(0.0)  # leaves the curves beside the log
 print(json.dumps({
-    "state_s": to_state, "curves_s": to_curves, "curves_cpu_s": time.process_time() - cpu,
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "before_mb": before,
+    "state_s": to_state, "curves_s": to_curves, "curves_cpu_s": cpu,
+    "peak_mb": peak, "before_mb": before,
     "slowest_poll_s": slowest, "points": len(loss), "last": [float(loss.steps[-1]), *said],
     "names": len(watched.series.names()), "checkpoints": len(watched.series.checkpoints),
     "sum": float(loss.values.sum()),

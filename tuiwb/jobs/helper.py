@@ -4,14 +4,15 @@ What it sends is only a quicker way to the same blocks: where it fails, or falls
 decodes the lines itself.
 """
 
-import fcntl
 import os
-import select
+import queue
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -22,9 +23,9 @@ from tuiwb.jobs.packed_block import unpack
 MODULE = "tuiwb.jobs.decode_ahead"
 FIRST = 16 << 20  # bytes that the reader decodes while the other process starts
 PART = 2 << 20  # bytes of a part
-OF_FIVE = (1, 3, 4)  # which of five parts the other process does: the reader has the fold besides
+OF_FIVE = (1, 3)  # which of five parts the other process does; the fold is left to the reader
+AHEAD = 16  # parts that wait here at most
 PATIENCE = 5.0  # seconds of silence after which it is given up
-_PIPE = 1 << 20
 _PROBE = 64 << 10
 
 
@@ -35,6 +36,7 @@ class Helper:
         self._log, self._inode = log, inode
         self._parts = parts_of(log, offset + FIRST, size)
         self._process: subprocess.Popen[bytes] | None = None
+        self._come: queue.Queue[bytearray] = queue.Queue(AHEAD)
         self._heard = time.monotonic()
         if self._parts:
             self._start()
@@ -46,18 +48,14 @@ class Helper:
 
     def take(self, seconds: float) -> tuple[int, Block] | None:
         """The next part, if it comes within `seconds`, and where it ends."""
-        process = self._process
-        if process is None or process.stdout is None:
-            return None
-        out = process.stdout
-        if not select.select([out], [], [], max(0.0, seconds))[0]:
+        try:
+            data = self._come.get(timeout=max(0.001, seconds))
+        except queue.Empty:
             if time.monotonic() - self._heard > PATIENCE:
                 self.close()
             return None
         self._heard = time.monotonic()
         try:
-            (length,) = LENGTH.unpack(_exactly(out.fileno(), LENGTH.size))
-            data = _exactly(out.fileno(), length)
             # What it read is what lies here only as long as the file is the same.
             about = self._log.stat()
             _, end = self._parts[0]
@@ -75,12 +73,12 @@ class Helper:
     def close(self) -> None:
         """End the process; nothing more comes."""
         self._parts = []
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            while not self._come.empty():  # so that its reader is not held up
+                self._come.get_nowait()
 
     def __del__(self) -> None:
         self.close()
@@ -97,11 +95,12 @@ class Helper:
             )
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux: so that it need not wait for each read
-                fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
             order = Order(str(self._log.resolve()), self._inode, self._parts)
             with self._process.stdin as stdin:
                 stdin.write(msgspec.json.encode(order))
+            threading.Thread(
+                target=_receive, args=(self._process.stdout, self._come), daemon=True
+            ).start()
         except OSError:
             self.close()
 
@@ -128,6 +127,17 @@ def parts_of(log: Path, start: int, size: int) -> list[tuple[int, int]]:
         for n, (a, b) in enumerate(pairs)
         if n % 5 in OF_FIVE and 0 <= a < b and b - a < 2 * PART
     ]
+
+
+def _receive(pipe: IO[bytes], come: "queue.Queue[bytearray]") -> None:
+    """Put the parts into the queue as they come; an empty one when no more comes."""
+    with pipe:
+        try:
+            while True:
+                (length,) = LENGTH.unpack(_exactly(pipe.fileno(), LENGTH.size))
+                come.put(_exactly(pipe.fileno(), length))
+        except (OSError, EOFError):
+            come.put(bytearray())
 
 
 def _exactly(fd: int, length: int) -> bytearray:

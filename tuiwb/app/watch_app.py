@@ -12,6 +12,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tuiwb.app.frame import FramedApp
+from tuiwb.app.painter import Painter
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.key_line import KeyLine
@@ -29,6 +30,10 @@ class WatchScreen(Screen[None]):
         "below the charts, tab moves between both, z zooms."
     )
     MODE = "watch"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = Painter()
 
     def compose(self) -> ComposeResult:
         yield RunView(id="run", acts=False)

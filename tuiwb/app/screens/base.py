@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from tuiwb.app.failed_thread import complain_of
+from tuiwb.app.painter import Painter
 from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.nav_bar import NavBar
 from tuiwb.project import Project
@@ -37,6 +38,10 @@ class WorkbenchScreen(Screen[None]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A thread that ended in an error nobody foresaw says so: its part of the screen is old."""
         complain_of(self, event)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = Painter()
 
     @property
     def workbench(self) -> "WorkbenchApp":

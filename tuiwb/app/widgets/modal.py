@@ -6,9 +6,15 @@ from textual.geometry import Region
 from textual.screen import ModalScreen, ScreenResultType
 from textual.strip import Strip
 
+from tuiwb.app.painter import Painter
+
 
 class Modal(ModalScreen[ScreenResultType]):
     """Where the dialog has no widget, the lines of the screen below, without what they can do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = Painter()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         try:

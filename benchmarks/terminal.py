@@ -112,7 +112,8 @@ class Pane:
         """The x that a crosshair stands on, "" where there is none: the reversed number."""
         for row in self._screen.buffer.values():
             words = "".join(row[x].data if row[x].reverse else "|" for x in range(120))
-            if found := re.search(r"\| ([\d,.]+) \|", words):
+            # Bars around it: the number may stand at the terminal's edge.
+            if found := re.search(r"\| ([\d,.]+) \|", f"|{words}|"):
                 return found[1]
         return ""
 

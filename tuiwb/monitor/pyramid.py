@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 BRANCH = 16
 # Up to so many entries are reduced in one sweep; above that, the next level does the middle.
 SWEEP = 1 << 16
-CHUNK = 1 << 17
+CHUNK = 1 << 15  # entries summed up at a time; what fits the processor's cache
 
 # What a slice holds beside finite values.
 NAN, ABOVE, BELOW, NOT_POSITIVE = 1, 2, 4, 8
@@ -49,6 +49,19 @@ def _summary(y: Floats, positive: bool) -> tuple[Floats, NDArray[np.uint8]]:
         out[:, not_positive] = np.inf
         flags[not_positive] = NOT_POSITIVE
     return out, flags
+
+
+def _plain(y: Floats, positive: bool) -> bool:
+    """Whether all of it counts: finite, and above zero where only that does."""
+    return bool(np.isfinite(y).all() and not (positive and (y <= 0).any()))
+
+
+def _halved(y: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+    """Entries of level 1 of values that all count, halved four times: far quicker than by rows."""
+    low = high = y
+    for _ in range(4):
+        low, high = np.minimum(low[::2], low[1::2]), np.maximum(high[::2], high[1::2])
+    return np.stack([low, -high]), np.zeros(len(low), np.uint8)
 
 
 class _Level:
@@ -100,6 +113,9 @@ class Pyramid:
             start, whole = level.count * BRANCH, below // BRANCH * BRANCH
             for at in range(start, whole, CHUNK):
                 end = min(whole, at + CHUNK)
+                if number == 0 and _plain(y[at:end], self._positive):
+                    level.add(*_halved(y[at:end]))
+                    continue
                 if number == 0:
                     rows, flags = _summary(y[at:end], self._positive)
                 else:

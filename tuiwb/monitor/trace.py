@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tuiwb.monitor.pyramid import Pyramid, Slices
+from tuiwb.monitor.pyramid import CHUNK, Pyramid, Slices
 from tuiwb.monitor.smoothing import Smoother
 
 Floats = NDArray[np.float64]
@@ -189,9 +189,9 @@ class Trace:
             grown = np.empty(count * 3 // 2)
             grown[: self._smoothed_count] = self._smoothed[: self._smoothed_count]
             self._smoothed = grown
-        self._smoothed[self._smoothed_count : count] = self._smoother.extend(
-            self._y[self._smoothed_count :]
-        )
+        for start in range(self._smoothed_count, count, CHUNK):
+            end = min(count, start + CHUNK)
+            self._smoothed[start:end] = self._smoother.extend(self._y[start:end])
         self._smoothed_count = count
 
 

@@ -114,6 +114,15 @@ def test_a_kept_state_is_taken_further_by_what_was_added_since(job: Path, long_l
     assert (state.step, state.best_loss) == (STEPS + 1, 0.125)
 
 
+def test_a_run_that_ended_is_not_read_again_though_its_log_is_short(job: Path) -> None:
+    log = b"".join(encode(event) for event in long_events(500))
+    jobs.status(write(job, log))
+    assert Standing(job).log.offset == 0, "while it runs, a short log is read in a moment"
+    log += encode(State(t=60.0, state="finished"))
+    assert same(told(jobs.status(write(job, log))), expected(log))
+    assert Standing(job).log.offset == len(log)
+
+
 @pytest.mark.parametrize("harm", ["deleted", "cut", "another", "empty", "older"])
 def test_a_kept_state_that_does_not_fit_counts_for_nothing(
     job: Path, long_log: bytes, harm: str, monkeypatch: pytest.MonkeyPatch

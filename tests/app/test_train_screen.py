@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -121,6 +122,35 @@ async def test_a_thread_that_fails_unforeseen_is_told(
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("4")
         await until(lambda: any("no such thing" in told.message for told in app._notifications))
+
+
+async def test_a_burst_of_keys_does_what_they_do_one_by_one(project: Project) -> None:
+    folder = a_run(project, "live", "running", steps=10)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open and "i" in keys(screen))
+        for key in ("i", "5", "e", "minus", "4", "tab", "5", "0", "enter", "d"):
+            character = "-" if key == "minus" else key if len(key) == 1 else None
+            app.post_message(events.Key(key, character))
+        await until(lambda: commands(folder))
+        sent = commands(folder)[0]
+        assert (sent.command, sent.args) == ("set", {"learning_rate": 5e-4, "logging_steps": 50})
+        await until(lambda: isinstance(app.focused, DeviceView))
+        assert app.current_mode == "train"
+
+
+async def test_a_run_that_rested_and_goes_on_is_looked_at_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_run(project, "one", "cancelled", steps=10, checkpoint=10)
+    monkeypatch.setattr(run_view, "AT_REST", math.inf)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open and "cancelled" in words(screen, "how"))
+        add(folder, [State(state="running", phase="training")])
+        await until(lambda: "training" in words(screen, "how"))
 
 
 async def test_two_rows_of_charts_and_the_hardware_stand_in_80_by_24(project: Project) -> None:
@@ -289,7 +319,9 @@ async def test_an_alert_shows_evidence_cause_fix_and_enter_shows_it_large(
         await until(lambda: isinstance(app.screen, ShowText))
         await pilot.press("escape")
         add(folder, [an_alert(14, "critical")])
-        await until(lambda: "! 2 alerts" in words(screen, "values"))
+        await until(lambda: len(alerts.items) == 2)
+        # Of one rule, the newest stands.
+        assert "! 1 alert" in words(screen, "values")
 
 
 async def test_tags_notes_and_the_archive_by_key(project: Project) -> None:

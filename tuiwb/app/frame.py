@@ -15,10 +15,11 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.strip import Strip
+
+from tuiwb.app.key_order import KeysInOrder
 
 SAME_BETWEEN = 5  # cells worth sending again: to move the cursor over them takes as many bytes
 FIRST_WIDE = 0x2E80  # East Asian scripts and pictographs, which terminals measure differently
@@ -160,7 +161,7 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Stri
             yield y, x, piece if x2 > x >= x1 and end <= x2 else piece.crop(0, min(end, x2) - x)
 
 
-class FramedApp(App[None]):
+class FramedApp(KeysInOrder):
     """An app that sends only what differs; ctrl+l paints everything, ctrl+z suspends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -66,7 +66,7 @@ COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("*", "", 1, 100, lambda r, _: ""),
     RunColumn("", "", 1, 100, lambda r, _: _mark(r)),
     RunColumn("name", "run", 36, 99, lambda r, _: r.name),
-    RunColumn("state", "state", 16, 95, lambda r, _: _state(r)),
+    RunColumn("state", "state", 18, 95, lambda r, _: _state(r)),
     RunColumn("done", "done", 6, 80, lambda r, _: _done(r), right=True, down=True),
     RunColumn("!", "!", 2, 85, lambda r, _: str(r.alerts or ""), right=True, down=True),
     RunColumn("loss", "loss", 8, 92, lambda r, _: _loss(r.loss), right=True),

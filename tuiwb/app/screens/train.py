@@ -89,6 +89,10 @@ class TrainScreen(RunActions):
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         self._sum_up(dict(jobs))
+        watched = self.view.watched
+        state = jobs.get(watched.folder) if watched is not None else None
+        if watched is not None and state is not None and state.state != watched.state.state:
+            self.view.look_now()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="sum")
     def _sum_up(self, jobs: dict[Path, JobState]) -> None:

@@ -4,6 +4,7 @@ In: a `Watched`. It is polled in a thread, slice by slice, so that a long histor
 key; what came is posted, and only what changed is painted.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,6 @@ class RunView(RunCommands):
         height: 100%;
         & > #wall { height: 3fr; }
         & > #below { height: 2fr; min-height: 6; }
-        &.-device > #below { min-height: 1; }
         &.-roomy > #below { height: 1.5fr; }
         &.-charts > #below, &.-pane > #wall { display: none; }
         & #panes { height: 1fr; }
@@ -177,6 +177,11 @@ class RunView(RunCommands):
         self._looked, self._used, self._reading = now, used, True
         self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])
 
+    def look_now(self) -> None:
+        """Look although it isn't time: something happened to the run."""
+        self._looked = -math.inf
+        self.look()
+
     def _pause(self, used: float) -> float:
         """Seconds between two looks, `used` being the time the processor gave to this thread."""
         if self.watched is not None and not self.watched.state.running:
@@ -269,13 +274,14 @@ class RunView(RunCommands):
         over = [Overlay(other.name, other.series) for other in self.overlays]
         self._wall.show(watched.name, watched.series, over, live=live)
 
-    def _show_device(self, watched: Watched) -> None:
+    def _show_device(self, watched: Watched, *, fit: bool = True) -> None:
         """The hardware, when there is a new sample of it and it is in sight."""
         sample = (watched.state.device, self._estimate)
         if self._device.display and sample != self._sampled:
             self._sampled = sample
             self._device.show(watched.state.device, watched.series.devices, self._estimate)
-            self._fit_below()
+            if fit:
+                self._fit_below()
 
     def _show_tabs(self, state: JobState) -> None:
         alerts = len(open_alerts(state.alerts))
@@ -283,17 +289,19 @@ class RunView(RunCommands):
         beside = " ".join(filter(None, (ended, str(alerts) if alerts else "")))
         self.query_one("#tabs", PaneTabs).show(self._pane, {"alerts": beside})
 
-    def _show_pane(self) -> None:
-        """One pane below; where it is wide, the device beside it always."""
+    def _show_pane(self, *, fit: bool = True) -> None:
+        """One pane below; where it is wide, the device beside it always. `fit` gives it its
+        height at once."""
         for _, pane, _ in PANES:
             other = "log" if self._pane == "device" else "device"
             self.query_one(f"#{pane}").display = pane == self._pane or (
                 self._wide and pane == other
             )
-        self._fit_below()
+        if fit:
+            self._fit_below()
         if self.watched is not None:
             self._show_tabs(self.watched.state)
-            self._show_device(self.watched)
+            self._show_device(self.watched, fit=fit)
 
     @property
     def _wide(self) -> bool:
@@ -302,13 +310,16 @@ class RunView(RunCommands):
     def _fit_below(self) -> None:
         """The hardware alone takes the lines it has to say, the charts all others."""
         alone = self._pane == "device" and not self._wide and not self.has_class("-pane")
-        self.set_class(alone, "-device")
-        styles = self.query_one("#below").styles.inline
+        below = self.query_one("#below")
+        styles = below.styles.inline
         if not alone:
             if styles.has_rule("height"):
                 styles.clear_rule("height")
-                self.refresh(layout=True)
+                styles.clear_rule("min_height")
+                below.refresh(layout=True)
             return
+        # Not by a class: all that the run shows would be styled anew.
+        styles.min_height = 1
         height = self.size.height
         room = max(LEAST_PANE, min(height * 2 // 5, height - self._head.size.height - CHARTS))
         lines = 1 + self._device.lines_in(self.size.width - 2, room - 1)
@@ -328,7 +339,9 @@ class RunView(RunCommands):
         """Show another pane below, and let it take the keys."""
         self._pane = pane
         self.remove_class("-charts")
-        self._show_pane()
+        # The pane first; the charts, which get another height with it, once it is painted.
+        self._show_pane(fit=False)
+        self.call_after_refresh(self._fit_below)
         if pane == "recovery" and self.watched is not None:
             self._recovery.look(self.watched.folder)
         self.focus_below()

@@ -28,6 +28,13 @@ POLL_SECONDS = 1.0
 STILL, SELDOM = 30, 4  # after so many looks that brought nothing, only every fourth is taken
 
 
+def _spare_what_stays() -> None:
+    """Let the collector pass over what is loaded by now: a pass over all of it delays a key by more
+    than all that the key does."""
+    gc.freeze()
+    gc.enable()
+
+
 def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
     """A screen imported when it is first shown: the first paint pays for Home only."""
 
@@ -105,7 +112,7 @@ class WorkbenchApp(FramedApp):
             self.notify(complaint, severity="warning", markup=False)
         self.set_interval(POLL_SECONDS, self._look_at_jobs)
         self.call_after_refresh(self.read_jobs)
-        self.call_after_refresh(gc.enable)
+        self.call_after_refresh(_spare_what_stays)
 
     def _look_at_jobs(self) -> None:
         """Each second, or every few once nothing has changed for a while."""
@@ -138,6 +145,7 @@ class WorkbenchApp(FramedApp):
         """Show another screen; modal ones are closed first by their own keys."""
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
+            self.call_after_refresh(_spare_what_stays)
 
     def notify(
         self,

@@ -50,8 +50,12 @@ class KeyLine(Widget):
 
     def _changed(self, screen: Screen[object]) -> None:
         if self.is_attached and screen is self.screen and self.app.app_focus:
-            # Not at once: the first word comes before the screen is mounted.
-            self.call_after_refresh(self._look)
+            # Not at once: the first word comes before the screen is mounted. Later ones are painted
+            # with what the key did.
+            if self._keys:
+                self.call_next(self._look)
+            else:
+                self.call_after_refresh(self._look)
 
     def _look(self) -> None:
         if not self.is_attached:

@@ -23,7 +23,7 @@ from textual.widgets import Input
 
 from tuiwb.text import inert
 
-KEPT = 5000
+KEPT = 2000
 Line = tuple[str, str]  # text, kind
 
 

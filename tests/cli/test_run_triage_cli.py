@@ -34,7 +34,7 @@ def test_triage_says_what_is_wrong_and_exits_1_and_0_for_a_sound_run(tuiwb: Tuiw
     done = tuiwb("runs", "triage", "high")
     assert done.returncode == 1
     assert "critical  learning_rate_high: loss rose to" in done.stdout
-    assert "change: training.learning_rate: 0.016" in done.stdout
+    assert "change: training.learning_rate: 0.002" in done.stdout
     assert "[ ] BAD learning_rate" in done.stdout
     sound = tuiwb("runs", "triage", "sound", "--json")
     assert sound.returncode == 0, sound.stdout
@@ -46,9 +46,9 @@ def test_triage_says_what_is_wrong_and_exits_1_and_0_for_a_sound_run(tuiwb: Tuiw
 def test_fix_writes_a_config_of_its_own_and_tick_is_kept(home: Path, tuiwb: Tuiwb) -> None:
     done = tuiwb("runs", "fix", "high", "learning_rate_high")
     assert done.returncode == 0, done.stderr
-    assert "training.learning_rate: 0.08 -> 0.016" in done.stdout
+    assert "training.learning_rate: 0.08 -> 0.002" in done.stdout
     made = home / "configs" / "high-fix-1.yaml"
-    assert "learning_rate: 0.016" in made.read_text()
+    assert "learning_rate: 0.002" in made.read_text()
     assert (home / "configs" / "high.yaml").read_text() == CONFIG
     none = tuiwb("runs", "fix", "high", "overfitting")
     assert none.returncode == 2

@@ -20,6 +20,7 @@ from tuiwb.monitor.recovery import (
     tick,
     ticked,
 )
+from tuiwb.monitor.triage import Triage
 from tuiwb.monitor.triage.facts import keep_facts
 
 RUNS = {run.name: run for run in recorded()}
@@ -81,6 +82,24 @@ def test_a_bad_step_offers_its_alerts_fix(tmp_path: Path) -> None:
     assert rate.verdict == "bad"
     assert rate.change["training.learning_rate"] == 2e-4
     assert any(line.startswith("warning: loss") for line in rate.evidence)
+
+
+@pytest.mark.parametrize(("rate", "offered"), [(5.0, 2e-3), (0.02, 2e-3), (5e-3, 1e-3)])
+def test_recovery_offers_no_rate_above_what_lora_takes(rate: float, offered: float) -> None:
+    found = Found(spec={"training": {"learning_rate": rate}})
+    step = next(step for step in assess(found) if step.key == "learning_rate")
+    assert step.change == {"training.learning_rate": offered}
+    assert f"learning_rate {offered:g} and" in step.action
+    assert ("a fifth" in step.title) == (offered == 1e-3)
+
+
+@pytest.mark.parametrize("run", ["learning_rate_high-31", "forgetting-31"])
+def test_no_rule_offers_a_rate_above_what_lora_takes(run: str) -> None:
+    job, events = RUNS[run].job, events_of(RUNS[run])
+    spec = {**job.spec, "training": {**job.spec["training"], "learning_rate": 5.0}}
+    said = Triage(spec).add(events)
+    offers = [a.change["training.learning_rate"] for a in said if a.rule == run.split("-")[0]]
+    assert offers == [2e-3]
 
 
 def test_ticks_are_kept_in_the_runs_folder_and_can_be_taken_back(tmp_path: Path) -> None:

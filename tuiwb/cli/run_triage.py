@@ -25,7 +25,7 @@ def triage(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Say what is wrong with a run, with its fixes and the six steps of recovery; exit 1 if any."""
+    """What is wrong with a run, with fixes and the steps of recovery; exit 1 from a warning on."""
     folder = folder_of(project_of(context, project), name)
     steps, alerts = recovery_steps(folder), standing_alerts(folder)
     if json:
@@ -49,7 +49,7 @@ def fix(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Write an alert's fix (or a recovery step's) into a config of its own, NAME-fix-N.yaml."""
+    """Write an alert's fix (or a recovery step's) into a config of its own, CONFIG-fix-N.yaml."""
     from tuiwb.train.fixes import apply_change, told
 
     home = project_of(context, project)

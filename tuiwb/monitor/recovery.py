@@ -20,7 +20,7 @@ from tuiwb.jobs.events import Alert
 from tuiwb.jobs.folder import load, write_atomically
 from tuiwb.monitor.triage import after, cleared, files, open_alerts
 from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts, read_facts
-from tuiwb.monitor.triage.rule import number, setting, tidy
+from tuiwb.monitor.triage.rule import lowered, number, setting, tidy
 
 RECOVERY = "recovery.json"
 NAMED = 4  # rows named with an alert
@@ -244,14 +244,18 @@ def _metrics(found: Found) -> Step:
 
 def _learning_rate(found: Found) -> Step:
     rate = number(found.spec, "training.learning_rate", 0.0)
+    change = lowered(found.spec, 5)
+    lower = change.get("training.learning_rate", 0.0)
     step = Step(
         key="learning_rate",
-        title="Try a fifth of the learning rate",
+        title="Try a fifth of the learning rate"
+        if lower >= tidy(rate / 5)
+        else "Try a learning rate that LoRA takes",
         checks="whether the run gets better when each update is smaller",
-        action=f"start again with learning_rate {tidy(rate / 5):g} and the same seed"
-        if rate
+        action=f"start again with learning_rate {lower:g} and the same seed"
+        if lower
         else "start again with a fifth of the learning rate",
-        change={"training.learning_rate": tidy(rate / 5)} if rate else {},
+        change=change,
     )
     if rate:
         step.evidence.append(f"learning_rate {rate:g}; LoRA usually takes 1e-4 to 5e-4")

@@ -8,11 +8,11 @@ from tuiwb.jobs.events import Alert, AnyEvent, Metrics
 from tuiwb.monitor.triage.rule import (
     LEAST,
     Points,
+    lowered,
     middle,
     number,
     over,
     setting,
-    tidy,
     training_loss,
 )
 
@@ -106,10 +106,9 @@ class Overfitting:
         worse = 1 + (held - best) / max(abs(best), LEAST)
         epoch = self._epochs.get(at)
         change: dict[str, Any] = {}
-        rate = number(self.spec, "training.learning_rate", 0.0)
         if at <= 0:
             # Measured before the first step (eval_on_start): there is no step to end at.
-            change |= {"training.learning_rate": tidy(rate / 5)} if rate else {}
+            change |= lowered(self.spec, 5)
         elif number(self.spec, "training.max_steps", -1) > 0:
             change["training.max_steps"] = at
         elif epoch is not None:
@@ -201,7 +200,6 @@ class Forgetting:
             yield over(self.name, f"canary_loss is back at {now:.3g}", event.step)
 
     def _alert(self, event: Metrics, now: float, base: float) -> Alert:
-        rate = number(self.spec, "training.learning_rate", 0.0)
         return Alert(
             rule=self.name,
             severity="critical" if now > BADLY * base + 3 * FORGOT_NATS else "warning",
@@ -210,7 +208,7 @@ class Forgetting:
             cause="catastrophic forgetting: the fine-tune overwrites what the base knew",
             fix="lower the learning rate or the rank, train for fewer steps, or mix general rows "
             "into data.train (5 to 20%)",
-            change={"training.learning_rate": tidy(rate / 2)} if rate else {},
+            change=lowered(self.spec, 2),
             look="compare on the canary file: which questions does it get wrong now?",
             numbers={"canary_loss": now, "canary_base_loss": base},
             step=event.step,

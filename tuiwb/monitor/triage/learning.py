@@ -13,6 +13,7 @@ from tuiwb.monitor.triage.rule import (
     Episode,
     Points,
     log_noise,
+    lowered,
     middle,
     number,
     over,
@@ -107,8 +108,8 @@ class LearningRateHigh:
 
     def _alert(self, event: Metrics, now: float, swinging: bool) -> Alert:
         rate = number(self.spec, "training.learning_rate", 0.0)
-        lower = tidy(rate / 5) if rate else 0.0
-        change: dict[str, Any] = {"training.learning_rate": lower} if lower else {}
+        change = lowered(self.spec, 5)
+        lower = change.get("training.learning_rate", 0.0)
         if not number(self.spec, "training.warmup_steps", 0.0):
             change["training.warmup_steps"] = 0.05
         if not 0 < number(self.spec, "training.max_grad_norm", 1.0) <= 1.0:

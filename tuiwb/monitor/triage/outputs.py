@@ -5,7 +5,7 @@ from typing import Any
 
 from tuiwb.jobs.events import Alert
 from tuiwb.monitor.triage.facts import Answers, Scores
-from tuiwb.monitor.triage.rule import number, tidy
+from tuiwb.monitor.triage.rule import lowered, number
 from tuiwb.monitor.triage.weights import answers_like_the_base
 
 FEW = 5  # prompts below which nothing is said
@@ -52,14 +52,13 @@ def _worse(answers: Answers, spec: dict[str, Any]) -> Iterator[Alert]:
     if scores is None or scores.n < FEW or not _surely_worse(scores):
         return
     drop = scores.base - scores.adapter
-    rate = number(spec, "training.learning_rate", 0.0)
     p = f", p {scores.p:.2g}" if scores.p is not None else ""
     evidence = (
         f"{scores.name} is {scores.adapter:.0%} where the base has {scores.base:.0%} on "
         f"{scores.n} prompts ({scores.worse} worse, {scores.better} better{p})"
     )
     severity = "critical" if drop >= MUCH else "warning"
-    change = {"training.learning_rate": tidy(rate / 2)} if rate else {}
+    change = lowered(spec, 2)
     numbers = {"base": scores.base, "adapter": scores.adapter, "prompts": float(scores.n)}
     if answers.heldout:
         yield Alert(

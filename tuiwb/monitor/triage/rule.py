@@ -136,6 +136,15 @@ def raised(spec: dict[str, Any], by: float) -> dict[str, Any]:
     return {"training.learning_rate": higher} if higher > rate > 0 else {}
 
 
+def lowered(spec: dict[str, Any], by: float) -> dict[str, Any]:
+    """The change that divides the learning rate, down to what LoRA takes at least; {} without one.
+
+    From a rate far beyond the usual ones, a fifth is still far beyond them.
+    """
+    rate = number(spec, "training.learning_rate", 0.0)
+    return {"training.learning_rate": min(tidy(rate / by), USUAL_HIGH)} if rate > 0 else {}
+
+
 def warmup_of(spec: dict[str, Any], total: int) -> int:
     """Steps of warm-up; below 1 the setting is a share of the run."""
     warmup = number(spec, "training.warmup_steps", 0.0)

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.tiny import build_project
+from tuiwb import jobs
 from tuiwb.errors import BadInput
+from tuiwb.project import Project
 from tuiwb.train.config import load_config
 from tuiwb.train.fixes import apply_change, told
+from tuiwb.train.plan import plan
+from tuiwb.train.rerun import config_again
 
 CONFIG = """\
 # What this run is for.
@@ -72,3 +77,24 @@ def test_the_change_is_told_with_the_old_value(config: Path) -> None:
         "training.learning_rate: 0.002 -> 0.0004",
         "training.packing: default -> true",
     ]
+
+
+def test_a_started_runs_config_comes_again_with_its_comments_while_it_is_unchanged(
+    tmp_path: Path,
+) -> None:
+    project = Project(build_project(tmp_path / "project"))
+    config = project.root / "configs" / "base.yaml"
+    config.write_text("# What this run is for.\n" + config.read_text())
+    folder, spec = plan(project, config)
+    jobs.create(folder, "train", spec)
+
+    fixed = config_again(project, folder, {"training.learning_rate": 2e-4})
+    assert fixed == config.with_name("base-fix-1.yaml")
+    assert fixed.read_text() == config.read_text().replace("1.0e-3", "0.0002")
+    assert config_again(project, folder).read_text() == config.read_text()
+
+    config.write_text(config.read_text().replace("max_steps: 12", "max_steps: 13"))
+    anew = config_again(project, folder).read_text()
+    assert "# What this run is for." not in anew
+    assert "max_steps: 12\n" in anew
+    assert "eval_steps: 6\n" in anew, "a whole number is written as one"

@@ -12,7 +12,7 @@ MOST = 1000
 
 
 def apply_change(config_path: Path, change: dict[str, Any]) -> Path:
-    """Write configs/NAME-fix-N.yaml with `change` (dotted keys) applied; returns it.
+    """Write CONFIG-fix-N.yaml beside the config with `change` (dotted keys) applied; returns it.
 
     Comments and order stay. BadInput when there is nothing to change, a key isn't the config's, or
     the changed config has an error the original hasn't.
@@ -47,7 +47,7 @@ def changed_text(config_path: Path, change: dict[str, Any]) -> str:
     if unknown := [key for key in change if key not in known]:
         raise BadInput(f"no config field {unknown[0]!r}: this fix is for another version")
     for key, value in change.items():
-        text = set_value(text, key, _plain(value))
+        text = set_value(text, key, plain_number(value))
     if "name" in _top(text):
         # Two runs can't have one name: the fix takes its own from its file.
         text = set_value(text, "name", None)
@@ -85,7 +85,8 @@ def _top(text: str) -> dict[str, Any]:
     return document.plain if isinstance(document, Document) else {}
 
 
-def _plain(value: Any) -> Any:
+def plain_number(value: Any) -> Any:
+    """A whole number from 1 on without its fraction (100.0 is 100); anything else as it is."""
     whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
     return value if not whole or abs(value) < 1 else int(value) if abs(value) < 1e15 else value
 

@@ -14,10 +14,11 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs import load
 from tuiwb.project import Project
 from tuiwb.train.config import load_config
-from tuiwb.train.fixes import apply_change, changed_text
+from tuiwb.train.fixes import apply_change, changed_text, plain_number
 from tuiwb.train.schema import RunConfig
 
 MOST = 1000
+FILES = ("train", "heldout", "canary")
 
 
 def config_again(project: Project, run: Path, change: dict[str, Any] | None = None) -> Path:
@@ -55,12 +56,15 @@ def _asks(project: Project, path: Path) -> dict[str, Any] | None:
 
 
 def _comparable(project: Project, spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec with its paths absolute, whether it comes from a file or from job.yaml."""
-    plain = {**spec, "model": dict(spec["model"]), "data": dict(spec["data"])}
-    plain.pop("config_file", None)
+    """What a spec asks, defaults filled in and paths absolute, from a file or from job.yaml.
+
+    What the launcher adds to a job's spec (its config file, its rows) is no part of it.
+    """
+    asked = {key: value for key, value in spec.items() if key in RunConfig.model_fields}
+    plain = RunConfig.model_validate(asked).model_dump(exclude={"name"})
     base = project.resolve(str(plain["model"]["base"]))
     plain["model"]["base"] = str(base) if base.exists() else plain["model"]["base"]
-    for key in ("train", "heldout"):
+    for key in FILES:
         value = plain["data"].get(key)
         files = [value] if isinstance(value, str) else value or []
         plain["data"][key] = [str(project.resolve(str(file))) for file in files]
@@ -74,14 +78,21 @@ def _written(project: Project, spec: dict[str, Any], name: str) -> str:
     config["model"] = {"base": plain["model"]["base"], **config.get("model", {})}
     if Path(config["model"]["base"]).is_absolute():
         config["model"]["base"] = project.shorten(Path(config["model"]["base"]))
-    for key in ("train", "heldout"):
+    for key in FILES:
         value = config.get("data", {}).get(key)
         if value:
             files = [value] if isinstance(value, str) else value
             short = [project.shorten(Path(file)) for file in files]
             config["data"][key] = short[0] if len(short) == 1 else short
-    body = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    body = yaml.safe_dump(_whole(config), sort_keys=False, allow_unicode=True)
     return f"# What the run {name} was asked, from its job.yaml.\n{body}"
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers without a fraction, as one writes them: 100, not 100.0."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list) else plain_number(value)
 
 
 def _unnamed(text: str) -> str:

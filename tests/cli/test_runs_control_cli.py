@@ -111,6 +111,14 @@ def test_a_run_is_paused_changed_evaluated_resumed_ended_at_once_and_taken_up_ag
     assert json.loads((folder / "environment.json").read_text())["libraries"]["torch"]
 
 
+def test_no_config_is_queued_when_one_of_them_can_not_be(home: Path) -> None:
+    done = tuiwb("runs", "queue", "configs/base.yaml", "configs/none.yaml", cwd=home)
+    assert done.returncode == 2, done.stdout
+    assert "none.yaml" in done.stderr
+    assert not list((home / "runs").glob("*"))
+    assert tuiwb("runs", "queue", cwd=home).stdout.startswith("nothing waits")
+
+
 def test_queued_runs_train_one_after_the_other_and_the_line_shows_them(home: Path) -> None:
     done = tuiwb("train", "configs/base.yaml", "--name", "first", "--queue", "--json", cwd=home)
     assert done.returncode == 0, done.stderr

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json, say_table
+from tuiwb.cli.common import JsonOption, ProjectOption, note, say, say_json, say_table
 from tuiwb.cli.run_folder import folder_of, project_of
 from tuiwb.jobs.queue import Place, line, move_to_front
 from tuiwb.monitor.runs import run_name
+from tuiwb.project import Project
 from tuiwb.text import ago, short_bytes
 
 
@@ -28,15 +29,8 @@ def queue(
 
     A run starts when a GPU has the memory it needs; runs stop takes it out of the line.
     """
-    from tuiwb.train.start import start
-
     home = project_of(context, project)
-    queued = []
-    for config in configs or []:
-        from tuiwb.cli.train import advice
-
-        advice(config)
-        queued.append(start(home, config, queue=True))
+    queued = _enqueue(home, configs, quiet=json) if configs else []
     if first is not None:
         move_to_front(folder_of(home, first))
     places = line()
@@ -44,8 +38,6 @@ def queue(
         names = [run_name(folder) for folder in queued]
         say_json({"queued": names, "line": [_plain(place) for place in places]})
         return
-    for folder in queued:
-        say(f"queued {folder.name}: {home.shorten(folder)}")
     if not places:
         say("nothing waits for a GPU: tuiwb train CONFIG --queue lets a run wait")
         return
@@ -61,6 +53,24 @@ def queue(
         for place in places
     ]
     say_table(("place", "run", "needs", "GPU", "since", "folder"), rows)
+
+
+def _enqueue(home: Project, configs: list[Path], *, quiet: bool) -> list[Path]:
+    """Queue a run for each config, none before all were checked; each is said as it is queued."""
+    from tuiwb.cli.train import advice
+    from tuiwb.train.plan import plan
+    from tuiwb.train.start import start
+
+    for config in configs:
+        advice(config)
+        plan(home, config)
+    queued = []
+    for config in configs:
+        folder = start(home, config, queue=True)
+        queued.append(folder)
+        # On stderr beside JSON: should a later one fail, who waits is said all the same.
+        (note if quiet else say)(f"queued {folder.name}: {home.shorten(folder)}")
+    return queued
 
 
 def _plain(place: Place) -> dict[str, Any]:

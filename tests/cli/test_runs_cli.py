@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tuiwb.jobs import create, process
-from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
+from tuiwb.jobs.events import Alert, Artifact, EventWriter, Log, Metrics, State
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +38,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.emit(State(state="running", phase="training", t=1000.0))
         writer.emit(Metrics(step=3, epoch=0.5, total_steps=6, values={"loss": math.nan}, t=1001.0))
         writer.emit(Artifact(kind="checkpoint", path="checkpoints/checkpoint-3", step=3, t=1002.0))
+        writer.emit(Log(level="warn", message="died at step 9: killed by SIGKILL", t=1002.5))
+        writer.emit(Log(message="by the way", t=1002.6))
         writer.emit(Alert(rule="r", severity="warning", evidence="\x1b[31mred", fix="f", t=1003.0))
         writer.emit(
             State(state=end, message="the disk is full" if end == "failed" else "", t=1010.0)
@@ -61,6 +63,12 @@ def test_show_gives_every_promised_field_as_json(home: Path) -> None:
     assert (shown["started"], shown["ended"]) == (1000.0, 1010.0)
     assert shown["alerts"][0]["evidence"] == "\x1b[31mred"
     assert shown["artifacts"][0]["path"] == "checkpoints/checkpoint-3"
+
+
+def test_show_tells_of_a_death_before_a_resume(home: Path) -> None:
+    lines = tuiwb("runs", "show", "good", cwd=home).stdout.splitlines()
+    assert f"{'warned':<12} died at step 9: killed by SIGKILL" in lines
+    assert "by the way" not in "".join(lines)
 
 
 @pytest.mark.parametrize("arguments", [("runs",), ("runs", "list")])

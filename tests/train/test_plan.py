@@ -9,7 +9,8 @@ import pytest
 
 from tests.train.tiny import CONFIG, UNMARKED_CHATML, build_project
 from tuiwb.errors import BadInput, MissingHere
-from tuiwb.jobs import create
+from tuiwb.jobs import create, process, status
+from tuiwb.jobs.events import EventReader, EventWriter, Log, Metrics, State
 from tuiwb.project import Project
 from tuiwb.train import base_model
 from tuiwb.train.check import check_config
@@ -332,6 +333,48 @@ def test_a_checkpoint_with_a_file_missing_or_cut_short_is_not_whole(
     assert remove_broken(tmp_path) == [bad]
     assert good.is_dir()
     assert not bad.exists()
+
+
+@pytest.mark.parametrize(
+    ("reached", "again"),
+    [
+        (38, ", steps 31-38 are trained again"),
+        (31, ", step 31 is trained again"),
+        (30, ""),
+    ],
+)
+def test_a_death_stays_in_the_log_once_the_run_is_resumed(
+    project: Project, reached: int, again: str
+) -> None:
+    folder = project.runs / "a"
+    create(folder, "train", {})
+    writer = EventWriter(folder / "events.jsonl")
+    writer.emit(State(state="running", phase="training"))
+    for step in range(1, reached + 1):
+        writer.emit(Metrics(step=step, total_steps=100, values={"loss": 1.0}))
+    writer.close()
+    history = [{"step": step, "loss": 1.0} for step in range(1, 31)]
+    (checkpoint(folder, 30) / "trainer_state.json").write_text(
+        json.dumps({"global_step": 30, "log_history": history})
+    )
+    gone = subprocess.Popen(["sleep", "60"])
+    process.write(folder, process.identify(gone.pid))
+    gone.kill()
+    gone.wait()
+    died = status(folder)
+    assert died.state == "died"
+
+    resume(folder, python="false")  # a worker that ends at once: what the launcher writes remains
+    said = list(EventReader(folder / "events.jsonl").read())
+    at = next(n for n, event in enumerate(said) if isinstance(event, Log))
+    log, then = said[at], said[at + 1]
+    assert isinstance(log, Log)
+    assert log.level == "warn"
+    assert log.message.startswith(f"died at step {reached}: ")
+    assert log.message.endswith(f"; resumed from checkpoint-30{again}")
+    assert isinstance(then, State)
+    assert then.state == "queued"
+    assert [log.message] == [warning.message for warning in status(folder).warnings]
 
 
 def test_a_run_without_a_checkpoint_can_not_be_resumed(project: Project) -> None:

@@ -323,6 +323,9 @@ def test_commands_stop_kill_and_resume(project: Project, monkeypatch: pytest.Mon
     assert f"it can resume from {second}" in state.message
     assert resume(folder).name == f"checkpoint-{resumed_from}"
     assert jobs.status(folder).running, "a resumed run is never taken for a dead one"
+    told_of = jobs.status(folder).warnings[-1].message
+    assert told_of.startswith(f"died at step {state.step}: its process was killed (SIGKILL")
+    assert f"; resumed from checkpoint-{resumed_from}" in told_of
 
     def new_metrics() -> list[Metrics]:
         return [m for m in of(Metrics, folder) if m.step > resumed_from]

@@ -205,6 +205,7 @@ def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str
         facts.append(("metrics", metrics_line(latest)))
     facts += _reached(project, run)
     facts += [("alert", f"{a.severity}: {a.evidence}; {a.fix}") for a in state.alerts]
+    facts += [("warned", log.message) for log in state.warnings]
     facts += _made(run.folder, state.artifacts)
     facts.append(("folder", str(run.folder)))
     return facts

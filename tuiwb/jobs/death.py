@@ -126,6 +126,21 @@ def why(folder: Path, state: "JobState") -> Death:
     )
 
 
+def ended_badly(folder: Path, state: "JobState") -> str:
+    """How a job ended that is about to go on: 'died at step 380: killed by SIGKILL'.
+
+    "" for one that ended as it was told. Ask before process.json and exit.json are taken away.
+    """
+    if state.state not in ("died", "failed"):
+        return ""
+    reason = state.message
+    if state.state == "died":
+        found = why(folder, state)
+        reason = found.why or found.sentence
+    at = f" at step {state.step}" if state.step else ""
+    return f"{state.state}{at}: {reason}"
+
+
 _METRICS = "{'"  # how the trainer prints its metrics: no reason to end
 # Causes whose line in the log says more than the cause itself.
 _LOG_TELLS = frozenset({"killed", "crashed", "exited", "unknown"})

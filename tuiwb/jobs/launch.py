@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tuiwb.errors import BadInput, TuiwbError
-from tuiwb.jobs import process, scope, supervise
-from tuiwb.jobs.events import AnyEvent, EventWriter, State
+from tuiwb.jobs import death, process, scope, supervise
+from tuiwb.jobs.events import AnyEvent, EventWriter, Log, State
 from tuiwb.jobs.folder import CONTROL, EVENTS, LOG, PROCESS, load
 from tuiwb.jobs.lock import alone
 from tuiwb.jobs.state import ENDED, status
@@ -70,11 +70,13 @@ def launch(
 def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
     """Start a new worker in the folder of a job whose process is gone; returns its pid.
 
-    The event log goes on with a `queued` event; commands meant for the old process are set aside.
-    BadInput while that process lives.
+    The event log goes on with how it ended, if badly, and a `queued` event; commands meant for the
+    old process are set aside. BadInput while that process lives.
     """
     with alone(folder):
         check_gone(folder)
+        if ended := death.ended_badly(folder, status(folder)):
+            say(folder, Log(level="warn", message=f"{ended}; started again"))
         return launch_again(folder, python=python, phase=phase)
 
 

@@ -13,6 +13,7 @@ from tuiwb.jobs.events import (
     AnyEvent,
     Artifact,
     Device,
+    Log,
     Metrics,
     Progress,
     Sample,
@@ -27,11 +28,15 @@ __all__ = ["ENDED", "STATES", "JobState", "fold", "settle", "status", "tail"]
 ENDED = frozenset({"finished", "failed", "cancelled", "died"})
 STATES = ENDED | {"queued", "starting", "running", "stopping"}
 SILENCE = 60.0  # seconds without an event from another host before that is said
+WARNINGS = 5  # of the log's, the newest are kept
 NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
 
 
 class JobState(msgspec.Struct, kw_only=True):
-    """Where a job stands. Times are unix seconds; `metrics` holds the latest of each name."""
+    """Where a job stands. Times are unix seconds; `metrics` holds the latest of each name.
+
+    `warnings` holds the newest few warnings of the log, a death before a resume among them.
+    """
 
     name: str
     kind: str
@@ -52,6 +57,7 @@ class JobState(msgspec.Struct, kw_only=True):
     seen: float | None = None
     alerts: list[Alert] = []
     artifacts: list[Artifact] = []
+    warnings: list[Log] = []
     pid: int | None = None
     tally: Tally = msgspec.field(default_factory=Tally)
 
@@ -110,6 +116,8 @@ def apply(state: JobState, event: AnyEvent) -> None:
             state.artifacts.append(event)
         case Alert():
             state.alerts.append(event)
+        case Log() if event.level.startswith("warn"):
+            state.warnings = [*state.warnings, event][-WARNINGS:]
         case _:
             pass
 

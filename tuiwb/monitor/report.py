@@ -181,6 +181,7 @@ def _summary(run: RunSummary, state: JobState) -> list[Row]:
         ("ran for", f"{short_seconds(run.active)} without queueing and pauses"),
         ("cost", f"{run.cost:.2f} for {run.gpus} GPU" if run.cost is not None else ""),
         ("tags", ", ".join(run.tags)),
+        *(("warned", log.message) for log in state.warnings),
     ]
     return [(label, value) for label, value in rows if value]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tuiwb import jobs
 from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.death import ended_badly
 from tuiwb.jobs.events import Log, State
 from tuiwb.jobs.folder import fingerprint
 from tuiwb.jobs.launch import check_gone, launch_again, queue_again, say
@@ -79,6 +80,7 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
             f"{state.name} left no whole checkpoint: start its config again as a new run"
         )
     check_gone(folder)
+    ended = ended_badly(folder, state)
     remove_broken(folder)
     try:
         rewound = rewind(folder, step_of(checkpoint), history_of(checkpoint))
@@ -93,6 +95,10 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
                 + "; ".join(rewound.undone),
             ),
         )
+    if ended:
+        again = _again(step_of(checkpoint), state.step)
+        message = f"{ended}; resumed from {checkpoint.name}{again}"
+        say(folder, Log(level="warn", message=message))
     phase = f"resuming from {checkpoint.name}"
     if queue:
         queue_again(folder, phase)
@@ -105,6 +111,15 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
     else:
         launch_again(folder, python=python, phase=phase)
     return checkpoint
+
+
+def _again(checkpoint: int, reached: int) -> str:
+    """Which steps are lost to the resume, of those that were logged."""
+    if reached <= checkpoint:
+        return ""
+    if reached == checkpoint + 1:
+        return f", step {reached} is trained again"
+    return f", steps {checkpoint + 1}-{reached} are trained again"
 
 
 def _enqueue(folder: Path, spec: dict[str, Any], model: Path | None, python: str | None) -> None:

@@ -54,6 +54,8 @@ SHARE = 0.03  # of a core, for the UI's thread: what costs more to paint is pain
 SELDOM = 2.0  # seconds between two looks, however busy the UI is
 SILENT = 1.0  # seconds between two looks at a run that says nothing
 SLICE = 0.15  # seconds of reading between two looks
+LOADING = 0.5  # the same while a long history is read, look after look
+LOADING_DRAWN = 1.5  # seconds between two drawings of its curves
 HEAD_EVERY = 0.5
 CHARTS = 15  # lines that two rows of charts take, with the line on their signs
 LEAST_PANE = 4  # lines of the hardware, with the tabs: it does not jump with the first sample
@@ -119,7 +121,7 @@ class RunView(RunCommands):
         self.overlays: list[Watched] = []
         self._pane = "device"
         self._reading = False
-        self._looked = self._headed = self._used = 0.0
+        self._looked = self._headed = self._used = self._drawn = 0.0
         self._silent = False
         self._tail = LogTail(Path())
         self._seen: tuple[object, ...] = ()
@@ -158,7 +160,7 @@ class RunView(RunCommands):
         self.watched, self.overlays = watched, list(overlays)
         self._tail = LogTail(watched.folder / LOG)
         self._seen = self._stood = self._alerted = self._sampled = ()
-        self._looked = self._headed = 0.0
+        self._looked = self._headed = self._drawn = 0.0
         self._log.clear()
         self._samples.clear()
         self._show(self.Read(watched))
@@ -197,7 +199,7 @@ class RunView(RunCommands):
     def _read(self, watched: Watched, overlays: list[Watched]) -> None:
         try:
             read = self.Read(watched)
-            read.events = watched.poll(SLICE)
+            read.events = watched.poll(SLICE if watched.loaded >= 1 else LOADING)
             for other in overlays:
                 other.poll(SLICE / max(1, len(overlays)))
             read.lines, read.rest = self._tail.poll(), self._tail.rest
@@ -245,6 +247,8 @@ class RunView(RunCommands):
                 self._show_pane()
         self.answers(message.events)
         self._show_tabs(state)
+        if watched.loaded < 1:
+            self.call_after_refresh(self.look)
         if stands != self._stood:
             self._stood = stands
             self.refresh_bindings()
@@ -268,9 +272,12 @@ class RunView(RunCommands):
     def _show_curves(self, watched: Watched) -> None:
         live = watched.state.running
         seen = (live, *((id(w.series), w.series.version) for w in (watched, *self.overlays)))
-        if seen == self._seen:
+        now = time.monotonic()
+        # What is still being read is drawn seldom: drawing takes from the reading.
+        soon = watched.loaded < 1 and now - self._drawn < LOADING_DRAWN
+        if seen == self._seen or soon:
             return
-        self._seen = seen
+        self._seen, self._drawn = seen, now
         over = [Overlay(other.name, other.series) for other in self.overlays]
         self._wall.show(watched.name, watched.series, over, live=live)
 

@@ -10,6 +10,7 @@ from tests.app.conftest import until
 from tests.app.runs import a_run, add, an_alert
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.watch_app import WatchApp
+from tuiwb.app.widgets.device_view import DeviceView
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.jobs.events import Metrics
 from tuiwb.monitor.watched import open_watched
@@ -50,9 +51,20 @@ async def test_a_trainers_own_folder_can_only_be_looked_at(tmp_path: Path) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await until(lambda: "step 10" in words(app, "how"))
         assert not {"s", "c", "e", "p", "r"} & set(app.screen.active_bindings)
-        for key in "dLOag":
+        device = app.screen.query_one(DeviceView)
+        await until(lambda: "not recorded by this trainer" in device.render_line(0).text)
+        for key, pane, nothing in (
+            ("L", "log", ""),
+            ("O", "samples", "not recorded by this trainer"),
+            ("a", "alerts", "not checked: rules run on tuiwb's own runs only"),
+            ("g", "recovery", "not offered: it looks at what tuiwb's own runs keep"),
+        ):
             await pilot.press(key)
-            await pilot.pause()
+            await until(lambda pane=pane: app.screen.query_one(f"#{pane}").display)
+            if nothing:
+                said = app.screen.query_one(f"#{pane} #nothing", Static)
+                await until(lambda said=said, nothing=nothing: str(said.render()) == nothing)
+                assert said.display
         assert isinstance(app.screen.query_one(RunView), RunView)
 
 

@@ -18,6 +18,8 @@ from tuiwb.text import inert
 
 MARKS = {"critical": "✗", "note": "·", "info": "·"}
 MOST_ROWS = 12
+NO_ALERT = "no alert: nothing looks wrong"
+NOT_CHECKED = "not checked: rules run on tuiwb's own runs only"
 
 Piece = Content | str | tuple[str, str]
 
@@ -116,9 +118,13 @@ class AlertsView(ListAndDetail):
             self.rows = rows
 
     def __init__(self, *, id: str | None = None, acts: bool = True) -> None:
-        super().__init__("no alert: nothing looks wrong", id=id)
+        super().__init__(NO_ALERT, id=id)
         self.acts = acts  # whether there is a project to write a config into
         self.alerts: list[Alert] = []
+
+    def checked(self, by_rules: bool) -> None:
+        """Whether rules look at the run: no alert says nothing where none does."""
+        self.say_nothing(NO_ALERT if by_rules else NOT_CHECKED)
 
     def show_alerts(self, alerts: Sequence[Alert], ended: Content | None = None) -> None:
         """Show a run's alerts; `ended` says how it ended, if it did so too early."""

@@ -33,6 +33,10 @@ ROLES: dict[str, tuple[str, float, bool]] = {
 }
 
 
+WAITING = "waiting for the first look at the hardware"
+NOT_RECORDED = "not recorded by this trainer"
+
+
 class DeviceView(ScrollView, can_focus=True):
     """A few lines a GPU, or one where there is no room for more.
 
@@ -56,6 +60,7 @@ class DeviceView(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.processes: bool | None = None
         self.glyphs = "blocks"
+        self._nothing = WAITING
         self._device: Device | None = None
         self._history: Sequence[Device] = ()
         self._estimate: tuple[int, int] | None = None
@@ -74,6 +79,11 @@ class DeviceView(ScrollView, can_focus=True):
         """Take the newest sample, the ones before it and the estimate; paints what changed."""
         self._device, self._history = device, history
         self._estimate = (estimate.low, estimate.high) if estimate else None
+        self._draw()
+
+    def recorded(self, by_trainer: bool) -> None:
+        """Whether the run's trainer looks at the hardware at all."""
+        self._nothing = WAITING if by_trainer else NOT_RECORDED
         self._draw()
 
     def action_toggle_processes(self) -> None:
@@ -96,7 +106,7 @@ class DeviceView(ScrollView, can_focus=True):
     def _layout_lines(self, width: int, height: int, screen: int) -> list[Line]:
         """The fullest layout that fits: the widget's height, or a third of the screen if auto."""
         if self._device is None:
-            return [[("waiting for the first look at the hardware", "muted")]]
+            return [[(self._nothing, "muted")]]
         fixed = self.styles.height is not None and not self.styles.height.is_auto
         room = height if fixed else max(screen // 3, 4)
         layouts: tuple[Layout, ...] = ("block", "brief", "line") if width >= 40 else ("line",)
@@ -128,7 +138,14 @@ class DeviceView(ScrollView, can_focus=True):
         last = self._history[-1] if self._history else None
         made_of = (
             (self._device, len(self._history), last, self._estimate),
-            (width, self.size.height, self.app.size.height, self.processes, self.glyphs),
+            (
+                width,
+                self.size.height,
+                self.app.size.height,
+                self.processes,
+                self.glyphs,
+                self._nothing,
+            ),
         )
         if self._made_of[1] == made_of[1] and all(
             a is b or (isinstance(a, int | tuple) and a == b)

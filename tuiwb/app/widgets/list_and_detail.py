@@ -71,7 +71,8 @@ class ListAndDetail(Horizontal, can_focus=True):
         """What stands here while there is no entry."""
         if words != self._nothing:
             self._nothing = words
-            self.query_one("#nothing", Static).update(Content(words))
+            for shown in self.query("#nothing").results(Static):
+                shown.update(Content(words))
 
     def show(self, items: Sequence[Item]) -> None:
         """Show these entries; the cursor stays on its entry, and at the top if it was there."""

@@ -14,10 +14,12 @@ from textual.message import Message
 from tuiwb.app.widgets.alerts_view import AlertsView, Piece, change_lines
 from tuiwb.app.widgets.list_and_detail import Item, ListAndDetail
 from tuiwb.app.widgets.run_head import MUTED
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.folder import JOB
 from tuiwb.monitor.recovery import Step, steps, tick
 from tuiwb.text import inert
 
+NOT_OURS = "not offered: it looks at what tuiwb's own runs keep"
 VERDICTS = {
     "good": ("looks right", "$text-success"),
     "bad": ("looks wrong", "$text-error"),
@@ -78,6 +80,8 @@ class RecoveryView(ListAndDetail):
     @work(thread=True, exclusive=True, exit_on_error=False, group="recovery")
     def _look(self, folder: Path) -> None:
         try:
+            if not (folder / JOB).is_file():
+                raise BadInput(NOT_OURS)
             found, problem = steps(folder), ""
         except (TuiwbError, OSError) as error:
             found, problem = [], str(error)

@@ -36,7 +36,7 @@ from tuiwb.app.words import STATE_MARKS
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.jobs.events import AnyEvent, Sample
-from tuiwb.jobs.folder import LOG
+from tuiwb.jobs.folder import JOB, LOG
 from tuiwb.monitor.triage.rule import open_alerts
 from tuiwb.monitor.watched import Watched
 from tuiwb.train.estimate import MemoryEstimate
@@ -163,6 +163,10 @@ class RunView(RunCommands):
         self._looked = self._headed = self._drawn = 0.0
         self._log.clear()
         self._samples.clear()
+        ours = (watched.folder / JOB).is_file()
+        self._alerts.checked(ours)
+        self._samples.recorded(ours)
+        self._device.recorded(ours)
         self._show(self.Read(watched))
         if self._pane == "recovery":
             self._recovery.look(watched.folder)

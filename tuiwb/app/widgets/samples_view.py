@@ -29,12 +29,20 @@ def sample_item(sample: Sample) -> Item:
     )
 
 
+NO_SAMPLE = "no sample yet: one is written at each evaluation"
+NOT_RECORDED = "not recorded by this trainer"
+
+
 class SamplesView(ListAndDetail):
     """The newest first."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__("no sample yet: one is written at each evaluation", id=id)
+        super().__init__(NO_SAMPLE, id=id)
         self._samples: dict[int, Sample] = {}
+
+    def recorded(self, by_trainer: bool) -> None:
+        """Whether the run's trainer writes samples at all."""
+        self.say_nothing(NO_SAMPLE if by_trainer else NOT_RECORDED)
 
     def clear(self) -> None:
         """Forget the samples of another run."""

@@ -41,4 +41,4 @@ def test_a_queued_run_starts_when_the_one_before_ends(project: Project) -> None:
     assert_whole(first)
     assert ended(second).state == "finished"
     assert_whole(second)
-    assert queue.line() == []
+    wait_for(lambda: queue.line() == [], second)

@@ -188,7 +188,7 @@ def test_a_waiting_job_is_cancelled_by_a_stop(line: Path) -> None:
     send(b, "stop")
     wait_for(lambda: status(b).state == "cancelled", b)
     assert status(b).message == "cancelled while it was in the queue"
-    assert [p.folder.name for p in queue.line()] == ["a"]
+    wait_for(lambda: [p.folder.name for p in queue.line()] == ["a"], b)
 
 
 def test_the_waiting_process_is_light_and_outlives_the_one_that_queued(line: Path) -> None:

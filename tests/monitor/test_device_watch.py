@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.monitor.conftest import Driver
@@ -140,6 +141,14 @@ def test_an_hour_of_eight_gpus_takes_less_than_a_megabyte_and_one_less_than_half
 
 def test_nothing_noticed_between_equal_samples() -> None:
     assert not noticed(Device(gpus=[a_gpu()], host=HOST), Device(gpus=[a_gpu()], host=HOST))
+
+
+def test_a_job_that_grows_is_noticed_however_large_the_machine() -> None:
+    large = msgspec.structs.replace(HOST, memory_total=2048 * GIB, job_memory=44 << 20)
+    grown = msgspec.structs.replace(large, job_memory=400 << 20)
+    jitters = msgspec.structs.replace(large, job_memory=60 << 20)
+    assert noticed(Device(host=large), Device(host=grown))
+    assert not noticed(Device(host=large), Device(host=jitters))
 
 
 def climbing(n: int) -> Device:

@@ -22,6 +22,7 @@ from tuiwb.monitor.memory import MemoryWarning, forecast
 EVERY, QUIET = 2.0, 10.0  # seconds between looks, and between lines where nothing changed
 KEPT, APART = 240, 5.0  # samples the forecast looks back on, and seconds between them: 20 minutes
 MEMORY, HEAT, HOST = 0.01, 5.0, 0.02  # what is noticed: shares of the memory, degrees
+JOB, JOB_LEAST = 0.1, 64 << 20  # of the job's own memory on the host: a tenth, and bytes
 AGAIN = 600.0  # seconds before the same warning is told again
 MOST_PROCESSES = 16
 
@@ -36,6 +37,8 @@ def watch_device(context: JobContext, every: float = EVERY) -> threading.Event:
         while not over.is_set():
             try:
                 device = now(context)
+                if over.is_set():  # the job's end is written: nothing may follow it
+                    return
                 line = thinned.take(device)
                 if line is not None:
                     context.emit(line)
@@ -135,7 +138,10 @@ def noticed(before: Device, after: Device) -> bool:
             return True
     if before.host and after.host:
         moved = abs(after.host.memory_used - before.host.memory_used)
-        return moved > HOST * after.host.memory_total
+        if moved > HOST * after.host.memory_total:
+            return True
+        own = before.host.job_memory or 0
+        return abs((after.host.job_memory or 0) - own) > max(JOB * own, JOB_LEAST)
     return False
 
 

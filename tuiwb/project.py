@@ -26,7 +26,8 @@ _SHARD = re.compile(r".*-\d+-of-\d+\.(?:parquet|arrow|jsonl)(?:\.gz|\.zst)?", re
 
 
 class JudgeSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Who judges: any Anthropic-compatible endpoint. The key comes from the environment."""
+    """Who judges: a model of the Messages API, or one elsewhere as anthropic:URL#MODEL or
+    openai:URL#MODEL; `judge: MODEL` alone says the same. The key comes from the environment."""
 
     model: str = "claude-sonnet-5-5"
     base_url: str | None = None
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: str = ""
     base_model: str | None = None
     gpu_price_per_hour: float | None = None
+    rater: str | None = None
     judge: JudgeSettings = msgspec.field(default_factory=JudgeSettings)
     alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
     python: PythonSettings = msgspec.field(default_factory=PythonSettings)
@@ -183,6 +185,8 @@ def _read_settings(path: Path) -> Settings:
         raise BadInput(f"can't read {path}: {error}") from None
     try:
         plain: Any = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if isinstance(plain, dict) and isinstance(plain.get("judge"), str):
+            plain["judge"] = {"model": plain["judge"]}
         return msgspec.convert(plain or {}, Settings)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuiwb.compare.completions import Completion, read_completions
-from tuiwb.compare.votes import Ballot, make_session, outcome, side_of
+from tuiwb.compare.votes import Ballot, Pair, make_session, outcome, side_of, votes_name
 from tuiwb.errors import BadInput
 
 
@@ -161,8 +161,68 @@ def test_a_comparison_without_an_adapter_has_nothing_to_vote_on(answered, comple
 
 @given(st.sampled_from(["base", "adapter"]), st.sampled_from(["left", "right"]))
 def test_swapping_sides_swaps_the_outcome(left, choice):
-    from tuiwb.compare.votes import Pair
-
     other = "base" if left == "adapter" else "adapter"
     one = outcome(Pair(id="x", left=left), choice)
     assert {one, outcome(Pair(id="x", left=other), choice)} == {"base", "adapter"}
+
+
+def test_answers_that_differ_in_the_space_around_them_alone_are_a_tie(answered, completions):
+    completions[0].adapter = completions[0].base + " \n"
+    session = make_session(completions)
+    assert completions[0].id in session.identical
+    assert completions[0].id not in {pair.id for pair in session.pairs}
+
+
+def test_two_terminals_of_one_rater_see_each_others_votes(answered, completions):
+    here = Ballot(answered, completions, rater="mia")
+    there = Ballot(answered, completions, rater="mia")
+    here.vote(here.pairs[0], "left")
+    there.catch_up()
+    assert there.choice(there.pairs[0]) == "left"
+    there.reveal()
+    with pytest.raises(BadInput, match="locks the votes"):
+        here.vote(here.pairs[1], "right")
+
+
+def test_a_vote_never_lands_in_a_comparison_made_anew_meanwhile(answered, completions):
+    ballot = Ballot(answered, completions)
+    answered.rename(answered.with_name("compare-1"))
+    with pytest.raises(BadInput, match="set aside"):
+        ballot.vote(ballot.pairs[0], "left")
+    answered.mkdir()
+    Ballot(answered, completions)
+    with pytest.raises(BadInput, match="set aside"):
+        ballot.vote(ballot.pairs[0], "left")
+    assert Ballot(answered, completions).voted == 0
+
+
+def test_votes_on_pairs_read_with_names_are_counted_as_not_blind(answered, completions):
+    ballot = Ballot(answered, completions)
+    one, two, three = (pair for pair in ballot.pairs[:3])
+    ballot.vote(one, "left")
+    ballot.saw([one.id, two.id])
+    ballot.vote(two, "right", seconds=4.0)
+    ballot.vote(three, "right", seconds=2.0)
+    again = Ballot(answered, completions)
+    tally = again.reveal()
+    assert (tally.not_blind, tally.seconds) == (1, 3.0)
+
+
+def test_a_note_stands_until_an_empty_one_and_survives(answered, completions):
+    ballot = Ballot(answered, completions, rater="mia")
+    ballot.write_note("id00", "  both forget the date \ud800 ")
+    assert Ballot(answered, completions, rater="mia").note("id00") == "both forget the date ?"
+    assert Ballot(answered, completions, rater="kim").note("id00") == ""
+    ballot.write_note("id00", "")
+    assert ballot.note("id00") == ""
+
+
+def test_further_sides_have_a_file_of_their_own_whatever_they_are_called():
+    assert votes_name() == votes_name("base", "adapter") == "votes.jsonl"
+    assert votes_name("base", "other") == "votes-base-other.jsonl"
+    names = {
+        votes_name(*pair)
+        for pair in (("a-b", "c"), ("a", "b-c"), ("a", "../../b"), ("a", "..%b"), ("a", "x" * 300))
+    }
+    assert len(names) == 5
+    assert all("/" not in name and len(name) < 120 for name in names)

@@ -16,6 +16,7 @@ SETTINGS_TEXT = """\
 name: {name}
 # base_model: /path/to/a/model/folder       # what a new config starts from
 # gpu_price_per_hour: 2.50                  # to show what a run costs
+# rater: mia                                # who votes here; else it is asked once
 # judge: {{model: claude-sonnet-5-5, max_usd: 5.0}}
 # python: {{vllm: /path/to/the/python/that/has/vllm}}
 """

@@ -1,93 +1,58 @@
 """Blind votes: which side is better, sides hidden, every vote saved at once to votes.jsonl.
 
-The file is an append-only record: a session (which pairs, which side is left), votes, undos, and
-the reveal that locks it all. What stands is the fold of these lines, so a killed terminal loses
-nothing and the next one goes on at the first pair without a vote.
+What stands is the fold of that file's lines: a session (which pairs, which side is left), votes,
+undos, and the reveal that locks it all. A killed terminal loses nothing and the next one goes on at
+the first pair without a vote; two terminals of one rater see each other's votes.
 """
 
 import hashlib
+import os
 import secrets
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.stats import PairedCounts
+from tuiwb.compare.vote_records import (
+    MAIN_PAIR,
+    VOTES,
+    Choice,
+    Note,
+    Outcome,
+    Pair,
+    Record,
+    Reveal,
+    Seen,
+    Session,
+    SideName,
+    Undo,
+    Vote,
+    decode_records,
+    read_records,
+    votes_name,
+)
 from tuiwb.errors import BadInput
-from tuiwb.jobs.lines import append_lines, decode_lines
+from tuiwb.jobs.lines import append_lines
 
-VOTES = "votes.jsonl"
+__all__ = [
+    "VOTES", "Ballot", "Choice", "Outcome", "Pair", "Session", "VoteTally", "make_session",
+    "outcome", "read_records", "votes_name",
+]  # fmt: skip
+
 REPEATS = 5
-
-Choice = Literal["left", "right", "tie", "both_bad", "skip"]
-SideName = Literal["base", "adapter"]
-Outcome = Literal["adapter", "base", "tie"]
-
-
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to the rater: the completion's id and which side stands left.
-
-    `repeat` pairs are asked a second time with sides swapped, to measure self-consistency.
-    """
-
-    id: str
-    left: SideName
-    repeat: bool = False
-
-    @property
-    def key(self) -> str:
-        """What a vote refers to."""
-        return f"{self.id}:again" if self.repeat else self.id
-
-
-class Session(msgspec.Struct, kw_only=True, tag_field="type", tag="session"):
-    """The pairs in the order they are asked, and a fingerprint of the texts they stand for."""
-
-    seed: int
-    pairs: list[Pair]
-    texts: str
-    identical: list[str] = []
-    v: int = 1
-    t: float = 0.0
-
-
-class Vote(msgspec.Struct, kw_only=True, tag_field="type", tag="vote"):
-    """One choice, as made (left or right); which model that was follows from the session."""
-
-    pair: str
-    choice: Choice
-    rater: str = ""
-    v: int = 1
-    t: float = 0.0
-
-
-class Undo(msgspec.Struct, kw_only=True, tag_field="type", tag="undo"):
-    """The last standing vote is taken back."""
-
-    pair: str
-    v: int = 1
-    t: float = 0.0
-
-
-class Reveal(msgspec.Struct, kw_only=True, tag_field="type", tag="reveal"):
-    """Sides and tally were shown: no vote is taken after this."""
-
-    v: int = 1
-    t: float = 0.0
-
-
-Record = Session | Vote | Undo | Reveal
 
 
 class VoteTally(msgspec.Struct, kw_only=True):
-    """What the votes say once revealed, from the adapter's side.
+    """What one rater's votes say once revealed, from the adapter's side.
 
     `ties` holds `identical` pairs (never asked) and `both_bad`; skipped and open pairs are left
     out. `consistent` of `repeated` pairs got the same answer with sides swapped. `left_share` is
-    how often the left side won among decisive votes.
+    how often the left side won among decisive votes, `not_blind` how many votes were on pairs read
+    with names before, `seconds` the median time on a pair (None where it is unknown).
     """
 
     counts: PairedCounts
@@ -98,24 +63,39 @@ class VoteTally(msgspec.Struct, kw_only=True):
     repeated: int
     consistent: int
     left_share: float | None
+    rater: str = ""
+    not_blind: int = 0
+    seconds: float | None = None
 
 
-def side_of(seed: int, completion_id: str) -> SideName:
-    """Which model stands left: one bit of sha256(seed, id), so nothing else can hint at it."""
-    digest = hashlib.sha256(f"sides:{seed}:{completion_id}".encode()).digest()
+def side_of(seed: int, completion_id: str, rater: str = "") -> SideName:
+    """Which side stands left: one bit of sha256 over seed, rater and id, so that nothing else can
+    hint at it and no rater learns from another."""
+    digest = hashlib.sha256(_encoded(f"sides:{seed}:{rater}:{completion_id}")).digest()
     return "adapter" if digest[0] & 1 else "base"
 
 
-def make_session(completions: Sequence[Completion], seed: int = 0) -> Session:
+def looks_identical(completion: Completion) -> bool:
+    """Whether a reader can't tell the two answers apart: space around them is not seen."""
+    return completion.base.strip() == (completion.adapter or "").strip()
+
+
+def make_session(
+    completions: Sequence[Completion],
+    seed: int = 0,
+    *,
+    rater: str = "",
+    sides: tuple[str, str] = MAIN_PAIR,
+) -> Session:
     """Pairs of all completions that differ, in seeded order, five of them asked again swapped."""
 
     def order(salt: str) -> list[str]:
         return sorted(
-            different, key=lambda i: hashlib.sha256(f"{salt}:{seed}:{i}".encode()).digest()
+            different, key=lambda i: hashlib.sha256(_encoded(f"{salt}:{seed}:{rater}:{i}")).digest()
         )
 
-    different = [c.id for c in completions if not c.identical]
-    first = [Pair(id=i, left=side_of(seed, i)) for i in order("order")]
+    different = [c.id for c in completions if not looks_identical(c)]
+    first = [Pair(id=i, left=side_of(seed, i, rater)) for i in order("order")]
     left = {pair.id: pair.left for pair in first}
     repeats = min(REPEATS, len(different) // 2)
     again = [
@@ -126,7 +106,9 @@ def make_session(completions: Sequence[Completion], seed: int = 0) -> Session:
         seed=seed,
         pairs=first + again,
         texts=fingerprint(completions),
-        identical=[c.id for c in completions if c.identical],
+        identical=[c.id for c in completions if looks_identical(c)],
+        sides=sides,
+        rater=rater,
     )
 
 
@@ -149,35 +131,53 @@ def outcome(pair: Pair, choice: Choice) -> Outcome | None:
 
 
 class Ballot:
-    """A rater's session on the completions of one compare folder."""
+    """One rater's session on the completions of one compare folder.
+
+    What it holds is what is on disk: its own votes too are taken from the file once they are there.
+    """
 
     def __init__(
-        self, folder: Path, completions: Sequence[Completion], *, seed: int | None = None
+        self,
+        folder: Path,
+        completions: Sequence[Completion],
+        *,
+        rater: str = "",
+        sides: tuple[str, str] = MAIN_PAIR,
+        seed: int | None = None,
     ) -> None:
-        """Take up the session in votes.jsonl, or begin one with `seed` (None: a fresh one, so that
-        sides learned from one comparison tell nothing in the next); BadInput when the votes there
-        are on other texts."""
+        """Take up the rater's session on two sides, or begin one with `seed` (None: a fresh one,
+        so that sides learned from one comparison tell nothing in the next); `completions` hold the
+        two sides as base and adapter. BadInput when the votes there are on other texts."""
         if not completions or any(c.adapter is None for c in completions):
             raise BadInput(f"{folder} holds no pairs to vote on: compare a run with an adapter")
-        self.path = folder / VOTES
+        self.path = folder / votes_name(*sides)
+        self.rater = rater
         self.revealed = False
         self._votes: dict[str, Vote] = {}
         self._order: list[str] = []
-        records = read_records(self.path)
-        session = next((r for r in records if isinstance(r, Session)), None)
-        if session is None:
-            session = make_session(completions, secrets.randbits(32) if seed is None else seed)
-            session.t = time.time()
-            self._append(session)
-        elif session.texts != fingerprint(completions):
+        self._notes: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._not_blind: set[str] = set()
+        self._offset = 0
+        self._inode: int | None = None
+        texts = fingerprint(completions)
+        found = [r for r in read_records(self.path) if isinstance(r, Session) and r.rater == rater]
+        if found:
+            self.session = found[0]
+        else:
+            chosen = secrets.randbits(32) if seed is None else seed
+            self.session = make_session(completions, chosen, rater=rater, sides=sides)
+            self.session.t = time.time()
+        if self.session.texts != texts:
             raise BadInput(
                 f"the votes in {self.path} are on other answers than those there now: "
                 "rename the file to keep them, then vote anew"
             )
-        self.session = session
-        self._pairs = {pair.key: pair for pair in session.pairs}
-        for record in records:
-            self._apply(record)
+        self._pairs = {pair.key: pair for pair in self.session.pairs}
+        if found:
+            self.catch_up()
+        else:
+            self._append(self.session)
 
     @property
     def pairs(self) -> list[Pair]:
@@ -189,10 +189,19 @@ class Ballot:
         """How many pairs have a vote, skips included."""
         return len(self._votes)
 
+    @property
+    def hides(self) -> bool:
+        """Whether a vote is under way, so that names and verdicts must stay out of sight."""
+        return self.voted > 0 and not self.revealed
+
     def choice(self, pair: Pair) -> Choice | None:
         """The standing vote on a pair."""
         vote = self._votes.get(pair.key)
         return None if vote is None else vote.choice
+
+    def note(self, completion_id: str) -> str:
+        """What the rater wrote on a completion, '' for nothing."""
+        return self._notes.get(completion_id, "")
 
     def next_open(self, after: int = -1) -> int | None:
         """Place of the first pair without a vote after place `after`, going round; None if all
@@ -201,31 +210,40 @@ class Ballot:
         places = ((after + 1 + i) % count for i in range(count))
         return next((i for i in places if self.choice(self.pairs[i]) is None), None)
 
-    def vote(self, pair: Pair, choice: Choice, rater: str = "") -> None:
-        """Save a vote, replacing the one that stood; BadInput once revealed."""
-        if self.revealed:
-            raise BadInput("the sides were revealed, which locks the votes: no more can be cast")
-        record = Vote(pair=pair.key, choice=choice, rater=rater, t=time.time())
-        self._append(record)
-        self._apply(record)
+    def vote(self, pair: Pair, choice: Choice, seconds: float = 0.0) -> None:
+        """Save a vote, replacing the one that stood; BadInput once revealed. It is on disk when
+        this returns."""
+        self._refuse_if_revealed("no more can be cast")
+        now = time.time()
+        self._append(
+            Vote(pair=pair.key, choice=choice, rater=self.rater, seconds=round(seconds, 2), t=now)
+        )
 
     def undo(self) -> Pair | None:
         """Take back the latest standing vote; returns its pair, None when there is none."""
-        if self.revealed:
-            raise BadInput("the sides were revealed, which locks the votes: none can be undone")
+        self._refuse_if_revealed("none can be undone")
         if not self._order:
             return None
         pair = self._pairs[self._order[-1]]
-        record = Undo(pair=pair.key, t=time.time())
-        self._append(record)
-        self._apply(record)
+        self._append(Undo(pair=pair.key, rater=self.rater, t=time.time()))
         return pair
 
+    def write_note(self, completion_id: str, text: str) -> None:
+        """Keep some words on a completion; '' removes them. Allowed after the reveal too."""
+        plain = text.strip().encode("utf-8", "replace").decode("utf-8")
+        self._append(Note(id=completion_id, text=plain, rater=self.rater, t=time.time()))
+
+    def saw(self, completion_ids: Sequence[str]) -> None:
+        """Keep that these were read with names: votes cast on them from now on are not blind."""
+        new = [i for i in completion_ids if i not in self._seen]
+        if new and not self.revealed:
+            self._append(Seen(ids=new, rater=self.rater, t=time.time()))
+
     def reveal(self) -> VoteTally:
-        """Lock the votes and say what they were."""
+        """Lock the rater's votes and say what they were."""
+        self.catch_up()
         if not self.revealed:
-            self._append(Reveal(t=time.time()))
-            self.revealed = True
+            self._append(Reveal(rater=self.rater, t=time.time()))
         return self._tally()
 
     def tally(self) -> VoteTally | None:
@@ -237,33 +255,24 @@ class Ballot:
         if not self.revealed:
             return {}
         won: dict[str, Outcome] = dict.fromkeys(self.session.identical, "tie")
-        for pair in self.pairs:
+        return won | self.decided()
+
+    def decided(self) -> dict[str, Outcome]:
+        """Who won each completion that the rater was asked about; empty until revealed."""
+        won: dict[str, Outcome] = {}
+        for pair in self.pairs if self.revealed else ():
             choice = self.choice(pair)
             who = None if choice is None else outcome(pair, choice)
             if who is not None and not pair.repeat:
                 won[pair.id] = who
         return won
 
-    def _tally(self) -> VoteTally:
-        won = list(self.winners().values())
-        first = [pair for pair in self.pairs if not pair.repeat]
-        choices = [self.choice(pair) for pair in first]
-        decisive = [choice for choice in choices if choice in ("left", "right")]
-        repeated, consistent = self._consistency()
-        return VoteTally(
-            counts=PairedCounts(
-                wins=won.count("adapter"), losses=won.count("base"), ties=won.count("tie")
-            ),
-            identical=len(self.session.identical),
-            both_bad=choices.count("both_bad"),
-            skipped=choices.count("skip"),
-            open=choices.count(None),
-            repeated=repeated,
-            consistent=consistent,
-            left_share=decisive.count("left") / len(decisive) if decisive else None,
-        )
+    def both_bad(self) -> set[str]:
+        """Completions of which the rater said that both answers are bad; empty until revealed."""
+        first = (pair for pair in self.pairs if self.revealed and not pair.repeat)
+        return {pair.id for pair in first if self.choice(pair) == "both_bad"}
 
-    def _consistency(self) -> tuple[int, int]:
+    def repeats(self) -> tuple[int, int]:
         """(pairs answered both times, those answered alike); ties of either kind are alike."""
         repeated = consistent = 0
         for again in (pair for pair in self.pairs if pair.repeat):
@@ -275,20 +284,76 @@ class Ballot:
             consistent += outcome(first, one) == outcome(again, two)
         return repeated, consistent
 
+    def catch_up(self) -> None:
+        """Take what was written to the file since the last look, by this terminal or another."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if self._inode not in (None, status.st_ino) or status.st_size < self._offset:
+                    raise _set_aside(self.path)
+                self._inode = status.st_ino
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            if self._inode is not None:
+                raise _set_aside(self.path) from None
+            return
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        for record in decode_records(data[:whole]):
+            if record.rater == self.rater:
+                self._apply(record)
+
+    def _refuse_if_revealed(self, what: str) -> None:
+        self.catch_up()
+        if self.revealed:
+            raise BadInput(f"the sides were revealed, which locks the votes: {what}")
+
+    def _tally(self) -> VoteTally:
+        won = list(self.winners().values())
+        first = [pair for pair in self.pairs if not pair.repeat]
+        choices = [self.choice(pair) for pair in first]
+        decisive = [choice for choice in choices if choice in ("left", "right")]
+        repeated, consistent = self.repeats()
+        times = [vote.seconds for vote in self._votes.values() if vote.seconds > 0]
+        return VoteTally(
+            counts=PairedCounts(
+                wins=won.count("adapter"), losses=won.count("base"), ties=won.count("tie")
+            ),
+            identical=len(self.session.identical),
+            both_bad=choices.count("both_bad"),
+            skipped=choices.count("skip"),
+            open=choices.count(None),
+            repeated=repeated,
+            consistent=consistent,
+            left_share=decisive.count("left") / len(decisive) if decisive else None,
+            rater=self.rater,
+            not_blind=len(self._not_blind),
+            seconds=statistics.median(times) if times else None,
+        )
+
     def _apply(self, record: Record) -> None:
         match record:
-            case Vote() if record.pair in self._pairs:
+            case Vote() if record.pair in self._pairs and not self.revealed:
                 self._votes[record.pair] = record
                 self._order = [key for key in self._order if key != record.pair] + [record.pair]
-            case Undo() if record.pair in self._votes:
+                seen = self._pairs[record.pair].id in self._seen
+                (self._not_blind.add if seen else self._not_blind.discard)(record.pair)
+            case Undo() if record.pair in self._votes and not self.revealed:
                 del self._votes[record.pair]
                 self._order.remove(record.pair)
+                self._not_blind.discard(record.pair)
+            case Note():
+                self._notes[record.id] = record.text
+            case Seen():
+                self._seen.update(record.ids)
             case Reveal():
                 self.revealed = True
             case _:
                 pass
 
     def _append(self, record: Record) -> None:
+        self.catch_up()
         try:
             append_lines(self.path, [record])
         except OSError as error:
@@ -296,13 +361,15 @@ class Ballot:
                 f"the vote could not be saved to {self.path} ({error.strerror}): make room, "
                 "then vote again"
             ) from None
+        self.catch_up()
 
 
-def read_records(path: Path) -> list[Record]:
-    """The lines of votes.jsonl; torn and foreign ones are passed over."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    records: list[Record] = decode_lines(data, Record)  # type: ignore[arg-type]
-    return records
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _set_aside(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is not the file it was: the comparison was set aside or made anew meanwhile; "
+        "leave the vote and begin again on what is there now"
+    )

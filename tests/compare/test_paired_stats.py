@@ -1,4 +1,4 @@
-"""The statistics against scipy, published counts and simulation."""
+"""The statistics of counts against scipy, published counts and simulation."""
 
 import numpy
 import pytest
@@ -10,10 +10,12 @@ from tuiwb.compare.stats import (
     PairedCounts,
     bootstrap_with_ties,
     cohens_kappa,
+    false_alarm,
+    false_alarm_table,
     mcnemar_one_sided,
-    paired_bootstrap,
     power,
     power_sentence,
+    power_table,
     preference,
     sign_test,
     upper_tail,
@@ -23,18 +25,23 @@ from tuiwb.compare.stats import (
 COUNTS = st.integers(0, 400)
 
 
-@pytest.mark.parametrize(
-    ("wins", "losses", "ties", "published"),
-    [
-        (390, 409, 5, 48.818408),
-        (328, 469, 8, 41.242236),
-        (566, 237, 2, 70.434783),
-        (642, 134, 25, 81.710362),
-    ],
-)
-def test_published_win_rates_with_ties_are_reproduced(wins, losses, ties, published):
+# AlpacaEval's GPT-4 leaderboard (tatsu-lab/alpaca_eval, leaderboards/data_AlpacaEval): wins, losses
+# and draws, win rate and its standard error in percent as published.
+LEADERBOARD = [
+    ("minichat-3b", 390, 409, 5, 48.818407960199, 1.758472313521605),
+    ("alpaca-farm-ppo-human", 328, 469, 8, 41.24223602, 1.727181312),
+    ("vicuna-13b", 566, 237, 2, 70.43478261, 1.606968841),
+    ("gpt35_turbo_instruct", 642, 134, 25, 81.71036205, 1.330613333),
+]
+
+
+@pytest.mark.parametrize(("model", "wins", "losses", "ties", "published", "error"), LEADERBOARD)
+def test_published_win_rates_with_ties_are_reproduced(model, wins, losses, ties, published, error):
     said = preference(PairedCounts(wins=wins, losses=losses, ties=ties))
-    assert 100 * said.win_rate_with_ties == pytest.approx(published, abs=5e-7)
+    assert 100 * said.win_rate_with_ties == pytest.approx(published, abs=5e-9)
+    # The published error is that of a mean; the bootstrap's half width is 1.96 of it.
+    interval = said.win_rate_with_ties_interval
+    assert 100 * (interval.high - interval.low) / 2 == pytest.approx(1.96 * error, rel=0.02)
 
 
 def test_the_golden_counts_give_the_golden_p_and_wilson_interval():
@@ -142,19 +149,91 @@ def test_five_pairs_are_too_few_to_show_anything():
     assert power(6).wins_needed == 6
 
 
-def test_wilson_covers_the_true_rate_about_as_often_as_it_says():
-    random = numpy.random.default_rng(3)
-    hits = sum(
-        (interval := wilson(int(k), 50)).low <= 0.7 <= interval.high
-        for k in random.binomial(50, 0.7, 4000)
+def test_the_power_table_and_the_power_of_one_size_are_the_same():
+    assert [line.wins_needed for line in power_table()] == [21, 27, 33, 61, 115]
+    assert power_table((50,)) == [power(50)]
+
+
+def test_simulated_sign_tests_see_what_the_power_table_promises():
+    random = numpy.random.default_rng(11)
+    for line in power_table((30, 50, 100)):
+        wins = random.binomial(line.n, line.detectable, 20_000)
+        assert (wins >= line.wins_needed).mean() == pytest.approx(0.8, abs=0.012)
+        # And without any difference they cry at most one time in twenty, both ways together.
+        fair = random.binomial(line.n, 0.5, 20_000)
+        assert (numpy.maximum(fair, line.n - fair) >= line.wins_needed).mean() <= 0.053
+
+
+@pytest.mark.parametrize(
+    ("n", "published"), [(50, [0.037, 0.127, 0.213]), (100, [0.004, 0.040, 0.109])]
+)
+def test_the_false_alarm_table_is_the_published_one(n, published):
+    ((_, found),) = false_alarm_table((n,))
+    assert found == pytest.approx(published, abs=5e-4)
+
+
+@given(st.integers(1, 40), st.floats(0, 0.5), st.floats(0, 0.3))
+def test_false_alarms_equal_the_sum_over_every_outcome(n, each_way, limit):
+    worse, better = numpy.meshgrid(range(n + 1), range(n + 1))
+    inside = worse + better <= n
+    worse, better = worse[inside], better[inside]
+    rest = n - worse - better
+    chances = scipy_stats.multinomial.pmf(
+        numpy.stack([worse, better, rest], 1), n, [each_way, each_way, 1 - 2 * each_way]
     )
-    assert 0.93 <= hits / 4000 <= 0.98
+    trips = worse - better > limit * n + 1e-9
+    expected = numpy.nansum(chances[trips])
+    assert false_alarm(n, each_way, limit) == pytest.approx(expected, abs=1e-9)
 
 
-def test_paired_bootstrap_agrees_with_the_normal_interval_for_many_pairs():
-    values = numpy.random.default_rng(0).normal(0.2, 1.0, 400).tolist()
-    interval = paired_bootstrap(values, seed=1)
-    mean, error = numpy.mean(values), numpy.std(values) / 20
-    assert interval.low == pytest.approx(mean - 1.96 * error, abs=0.02)
-    assert interval.high == pytest.approx(mean + 1.96 * error, abs=0.02)
-    assert paired_bootstrap([]) is None
+def test_simulated_gates_cry_as_often_as_the_false_alarm_table_says():
+    flips = numpy.random.default_rng(5).multinomial(80, [0.04, 0.04, 0.92], 40_000)
+    cried = (flips[:, 0] - flips[:, 1] > 0.05 * 80).mean()
+    assert cried == pytest.approx(false_alarm(80, 0.04), abs=0.005)
+    assert false_alarm(80, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("n", [20, 50, 200])
+def test_wilson_covers_the_true_rate_about_as_often_as_it_says(n):
+    wins = numpy.arange(n + 1)
+    intervals = [wilson(int(k), n) for k in wins]
+    lows = numpy.array([i.low for i in intervals])
+    highs = numpy.array([i.high for i in intervals])
+    covered = [
+        scipy_stats.binom.pmf(wins, n, rate)[(lows <= rate) & (rate <= highs)].sum()
+        for rate in numpy.linspace(0.05, 0.95, 91)
+    ]
+    # A count can't be covered 95% of the time at every rate; it is so on average and never far off.
+    assert numpy.mean(covered) == pytest.approx(0.95, abs=0.01)
+    assert min(covered) > 0.90
+
+
+@pytest.mark.parametrize("n", [30, 50])
+def test_bootstrap_with_ties_covers_the_true_rate_about_as_often_as_it_says(n):
+    counts = numpy.array(
+        [(w, x, n - w - x) for w in range(n + 1) for x in range(n + 1 - w)], dtype=int
+    )
+    intervals = [
+        bootstrap_with_ties(PairedCounts(wins=int(w), losses=int(x), ties=int(t)))
+        for w, x, t in counts
+    ]
+    lows = numpy.array([i.low for i in intervals]) - 1e-12
+    highs = numpy.array([i.high for i in intervals]) + 1e-12
+    covered = []
+    for rates in [(0.6, 0.3, 0.1), (0.45, 0.45, 0.1), (0.2, 0.1, 0.7), (0.8, 0.1, 0.1)]:
+        truth = rates[0] + rates[2] / 2
+        chance = scipy_stats.multinomial.pmf(counts, n, rates)
+        covered.append(chance[(lows <= truth) & (truth <= highs)].sum())
+    assert numpy.mean(covered) == pytest.approx(0.95, abs=0.01)
+    assert min(covered) > 0.93
+
+
+@pytest.mark.parametrize(("n", "agreeing"), [(50, 0.7), (100, 0.85)])
+def test_kappas_interval_covers_the_true_kappa_about_as_often_as_it_says(n, agreeing):
+    chances = numpy.full((3, 3), (1 - agreeing) / 6)
+    numpy.fill_diagonal(chances, agreeing / 3)
+    truth = (agreeing - 1 / 3) / (1 - 1 / 3)
+    tables = numpy.random.default_rng(9).multinomial(n, chances.ravel(), 2000).reshape(-1, 3, 3)
+    found = [cohens_kappa(table.tolist()).interval for table in tables]
+    covered = numpy.mean([i.low <= truth <= i.high for i in found])
+    assert covered == pytest.approx(0.94, abs=0.02)

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.stats import Interval, paired_bootstrap, sign_test, wilson
+from tuiwb.compare.paired import mean_interval
+from tuiwb.compare.stats import Interval, sign_test, wilson
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = re.compile("[" + re.escape(string.punctuation) + "]")
@@ -193,7 +194,7 @@ def _summary(
         line.adapter_right = right
         line.adapter_interval = None if metric.graded else wilson(right, n)
         line.difference = math.fsum(differences) / n
-        line.difference_interval = paired_bootstrap(differences)
+        line.difference_interval = mean_interval(differences)
         line.better = sum(d > 0 for d in differences)
         line.worse = sum(d < 0 for d in differences)
         line.p = sign_test(line.better, line.worse)

@@ -5,6 +5,7 @@ Rates are fractions in [0, 1]; intervals are two-sided. Sources stand beside eac
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -213,6 +214,11 @@ def power(n: int, *, alpha: float = 0.05, target: float = 0.8) -> Power:
     return Power(n=n, wins_needed=needed, detectable=high)
 
 
+def power_table(sizes: Sequence[int] = (30, 40, 50, 100, 200)) -> list[Power]:
+    """What sign tests on so many decisive pairs can see."""
+    return [power(n) for n in sizes]
+
+
 def power_sentence(n: int) -> str:
     """What `n` decisive pairs can and cannot show, in one sentence."""
     seen = power(n)
@@ -225,30 +231,38 @@ def power_sentence(n: int) -> str:
     )
 
 
-def paired_bootstrap(
-    differences: Sequence[float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval | None:
-    """Percentile bootstrap over prompts of a mean paired difference; None for no pairs."""
-    if not differences:
-        return None
-    import numpy
+@lru_cache(maxsize=256)
+def false_alarm(n: int, each_way: float, limit: float = 0.05) -> float:
+    """How often a gate on paired pass/fail trips although nothing changed, exactly.
 
-    values = numpy.asarray(differences, dtype=float)
-    random = numpy.random.default_rng(seed)
-    # In chunks, so that a long list never becomes resamples x n floats at once.
-    chunk = max(1, 2_000_000 // len(values))
-    means = numpy.concatenate(
-        [
-            values[random.integers(0, len(values), (min(chunk, resamples - i), len(values)))].mean(
-                1
-            )
-            for i in range(0, resamples, chunk)
-        ]
+    Of `n` items each turns from pass to fail with probability `each_way` and from fail to pass
+    with the same, by noise alone; the gate trips when (b - c) / n > `limit`, b and c the counts of
+    both kinds. Two runs of the same model that differ on a share d of the items mean
+    each_way = d / 2. The probability is summed over the number of items that flip and, given
+    that, over how many of them flipped for the worse.
+    """
+    if not 0 <= each_way <= 0.5:
+        raise ValueError(f"{each_way} is no rate of flips each way: it lies in [0, 0.5]")
+    allowed = math.floor(limit * n + 1e-9)
+    # b - c = 2b - flips > allowed; without a flip nothing trips.
+    trips = (
+        _binomial(flips, n, 2 * each_way) * upper_tail((flips + allowed) // 2 + 1, flips, 0.5)
+        for flips in range(1, n + 1)
     )
-    tail = (1 - confidence) / 2
-    low, high = numpy.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    return min(1.0, math.fsum(trips))
+
+
+def _binomial(k: int, n: int, p: float) -> float:
+    if p in (0.0, 1.0):
+        return float(k == n * p)
+    ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return math.exp(ways + k * math.log(p) + (n - k) * math.log1p(-p))
+
+
+def false_alarm_table(
+    sizes: Sequence[int] = (50, 100),
+    rates: Sequence[float] = (0.02, 0.05, 0.10),
+    limit: float = 0.05,
+) -> list[tuple[int, list[float]]]:
+    """False alarms of the gate by number of items, a figure for each rate of flips each way."""
+    return [(n, [false_alarm(n, rate, limit) for rate in rates]) for n in sizes]

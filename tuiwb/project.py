@@ -51,6 +51,34 @@ class AlertSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     from_: Literal["note", "warning", "critical"] = msgspec.field(name="from", default="warning")
 
 
+class GateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a fine-tune must hold to be shipped; shares are fractions, docs/gate.md says why.
+
+    `metric`: the task metric that must be better (None: the plainest that applies). `canary`,
+    `ood`: the project's own prompts. `canary_regression`, `general_drop`, `ood_drop`: the most of
+    the items, (b - c)/N, that may be lost. `canary_base`: the least of the canary set that the base
+    itself must have right. `format_valid`: the least of JSON answers that are valid. `cut`: the
+    most answers that may not end. `identical`: as many answers the base's own means no adapter.
+    `agreement`: the least kappa of judge and human, from 30 shared votes on. `ood_invented`: the
+    most odd prompts whose answer may invent facts (None: only told). `optional`: lines that are
+    told and decide nothing.
+    """
+
+    metric: str | None = None
+    canary: str = "data/canary.jsonl"
+    ood: str = "data/ood.jsonl"
+    canary_regression: float = 0.05
+    canary_base: float = 0.5
+    general_drop: float = 0.05
+    ood_drop: float = 0.05
+    ood_invented: float | None = None
+    format_valid: float = 0.95
+    cut: float = 0.05
+    identical: float = 0.9
+    agreement: float = 0.4
+    optional: list[str] = []
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """tuiwb.yaml, every key optional."""
 
@@ -60,6 +88,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rater: str | None = None
     judge: JudgeSettings = msgspec.field(default_factory=JudgeSettings)
     alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
+    gate: GateSettings = msgspec.field(default_factory=GateSettings)
     python: PythonSettings = msgspec.field(default_factory=PythonSettings)
 
 

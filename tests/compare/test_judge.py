@@ -22,10 +22,8 @@ from tuiwb import jobs
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.judge import (
     VERDICTS,
-    Rubric,
     parse_verdict,
     questions,
-    read_rubric,
     read_verdicts,
 )
 from tuiwb.compare.judge_plan import (
@@ -35,6 +33,7 @@ from tuiwb.compare.judge_plan import (
     prepare_judge,
     start_judge,
 )
+from tuiwb.compare.judge_rubric import Rubric, read_rubric
 from tuiwb.compare.judge_summary import agreement, outcomes, read_judge_summary
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs.events import EventWriter, State
@@ -60,6 +59,7 @@ def environment(monkeypatch):
     for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
     kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     yield
     for number, handler in kept.items():
@@ -401,10 +401,11 @@ def test_a_project_price_wins_over_the_shipped_one(project, judged, server):
     assert read_judge_summary(folder).usd == pytest.approx(CALLS * (400 + 120) / 1e6)
 
 
-def test_at_most_four_calls_run_at_once(judged, server):
+@pytest.mark.parametrize("most", [8, 3])
+def test_no_more_calls_run_at_once_than_asked_for(judged, server, most):
     server.answer = slow(0.05)
-    judged()
-    assert 2 <= server.most_at_once <= 4
+    judged(concurrency=most)
+    assert 2 <= server.most_at_once <= most
 
 
 def test_responses_can_forge_neither_the_delimiter_nor_a_verdict(project, answered):

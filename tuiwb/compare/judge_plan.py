@@ -1,42 +1,44 @@
 """Plan a judge run: the pairs, the endpoint, what it will cost; start its job."""
 
-import importlib.util
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tuiwb import jobs
+from tuiwb.compare import judge_batch_log
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
 from tuiwb.compare.judge import (
     VERDICT_TOKENS,
     VERDICTS,
+    FailureRecord,
     Question,
-    Rubric,
+    VerdictRecord,
     control_questions,
     questions,
-    read_rubric,
     read_verdicts,
+    repeated,
 )
+from tuiwb.compare.judge_address import address_of, folder_names
+from tuiwb.compare.judge_batch_log import BATCHES
+from tuiwb.compare.judge_rubric import DEFAULT, Rubric, read_rubric
 from tuiwb.compare.plan import COMPARE
-from tuiwb.errors import BadInput, MissingHere
+from tuiwb.errors import BadInput
 from tuiwb.jobs.reopen import open_job
-from tuiwb.llm.address import (
-    ANTHROPIC_KEYS,
-    ANTHROPIC_URL,
-    check_key_travels_safely,
-    check_url,
-    has_anthropic_key,
-)
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
 
 JUDGE = "judge"
+# From this many calls on a batch is worth its wait, and is offered.
+BATCH_FROM = 200
+MOST_AT_ONCE = 8
 
 
 class Estimate(msgspec.Struct, kw_only=True):
-    """What a judge run will take, before it is started. `usd` is None for an unknown price."""
+    """What a judge run will take, before it is started. `usd` is None for an unknown price;
+    `batch_usd` is what the same would cost as a batch, None where that is no choice. `waiting`
+    calls are in a batch that was sent and paid before."""
 
     model: str
     pairs: int
@@ -47,19 +49,34 @@ class Estimate(msgspec.Struct, kw_only=True):
     output_tokens: int
     usd: float | None
     prices_of: str = ""
+    batch: bool = False
+    batch_usd: float | None = None
+    waiting: int = 0
 
     @property
     def sentence(self) -> str:
         """The cost in one line, for the person who confirms it."""
         cached = f" ({self.cached} more are cached)" if self.cached else ""
+        waiting = f" ({self.waiting} more are in a batch already)" if self.waiting else ""
+        how = " in batches at half price, within 24 hours" if self.batch else ""
         dollars = (
             f"about ${self.usd:.2f} at prices of {self.prices_of}"
             if self.usd is not None
             else f"cost unknown: no price for {self.model} in prices.yaml, so no budget can stop it"
         )
         return (
-            f"{self.calls} calls to {self.model}{cached}, about {self.input_tokens:,} tokens in "
-            f"and {self.output_tokens:,} out, {dollars}"
+            f"{self.calls} calls to {self.model}{cached}{waiting}{how}, about "
+            f"{self.input_tokens:,} tokens in and {self.output_tokens:,} out, {dollars}"
+        )
+
+    @property
+    def offer(self) -> str:
+        """The offer of a batch in one line; empty where it is none."""
+        if self.batch or self.batch_usd is None or self.calls <= BATCH_FROM:
+            return ""
+        return (
+            f"as a batch (--batch) these {self.calls} calls cost about ${self.batch_usd:.2f}, half "
+            "of it; the verdicts come within 24 hours, usually much sooner"
         )
 
 
@@ -70,59 +87,96 @@ def plan_judge(
     model: str | None = None,
     base_url: str | None = None,
     max_usd: float | None = None,
-    rubric: str = "helpfulness",
+    rubric: str = DEFAULT,
     seed: int = 0,
-    concurrency: int = 4,
+    concurrency: int = MOST_AT_ONCE,
+    batch: bool = False,
+    repeats: int = 0,
+    key_env: str | None = None,
 ) -> dict[str, Any]:
-    """The spec of a judge job on a run's finished comparison; settings fill what is not given.
+    """The spec of one judge's job: `plan_judges` with one judge."""
+    (spec,) = plan_judges(
+        project,
+        run_name,
+        judges=[model] if model else [],
+        base_url=base_url,
+        max_usd=max_usd,
+        rubric=rubric,
+        seed=seed,
+        concurrency=concurrency,
+        batch=batch,
+        repeats=repeats,
+        key_env=key_env,
+    )
+    return spec
+
+
+def plan_judges(
+    project: Project,
+    run_name: str,
+    *,
+    judges: Sequence[str] = (),
+    base_url: str | None = None,
+    max_usd: float | None = None,
+    rubric: str = DEFAULT,
+    seed: int = 0,
+    concurrency: int = MOST_AT_ONCE,
+    batch: bool = False,
+    repeats: int = 0,
+    key_env: str | None = None,
+) -> list[dict[str, Any]]:
+    """The specs of one job per judge on a run's finished comparison; settings fill what is not
+    given. A judge is MODEL, anthropic:URL#MODEL or openai:URL#MODEL; the budget is each one's.
 
     BadInput when there is nothing to judge or an argument is wrong; MissingHere, with the way out,
-    when there is no key for the endpoint or the SDK is not installed. The key itself is in no
+    when there is no key for an endpoint or the SDK is not installed. The key itself is in no
     spec: the worker finds it in its environment.
     """
     run = project.run(run_name)
     compare = run / COMPARE
-    _pairs(compare, run_name)
+    pairs = _pairs(compare, run_name)
     settings = project.settings.judge
-    named = base_url or settings.base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
-    url = check_url(named or ANTHROPIC_URL, who="the judge", variable=ANTHROPIC_KEYS[0])
-    if importlib.util.find_spec("anthropic") is None:
-        raise MissingHere(
-            "the judge needs the anthropic package: pip install 'tuiwb[judge]'; votes and metrics "
-            "work without it"
-        )
-    key = has_anthropic_key()
-    if not key and named is None:
-        raise MissingHere(
-            "there is no key for the judge: set ANTHROPIC_API_KEY, or name an endpoint that needs "
-            "none with --base-url; votes and metrics work without a judge"
-        )
-    if key:
-        check_key_travels_safely(url)
+    url = base_url or settings.base_url
+    addresses = [
+        address_of(judge, base_url=url, key_env=key_env) for judge in judges or [settings.model]
+    ]
+    folders = folder_names(addresses)
     budget = settings.max_usd if max_usd is None else max_usd
     if not budget > 0:
         raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
-    if not 1 <= concurrency <= 8:
-        raise BadInput(f"concurrency is {concurrency}: give 1 to 8")
-    chosen = read_rubric(rubric, project.root)
-    return {
-        "run": str(run),
-        "compare": str(compare),
-        "model": model or settings.model,
-        "base_url": url,
-        "max_usd": budget,
-        "rubric": {
-            "name": chosen.name,
-            "role": chosen.role,
-            "criteria": chosen.criteria,
-            "tie": chosen.tie,
-        },
-        "prices": str(project.root / "prices.yaml"),
-        "seed": seed,
-        "concurrency": concurrency,
-        "max_tokens": 1024,
-        "deadline": 120.0,
-    }
+    if not 1 <= concurrency <= MOST_AT_ONCE:
+        raise BadInput(f"concurrency is {concurrency}: give 1 to {MOST_AT_ONCE}")
+    if not 0 <= repeats <= pairs:
+        raise BadInput(f"repeats is {repeats}: give 0 to {pairs}, the pairs to ask a second time")
+    for address in addresses:
+        if batch and address.api != "anthropic":
+            raise BadInput(
+                f"{address.model} at {address.url} takes no batches: they are the Messages API's"
+            )
+    chosen = msgspec.to_builtins(read_rubric(rubric, project.root))
+    return [
+        {
+            "run": str(run),
+            "compare": str(compare),
+            "folder": folder,
+            "label": address.label,
+            "api": address.api,
+            "model": address.model,
+            "base_url": address.url,
+            "key_variable": address.key_variable,
+            "max_usd": budget,
+            "rubric": chosen,
+            "prices": str(project.root / "prices.yaml"),
+            "seed": seed,
+            "concurrency": concurrency,
+            "batch": batch,
+            "repeats": repeats,
+            "poll": 30.0,
+            "max_tokens": 1024,
+            "deadline": 120.0,
+        }
+        for address, folder in zip(addresses, folders, strict=True)
+    ]
 
 
 def estimate(spec: dict[str, Any]) -> Estimate:
@@ -131,35 +185,47 @@ def estimate(spec: dict[str, Any]) -> Estimate:
     Tokens are counted at 3.5 characters each and 160 for a verdict; prompt caching is not
     assumed, so the true cost is rarely above it.
     """
-    folder = Path(spec["run"]) / JUDGE
-    completions = read_completions(Path(spec["compare"]))
+    completions = completions_of(spec)
     asked = all_questions(spec, completions)
-    cached, _ = read_verdicts(folder / VERDICTS)
-    left = [question for question in asked if question.key not in cached]
-    system = tokens_of(_system_of(spec))
+    cached, _ = known_verdicts(spec, asked)
+    underway = _in_batches(spec)
+    open_ones = [question for question in asked if question.key not in cached]
+    left = [question for question in open_ones if question.key not in underway]
+    system = tokens_of(Rubric(**spec["rubric"]).system)
     tokens_in = sum(system + tokens_of(question.text) + 60 for question in left)
     tokens_out = VERDICT_TOKENS * len(left)
     table = read_prices(Path(spec["prices"]))
+    usage = Usage(input=tokens_in, output=tokens_out)
+    batch = bool(spec.get("batch"))
+    takes_batches = spec.get("api", "anthropic") == "anthropic"
     return Estimate(
         model=spec["model"],
         pairs=len(completions),
         identical=sum(c.identical for c in completions),
         calls=len(left),
-        cached=len(asked) - len(left),
+        cached=len(asked) - len(open_ones),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        usd=table.cost(spec["model"], Usage(input=tokens_in, output=tokens_out)),
+        usd=table.cost(spec["model"], usage, batch=batch),
         prices_of=str(table.date or "an unknown date"),
+        batch=batch,
+        batch_usd=table.cost(spec["model"], usage, batch=True) if takes_batches else None,
+        waiting=len(open_ones) - len(left),
     )
 
 
+def judge_folder(spec: dict[str, Any]) -> Path:
+    """Where the job of `spec` lives."""
+    return Path(spec["run"]) / str(spec.get("folder", JUDGE))
+
+
 def prepare_judge(spec: dict[str, Any]) -> Path:
-    """The job folder for `spec`, ready to launch; verdicts already there are kept."""
-    run = Path(spec["run"])
+    """The job folder for `spec`, ready to launch; verdicts and batches already there are kept."""
+    folder = judge_folder(spec)
     prints = {COMPLETIONS: jobs.fingerprint(Path(spec["compare"]) / COMPLETIONS)}
-    name = f"{run.name}-judge"
-    open_job(run / JUDGE, "judge", spec, prints, name=name, carry=(VERDICTS,))
-    return run / JUDGE
+    name = f"{folder.parent.name}-{folder.name}"
+    open_job(folder, JUDGE, spec, prints, name=name, carry=(VERDICTS, BATCHES))
+    return folder
 
 
 def start_judge(spec: dict[str, Any]) -> Path:
@@ -170,26 +236,55 @@ def start_judge(spec: dict[str, Any]) -> Path:
     return folder
 
 
+def completions_of(spec: dict[str, Any]) -> list[Completion]:
+    """The answers that a judge run is about."""
+    return read_completions(Path(spec["compare"]))
+
+
 def all_questions(spec: dict[str, Any], completions: list[Completion]) -> list[Question]:
-    """Every call of a judge run: the planted controls first, then both orders of each pair."""
+    """Every call of a judge run: the planted controls first, then both orders of each pair, then
+    those asked a second time."""
     rubric = Rubric(**spec["rubric"])
-    model, url = spec["model"], spec["base_url"]
+    model, url, api = spec["model"], spec["base_url"], spec.get("api", "anthropic")
+    seed = int(spec["seed"])
+    pairs = questions(completions, rubric=rubric, model=model, base_url=url, seed=seed, api=api)
     return [
-        *control_questions(rubric=rubric, model=model, base_url=url),
-        *questions(completions, rubric=rubric, model=model, base_url=url, seed=spec["seed"]),
+        *control_questions(rubric=rubric, model=model, base_url=url, api=api),
+        *pairs,
+        *repeated(pairs, int(spec.get("repeats", 0)), seed),
     ]
 
 
-def _system_of(spec: dict[str, Any]) -> str:
-    return Rubric(**spec["rubric"]).system
+def known_verdicts(
+    spec: dict[str, Any], asked: Sequence[Question]
+) -> tuple[dict[str, VerdictRecord], list[FailureRecord]]:
+    """What this run's judges said before of the questions asked, under any of their folders, and
+    the failures of this one: an answer is paid once, whichever folder it was written to."""
+    own = judge_folder(spec)
+    keys = {question.key for question in asked}
+    found: dict[str, VerdictRecord] = {}
+    for path in sorted(own.parent.glob(f"{JUDGE}*/{VERDICTS}")):
+        if path.parent != own:
+            found |= {k: r for k, r in read_verdicts(path)[0].items() if k in keys}
+    mine, failures = read_verdicts(own / VERDICTS)
+    return found | {k: r for k, r in mine.items() if k in keys}, failures
 
 
-def _pairs(compare: Path, run_name: str) -> None:
+def _in_batches(spec: dict[str, Any]) -> set[str]:
+    """Keys of questions that are in a batch whose results are still to come."""
+    records = judge_batch_log.read(judge_folder(spec) / BATCHES)
+    return {key for batch in judge_batch_log.pending(records) for key in batch.keys}
+
+
+def _pairs(compare: Path, run_name: str) -> int:
+    """How many pairs there are to judge; BadInput where there is none."""
     if not (compare / "job.yaml").is_file():
         raise BadInput(
             f"run {run_name} has not been compared yet: run 'tuiwb compare {run_name}' first"
         )
     if jobs.status(compare).running:
         raise BadInput(f"the comparison of {run_name} is still running: judge it when it is done")
-    if not any(c.adapter is not None for c in read_completions(compare)):
+    pairs = sum(c.adapter is not None for c in read_completions(compare))
+    if not pairs:
         raise BadInput(f"{compare} holds no pairs to judge: compare a run with an adapter")
+    return pairs

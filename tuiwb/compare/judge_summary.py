@@ -9,17 +9,42 @@ import msgspec
 
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.judge import (
+    REPEAT,
     FailureRecord,
     PairVerdict,
     VerdictRecord,
     failed_controls,
     resolve,
+    winner_of,
 )
-from tuiwb.compare.stats import Kappa, PairedCounts, Preference, cohens_kappa, preference
+from tuiwb.compare.stats import (
+    Interval,
+    Kappa,
+    PairedCounts,
+    Preference,
+    cohens_kappa,
+    preference,
+    wilson,
+)
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs.folder import load
 
 JUDGE_SUMMARY = "summary.json"
 INVALID_LIMIT = 0.05
 LABELS = ("adapter", "tie", "base")
+
+
+class RepeatNoise(msgspec.Struct, kw_only=True):
+    """How far a judge agrees with itself: `asked` orders were judged twice, `changed` of them
+    named another winner the second time; of `pairs` asked twice `outcomes_changed` came out
+    otherwise. The interval is Wilson's, of the share of orders."""
+
+    asked: int
+    changed: int
+    share: float
+    interval: Interval
+    pairs: int
+    outcomes_changed: int
 
 
 class JudgeSummary(msgspec.Struct, kw_only=True):
@@ -29,7 +54,9 @@ class JudgeSummary(msgspec.Struct, kw_only=True):
     in an order and are left out, `open` ones were not reached. `first_slot_share` is how often
     the first response won among decisive verdicts (0.5: no position bias);
     `longer_win_share` how often the longer response won among decisive pairs;
-    `mean_length_difference` is adapter minus base in characters.
+    `mean_length_difference` is adapter minus base in characters. `repeats` is there when pairs
+    were asked a second time, `batched` counts verdicts that came in batches. `input_tokens`
+    include what was written to and read from the endpoint's prompt cache.
     """
 
     model: str
@@ -55,6 +82,12 @@ class JudgeSummary(msgspec.Struct, kw_only=True):
     usd: float | None = None
     budget_reached: bool = False
     seconds: float = 0.0
+    label: str = ""
+    endpoint: str = ""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    batched: int = 0
+    repeats: RepeatNoise | None = None
 
 
 def outcomes(
@@ -125,16 +158,50 @@ def summarise_verdicts(
         },
         trusted=not doubts,
         doubts=doubts,
+        repeats=repeat_noise(verdicts),
+    )
+
+
+def repeat_noise(verdicts: Iterable[VerdictRecord]) -> RepeatNoise | None:
+    """How many verdicts changed when the very same was asked again; None where nothing was."""
+    by_order: dict[tuple[str, str], VerdictRecord] = {(v.pair, v.first): v for v in verdicts}
+    twice = [
+        (by_order[one], again)
+        for (pair, first), again in by_order.items()
+        if pair.startswith(REPEAT) and (one := (pair.removeprefix(REPEAT), first)) in by_order
+    ]
+    if not twice:
+        return None
+    changed = sum(winner_of(one) != winner_of(again) for one, again in twice)
+    pairs: dict[str, list[tuple[VerdictRecord, VerdictRecord]]] = {}
+    for both in twice:
+        pairs.setdefault(both[0].pair, []).append(both)
+    whole = {pair: orders for pair, orders in pairs.items() if len(orders) == 2}
+    return RepeatNoise(
+        asked=len(twice),
+        changed=changed,
+        share=changed / len(twice),
+        interval=wilson(changed, len(twice)),
+        pairs=len(whole),
+        outcomes_changed=sum(
+            resolve(pair, [one for one, _ in orders]).outcome
+            != resolve(pair, [again for _, again in orders]).outcome
+            for pair, orders in whole.items()
+        ),
     )
 
 
 def agreement(human: Mapping[str, str], judge: Iterable[PairVerdict]) -> Kappa:
     """Three-class Cohen's kappa of human winners (by pair) and the judge on the pairs both saw."""
-    table = [[0] * 3 for _ in range(3)]
-    for pair in judge:
-        said = human.get(pair.pair)
-        if said in LABELS and pair.outcome in LABELS and not pair.identical:
-            table[LABELS.index(said)][LABELS.index(pair.outcome)] += 1
+    return kappa_of(human, {pair.pair: pair.outcome for pair in judge if not pair.identical})
+
+
+def kappa_of(one: Mapping[str, str], other: Mapping[str, str]) -> Kappa:
+    """Three-class Cohen's kappa of two raters' winners by pair, on the pairs both decided."""
+    table = [[0] * len(LABELS) for _ in LABELS]
+    for pair in one.keys() & other.keys():
+        if one[pair] in LABELS and other[pair] in LABELS:
+            table[LABELS.index(one[pair])][LABELS.index(other[pair])] += 1
     return cohens_kappa(table)
 
 
@@ -144,6 +211,26 @@ def read_judge_summary(folder: Path) -> JudgeSummary | None:
         return msgspec.json.decode((folder / JUDGE_SUMMARY).read_bytes(), type=JudgeSummary)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def judge_folders(run: Path) -> list[Path]:
+    """The folders of a run's judges, the first one's first; jobs that were set aside are left
+    out."""
+    found = []
+    for path in sorted(run.glob("judge*/job.yaml")):
+        try:
+            spec = load(path.parent).spec
+        except (TuiwbError, OSError):
+            continue
+        if str(spec.get("folder", "judge")) == path.parent.name:
+            found.append(path.parent)
+    return sorted(found, key=lambda folder: (folder.name != "judge", folder.name))
+
+
+def read_judges(run: Path) -> list[JudgeSummary]:
+    """The summaries of a run's judges that ended, the first one's first."""
+    summaries = map(read_judge_summary, judge_folders(run))
+    return [summary for summary in summaries if summary is not None]
 
 
 def _longer_share(pairs: Iterable[PairVerdict], lengths: Mapping[str, int]) -> float | None:

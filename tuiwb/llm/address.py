@@ -41,6 +41,27 @@ def check_key_travels_safely(url: str) -> None:
         )
 
 
+def read_key(variable: str) -> str | None:
+    """The key in an environment variable, without the blanks and line ends that `$(cat FILE)`
+    and copying leave; None without one.
+
+    BadInput, which never quotes it, for what no header can carry: HTTP libraries would put the
+    whole header into their error.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise BadInput(
+            f"{variable} holds letters that no key has (line ends, accents or control characters): "
+            "set it again"
+        )
+    return key or None
+
+
+def has_key(variable: str) -> bool:
+    """Whether the environment holds a key under this name; BadInput for one that is broken."""
+    return read_key(variable) is not None
+
+
 def has_anthropic_key() -> bool:
     """Whether the environment holds a key for the Messages API."""
-    return any(os.environ.get(name) for name in ANTHROPIC_KEYS)
+    return any(has_key(name) for name in ANTHROPIC_KEYS)

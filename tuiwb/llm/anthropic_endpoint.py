@@ -1,11 +1,13 @@
 """The Messages API through the anthropic SDK: a schema for the answer, else a forced tool."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anthropic
 import msgspec
 
+from tuiwb.llm.address import ANTHROPIC_KEYS, read_key
 from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
 from tuiwb.llm.prices import Usage
 
@@ -36,10 +38,9 @@ class AnthropicEndpoint:
         self.modes: tuple[str, ...] = MODES if effort else MODES[1:]
         self._model, self._tool, self._effort = model, tool, effort
         self._system = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
-        key = os.environ.get("ANTHROPIC_API_KEY") or None
-        token = os.environ.get("ANTHROPIC_AUTH_TOKEN") or None
+        key, token = (read_key(name) for name in ANTHROPIC_KEYS)
         self.secrets = secrets_of(key, token)
-        self._client = anthropic.AsyncAnthropic(
+        self.client = anthropic.AsyncAnthropic(
             api_key=key or (None if token else "none"),
             auth_token=None if key else token,
             base_url=base_url,
@@ -53,10 +54,10 @@ class AnthropicEndpoint:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.close()
+        await self.client.close()
 
-    async def send(self, text: str, mode: str, max_tokens: int) -> Answer:
-        """Ask once; raises Refused, Cut, NoAnswer or TimeoutError."""
+    def request(self, text: str, mode: str, max_tokens: int) -> dict[str, Any]:
+        """What `messages.create` is given, and a batch's request holds."""
         asked: dict[str, Any] = {
             "model": self._model,
             "max_tokens": max_tokens,
@@ -71,20 +72,33 @@ class AnthropicEndpoint:
             asked["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
             if mode == "schema+effort":
                 asked["output_config"]["effort"] = self._effort
-        try:
-            return _answer(await self._client.messages.create(**asked))
-        except anthropic.APIStatusError as error:
-            after = error.response.headers.get("retry-after", "")
-            raise Refused(error.status_code, str(error), after) from None
-        except anthropic.APITimeoutError:
-            raise TimeoutError from None
-        except anthropic.APIConnectionError as error:
-            raise Cut(str(error.__cause__ or error)) from None
-        except (anthropic.AnthropicError, ValueError, TypeError, AttributeError) as error:
-            raise NoAnswer(str(error)) from None
+        return asked
+
+    async def send(self, text: str, mode: str, max_tokens: int) -> Answer:
+        """Ask once; raises Refused, Cut, NoAnswer or TimeoutError."""
+        with errors_in_our_words():
+            asked = self.request(text, mode, max_tokens)
+            return answer_of(await self.client.messages.create(**asked))
 
 
-def _answer(message: Any) -> Answer:
+@contextmanager
+def errors_in_our_words() -> Iterator[None]:
+    """The SDK's errors as Refused, Cut, NoAnswer or TimeoutError."""
+    try:
+        yield
+    except anthropic.APIStatusError as error:
+        after = error.response.headers.get("retry-after", "")
+        raise Refused(error.status_code, str(error), after) from None
+    except anthropic.APITimeoutError:
+        raise TimeoutError from None
+    except anthropic.APIConnectionError as error:
+        raise Cut(str(error.__cause__ or error)) from None
+    except (anthropic.AnthropicError, ValueError, TypeError, AttributeError) as error:
+        raise NoAnswer(str(error)) from None
+
+
+def answer_of(message: Any) -> Answer:
+    """What a message says; a body that is no message says nothing."""
     # A malformed 200 can leave anything here, a bare string too.
     stop = getattr(message, "stop_reason", None)
     blocks = getattr(message, "content", None) or []

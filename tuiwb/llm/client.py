@@ -17,6 +17,8 @@ from tuiwb.llm.prices import Usage
 OVERLOAD_TRIES = 6
 OTHER_TRIES = 3
 LONGEST_PAUSE = 30.0
+# Seconds before a failed call is tried again, four times that before the third try.
+FIRST_WAIT = 0.4
 # Anything shorter is a placeholder that a keyless endpoint wants ("none", "x"), not a secret.
 SHORTEST_KEY = 8
 MOST_RAW = 20_000
@@ -183,7 +185,7 @@ class Client:
                     continue
                 # 413 is about this question alone, the others too once the endpoint has worked.
                 if error.status == 413 or (error.status in (400, 422) and self._proven):
-                    reason = f"refused ({error.status}): {self._sentence(error)}"
+                    reason = f"refused ({error.status}): {self.sentence(error)}"
                     return Reply(
                         reason=reason, usage=spent, mode=self._modes[mode], unanswered=unanswered
                     )
@@ -196,17 +198,17 @@ class Client:
                 if others + 1 >= OTHER_TRIES:
                     raise JobFailed(
                         f"the connection to {self._who} at {self._endpoint.url} is lost "
-                        f"({self._sentence(error)}): run the same again, nothing is asked twice"
+                        f"({self.sentence(error)}): run the same again, nothing is asked twice"
                     ) from None
                 unanswered += 1
                 reason = "the connection was cut"
             except NoAnswer as error:
-                reason = f"a body that is no answer ({self._sentence(error)})"
+                reason = f"a body that is no answer ({self.sentence(error)})"
             else:
                 if keep is not None:
                     text_kept = self.redact(answer.text)[:most_raw]
                     keep(msgspec.structs.replace(answer, text=text_kept), self._modes[mode])
-                reply = self._read(answer, read, mode, most_raw)
+                reply = self.read(answer, read, self._modes[mode], most_raw)
                 spent = reply.usage = spent + reply.usage
                 reply.unanswered = unanswered
                 if reply.value is not None:
@@ -232,7 +234,7 @@ class Client:
                 return Reply(
                     reason=reason, usage=spent, mode=self._modes[mode], unanswered=unanswered
                 )
-            await asyncio.sleep(min(4.0, 0.1 * 4**others))
+            await asyncio.sleep(FIRST_WAIT * 4 ** (others - 1))
 
     def redact(self, text: str) -> str:
         """`text` without the key."""
@@ -240,16 +242,30 @@ class Client:
             text = text.replace(secret, "[key]")
         return text
 
-    def _read(self, answer: Answer, read: Callable[[str], T], mode: int, most_raw: int) -> Reply[T]:
-        reply: Reply[T] = Reply(mode=self._modes[mode], usage=answer.usage)
-        reply.raw = self.redact(answer.text)[:most_raw]
+    @property
+    def mode(self) -> str:
+        """How the endpoint is asked for JSON now."""
+        return self._modes[self._mode]
+
+    @property
+    def proven(self) -> bool:
+        """Whether an answer could be read, so that key, model and mode are right."""
+        return self._proven
+
+    def read(
+        self, answer: Answer, read: Callable[[str], T], mode: str, most_raw: int = MOST_RAW
+    ) -> Reply[T]:
+        """An answer's value, or the reason why it has none, with its raw text redacted."""
+        reply: Reply[T] = Reply(mode=mode, usage=answer.usage)
+        # Files are UTF-8: a lone surrogate becomes '?'.
+        reply.raw = self.redact(answer.text)[:most_raw].encode("utf-8", "replace").decode()
         if answer.stop in ("refusal", "max_tokens"):
             reply.reason = answer.stop
             return reply
         try:
             reply.value = read(answer.text)
         except ValueError as error:
-            reply.reason = self._sentence(error) if answer.text else "no content"
+            reply.reason = self.sentence(error) if answer.text else "no content"
         return reply
 
     def _next_mode(self, refused: int) -> bool:
@@ -273,7 +289,7 @@ class Client:
                 ) from None
             case 400 | 402 | 422:
                 raise BadInput(
-                    f"{url} refused the request ({status}): {self._sentence(error)}"
+                    f"{url} refused the request ({status}): {self.sentence(error)}"
                 ) from None
             case 301 | 302 | 303 | 307 | 308:
                 raise BadInput(
@@ -281,9 +297,10 @@ class Client:
                     f"address with {self._url_option}"
                 ) from None
 
-    def _sentence(self, error: BaseException, most: int = 300) -> str:
+    def sentence(self, error: BaseException, most: int = 300) -> str:
         """An error's words on one line, without the key."""
-        return self.redact(" ".join(str(error).split()))[:most]
+        words = self.redact(" ".join(str(error).split()))[:most]
+        return words.encode("utf-8", "replace").decode()
 
 
 def secrets_of(*values: str | None) -> list[str]:

@@ -1,11 +1,11 @@
 """An OpenAI-compatible chat endpoint over plain HTTP: a vLLM, tuiwb's own server, a provider's."""
 
-import os
 from typing import Any
 
 import httpx2
 import msgspec
 
+from tuiwb.llm.address import read_key
 from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
 from tuiwb.llm.prices import Usage, tokens_of
 
@@ -34,7 +34,7 @@ class OpenAIEndpoint:
         self.modes: tuple[str, ...] = MODES
         self._model, self._system, self._schema = model, system, schema
         self._limit = "max_tokens"
-        key = os.environ.get(key_variable) or None
+        key = read_key(key_variable)
         self.secrets = secrets_of(key)
         self._client = httpx2.AsyncClient(
             timeout=deadline,
@@ -78,7 +78,7 @@ class OpenAIEndpoint:
         except httpx2.HTTPError as error:
             raise Cut(str(error) or type(error).__name__) from None
         if status != 200:
-            raise Refused(status, body.decode("utf-8", "replace")[:2000], after)
+            raise Refused(status, body.decode("utf-8", "replace"), after)
         return _answer(body, self._system + text)
 
     async def _post(self, data: bytes) -> tuple[int, str, bytes]:

@@ -58,8 +58,8 @@ class Prices(msgspec.Struct, kw_only=True):
         family, _, stamp = model.rpartition("-")
         return self.models.get(family) if len(stamp) == 8 and stamp.isdigit() else None
 
-    def cost(self, model: str, usage: Usage) -> float | None:
-        """US dollars of actual usage; None for a model without a price."""
+    def cost(self, model: str, usage: Usage, *, batch: bool = False) -> float | None:
+        """US dollars of actual usage, in a batch or not; None for a model without a price."""
         price = self.of(model)
         if price is None:
             return None
@@ -68,7 +68,8 @@ class Prices(msgspec.Struct, kw_only=True):
             + usage.cache_write * self.cache_write_factor
             + usage.cache_read * self.cache_read_factor
         )
-        return (read_in * price.input + usage.output * price.output) / 1e6
+        factor = self.batch_factor if batch else 1.0
+        return factor * (read_in * price.input + usage.output * price.output) / 1e6
 
 
 def read_prices(own: Path | None = None) -> Prices:

@@ -1,0 +1,105 @@
+"""Who judges, in one word: MODEL, anthropic:URL#MODEL or openai:URL#MODEL."""
+
+import hashlib
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from tuiwb.errors import BadInput, MissingHere
+from tuiwb.llm.address import (
+    ANTHROPIC_KEYS,
+    ANTHROPIC_URL,
+    check_key_travels_safely,
+    check_url,
+    has_key,
+)
+
+OPENAI_KEY = "OPENAI_API_KEY"
+APIS = ("anthropic", "openai")
+
+
+class JudgeAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """A model behind an API at a URL (without /v1); `key_variable` names the environment's
+    variable with its key."""
+
+    api: str
+    url: str
+    model: str
+    key_variable: str
+
+    @property
+    def label(self) -> str:
+        """The model as a word for a folder: lower case, at most 40 characters."""
+        word = re.sub(r"[^a-z0-9.-]+", "-", self.model.rsplit("/", 1)[-1].lower()).strip("-.")
+        word = re.sub(r"\.{2,}", ".", word)[:40] or "judge"
+        # A bare number would read as an older run that was set aside.
+        return f"model-{word}" if word.isdigit() else word
+
+
+def address_of(
+    judge: str, *, base_url: str | None = None, key_env: str | None = None
+) -> JudgeAddress:
+    """Read `judge`; a bare model is asked through the Messages API at `base_url`, else at
+    ANTHROPIC_BASE_URL, else at the provider's own address. The key's presence is checked, the key
+    itself never kept.
+
+    BadInput for what is no address; MissingHere when the SDK or a key that is needed is missing.
+    """
+    api, found, rest = judge.partition(":")
+    if found and api in APIS:
+        url, _, model = rest.rpartition("#")
+        if not url or not model:
+            raise BadInput(
+                f"{judge[:120]!r} names no judge: write {api}:URL#MODEL, such as "
+                f"{api}:http://127.0.0.1:8000#my-model"
+            )
+        named: str | None = url
+    else:
+        api, model = "anthropic", judge
+        named = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
+    if not model.strip() or any(ord(letter) < 32 for letter in model) or len(model) > 200:
+        raise BadInput(f"{model[:80]!r} is not a model's name: give the judge's model")
+    _check_package(api)
+    key = ANTHROPIC_KEYS[0] if api == "anthropic" else key_env or OPENAI_KEY
+    address = check_url(named or ANTHROPIC_URL, who="the judge", variable=key)
+    held = any(has_key(name) for name in (ANTHROPIC_KEYS if api == "anthropic" else (key,)))
+    if not held and named is None:
+        raise MissingHere(
+            "there is no key for the judge: set ANTHROPIC_API_KEY, or name an endpoint that needs "
+            "none with --base-url or --judge openai:URL#MODEL; votes and metrics work without a "
+            "judge"
+        )
+    if held:
+        check_key_travels_safely(address)
+    return JudgeAddress(api=api, url=address, model=model, key_variable=key)
+
+
+def folder_names(addresses: Sequence[JudgeAddress]) -> list[str]:
+    """The folder of each judge below its run: `judge` for the first, judge-LABEL for the others.
+
+    BadInput where the same judge is named twice.
+    """
+    if len(set(addresses)) < len(addresses):
+        raise BadInput("the same judge is named twice: --repeats measures its own noise")
+    labels = [address.label for address in addresses]
+    names = ["judge"]
+    for address, label in list(zip(addresses, labels, strict=True))[1:]:
+        told = label
+        if labels.count(label) > 1:
+            place = hashlib.sha256(f"{address.api}:{address.url}".encode()).hexdigest()[:6]
+            told = f"{label[:33]}-{place}"
+        names.append(f"judge-{told}")
+    return names
+
+
+def _check_package(api: str) -> None:
+    """MissingHere where what speaks the API is not installed."""
+    package = {"anthropic": "anthropic", "openai": "httpx2"}[api]
+    if importlib.util.find_spec(package) is None:
+        raise MissingHere(
+            f"the judge needs the {package} package: pip install 'tuiwb[judge]'; votes and metrics "
+            "work without it"
+        )

@@ -1,0 +1,176 @@
+"""One judge job while it runs: what was asked, what is known, what it cost. Appends
+verdicts.jsonl, leaves summary.json; knows no network."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tuiwb.compare.completions import Completion
+from tuiwb.compare.judge import (
+    VERDICT_TOKENS,
+    VERDICTS,
+    FailureRecord,
+    Question,
+    Verdict,
+    VerdictRecord,
+    read_verdicts,
+)
+from tuiwb.compare.judge_plan import all_questions, completions_of, known_verdicts
+from tuiwb.compare.judge_rubric import Rubric
+from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
+from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.lines import append_lines
+from tuiwb.jobs.run import JobContext
+from tuiwb.llm.client import Reply
+from tuiwb.llm.prices import Usage, read_prices, tokens_of
+
+PHASE = "judging"
+WAITING = "waiting for the batch"
+
+
+class JudgeRun:
+    """The state of one judge job."""
+
+    def __init__(self, context: JobContext) -> None:
+        self.context, self.spec = context, context.spec
+        self.path = context.folder / VERDICTS
+        self.completions: list[Completion] = completions_of(self.spec)
+        self.rubric = Rubric(**self.spec["rubric"])
+        self.prices = read_prices(Path(self.spec["prices"]))
+        self.asked = all_questions(self.spec, self.completions)
+        self.known, failures = known_verdicts(self.spec, self.asked)
+        # Verdicts that were borrowed from another judge's folder are this one's too.
+        own, _ = read_verdicts(self.path)
+        borrowed = [record for key, record in self.known.items() if key not in own]
+        if borrowed:
+            append_lines(self.path, borrowed)
+        self.cached = sum(question.key in self.known for question in self.asked)
+        worked = [self.known[q.key].mode for q in self.asked if q.key in self.known]
+        self.worked = worked[-1] if worked else ""
+        self.failures: list[FailureRecord] = []
+        self.usage = Usage()
+        self.calls = self.in_flight = 0
+        # What this very job spent before it was interrupted counts against its budget.
+        since = context.job.created
+        before = [(r.t, r.usd) for r in self.known.values()] + [(r.t, r.usd) for r in failures]
+        self.usd = sum((usd or 0.0 for t, usd in before if t >= since), 0.0)
+        self._dearest_call = 0.0
+        self._done = self.cached
+        self._batch_done = -1
+        self.budget_reached = False
+        self.begun = time.monotonic()
+
+    def left(self) -> Iterator[Question]:
+        """Questions without a verdict, controls first."""
+        return (question for question in self.asked if question.key not in self.known)
+
+    @property
+    def money_left(self) -> float:
+        """US dollars until the budget is spent."""
+        return float(self.spec["max_usd"]) - self.usd
+
+    def dearest(self, question: Question, most: int, *, batch: bool = False) -> float:
+        """US dollars of a call whose answer is as long as allowed, the prompt written to the
+        cache; 0 for a model without a price."""
+        tokens = tokens_of(self.rubric.system) + tokens_of(question.text) + 60
+        usage = Usage(cache_write=tokens, output=most)
+        return self.prices.cost(self.spec["model"], usage, batch=batch) or 0.0
+
+    def affordable(self, question: Question) -> bool:
+        """Whether one more call keeps within the budget, each under way taken to cost as much as
+        the dearest so far."""
+        tokens = tokens_of(self.rubric.system) + tokens_of(question.text)
+        guess = Usage(input=tokens, output=VERDICT_TOKENS)
+        cost = self.prices.cost(self.spec["model"], guess)
+        if cost is None:
+            return True
+        each = max(cost, self._dearest_call)
+        return bool(each * (self.in_flight + 1) <= self.money_left + 1e-9)
+
+    def keep(
+        self,
+        question: Question,
+        reply: Reply[Verdict],
+        seconds: float,
+        *,
+        batch: str = "",
+        final: bool = True,
+    ) -> None:
+        """Append a reply to the record and count it; a failure that is not `final` is asked
+        again."""
+        self.calls += 1
+        usd = self.prices.cost(self.spec["model"], reply.usage, batch=bool(batch))
+        self.usd += usd or 0.0
+        self._dearest_call = max(self._dearest_call, usd or 0.0)
+        self.usage += reply.usage
+        if reply.value is None:
+            failure = FailureRecord(
+                key=question.key,
+                pair=question.pair,
+                reason=reply.reason,
+                raw=reply.raw,
+                usage=reply.usage,
+                usd=usd,
+                t=time.time(),
+            )
+            if final:
+                self.failures.append(failure)
+            append_lines(self.path, [failure])
+            self.context.log(f"no verdict on {question.pair}: {reply.reason}", level="warning")
+        else:
+            record = VerdictRecord(
+                key=question.key,
+                pair=question.pair,
+                first=question.first,
+                second=question.second,
+                verdict=reply.value,
+                raw=reply.raw,
+                model=self.spec["model"],
+                mode=reply.mode,
+                usage=reply.usage,
+                usd=usd,
+                seconds=seconds,
+                batch=batch,
+                t=time.time(),
+            )
+            self.known[question.key] = record
+            append_lines(self.path, [record])
+        self._done += final
+        self.context.progress(PHASE, self._done, len(self.asked), "verdicts")
+
+    def batch_progress(self, done: int) -> None:
+        """Say how many of a batch's requests the provider has done; only where it changed."""
+        if done != self._batch_done:
+            self._batch_done = done
+            self.context.progress(WAITING, self._done + done, len(self.asked), "verdicts")
+
+    def write_summary(self) -> None:
+        """Fold what is known into summary.json."""
+        verdicts = [self.known[q.key] for q in self.asked if q.key in self.known]
+        summary: Any = summarise_verdicts(
+            self.completions,
+            verdicts,
+            self.failures,
+            model=self.spec["model"],
+            rubric=self.rubric.name,
+        )
+        summary.label = self.spec.get("label", "")
+        summary.endpoint = self.spec["base_url"]
+        summary.calls, summary.cached = self.calls, self.cached
+        summary.input_tokens = self.usage.input + self.usage.cache_read + self.usage.cache_write
+        summary.cache_read_tokens = self.usage.cache_read
+        summary.cache_write_tokens = self.usage.cache_write
+        summary.output_tokens = self.usage.output
+        summary.usd = self.usd if self.prices.of(self.spec["model"]) else None
+        summary.batched = sum(bool(verdict.batch) for verdict in verdicts)
+        summary.budget_reached = self.budget_reached
+        summary.seconds = time.monotonic() - self.begun
+        write_atomically(
+            self.context.folder / JUDGE_SUMMARY,
+            msgspec.json.format(msgspec.json.encode(summary), indent=2),
+        )
+        self.context.artifact("verdicts", VERDICTS)
+        self.context.artifact("summary", JUDGE_SUMMARY)

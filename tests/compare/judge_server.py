@@ -6,7 +6,22 @@ from typing import Any
 from tests.llm import endpoint_server
 from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
 
-__all__ = ["Asked", "JudgeServer", "error", "honest", "is_control", "message", "slow", "verdict"]
+SECRET = "sk-ant-very-secret-0123456789"
+# Of the `answered` comparison: six pairs that differ and two controls, both orders each.
+CALLS = 6 * 2 + 2 * 2
+
+__all__ = [
+    "CALLS",
+    "SECRET",
+    "Asked",
+    "JudgeServer",
+    "error",
+    "honest",
+    "is_control",
+    "message",
+    "slow",
+    "verdict",
+]
 
 
 def verdict(winner: str, **more: Any) -> dict[str, Any]:

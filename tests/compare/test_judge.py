@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import signal
-from pathlib import Path
 
 import pytest
 
 from tests.compare.builders import wait_until
 from tests.compare.judge_server import (
+    CALLS,
+    SECRET,
     Asked,
-    JudgeServer,
     error,
     honest,
     is_control,
@@ -30,56 +29,16 @@ from tuiwb.compare.judge_plan import (
     all_questions,
     estimate,
     plan_judge,
-    prepare_judge,
     start_judge,
 )
 from tuiwb.compare.judge_rubric import Rubric, read_rubric
 from tuiwb.compare.judge_summary import agreement, outcomes, read_judge_summary
 from tuiwb.errors import BadInput, MissingHere
-from tuiwb.jobs.events import EventWriter, State
-from tuiwb.jobs.run import main
-from tuiwb.jobs.state import ENDED, JobState
+from tuiwb.jobs.state import ENDED
 from tuiwb.llm import client
 from tuiwb.llm.address import check_url
 
-SECRET = "sk-ant-very-secret-0123456789"
-# Six pairs that differ and two controls, both orders each.
-CALLS = 6 * 2 + 2 * 2
-
-
-@pytest.fixture
-def server():
-    serving = JudgeServer()
-    yield serving
-    serving.close()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
-    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def judged(project, answered, server):
-    """A function that runs the judge job's own main and returns its folder and state."""
-    writer = EventWriter(answered / "events.jsonl")
-    writer.emit(State(state="finished"))
-    writer.close()
-
-    def run(spec: dict | None = None, **plan) -> tuple[Path, JobState]:
-        spec = {**plan_judge(project, "support-v1", base_url=server.url, **plan), **(spec or {})}
-        folder = prepare_judge(spec)
-        main(folder)
-        return folder, jobs.status(folder)
-
-    return run
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def test_every_pair_is_asked_in_both_orders_and_wins_are_told(judged, server):

@@ -33,8 +33,7 @@ class JudgeAddress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def label(self) -> str:
         """The model as a word for a folder: lower case, at most 40 characters."""
-        word = re.sub(r"[^a-z0-9.-]+", "-", self.model.rsplit("/", 1)[-1].lower()).strip("-.")
-        word = re.sub(r"\.{2,}", ".", word)[:40] or "judge"
+        word = _word(self.model.rsplit("/", 1)[-1], 40)
         # A bare number would read as an older run that was set aside.
         return f"model-{word}" if word.isdigit() else word
 
@@ -77,22 +76,32 @@ def address_of(
     return JudgeAddress(api=api, url=address, model=model, key_variable=key)
 
 
-def folder_names(addresses: Sequence[JudgeAddress]) -> list[str]:
-    """The folder of each judge below its run: `judge` for the first, judge-LABEL for the others.
+def folder_names(
+    addresses: Sequence[JudgeAddress], sides: tuple[str, str] | None = None
+) -> list[str]:
+    """The folder of each judge below its run: `judge` for the first, judge-LABEL for the others;
+    judge-ONE-OTHER and judge-ONE-OTHER-LABEL where it is about two other sides.
 
     BadInput where the same judge is named twice.
     """
     if len(set(addresses)) < len(addresses):
         raise BadInput("the same judge is named twice: --repeats measures its own noise")
+    first = "-".join(["judge", *(f"side-{_word(name, 12)}" for name in sides or ())])
     labels = [address.label for address in addresses]
-    names = ["judge"]
+    names = [first]
     for address, label in list(zip(addresses, labels, strict=True))[1:]:
         told = label
         if labels.count(label) > 1:
             place = hashlib.sha256(f"{address.api}:{address.url}".encode()).hexdigest()[:6]
             told = f"{label[:33]}-{place}"
-        names.append(f"judge-{told}")
+        names.append(f"{first}-{told}")
     return names
+
+
+def _word(text: str, most: int) -> str:
+    """A name as part of a folder's name."""
+    word = re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")
+    return re.sub(r"\.{2,}", ".", word)[:most].strip("-.") or "judge"
 
 
 def _check_package(api: str) -> None:

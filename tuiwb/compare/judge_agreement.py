@@ -9,6 +9,7 @@ import msgspec
 from tuiwb.compare.completions import COMPLETIONS
 from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
 from tuiwb.compare.judge_plan import all_questions, completions_of
+from tuiwb.compare.judge_rubric import Rubric
 from tuiwb.compare.judge_summary import LABELS, judge_folders, kappa_of, outcomes
 from tuiwb.compare.stats import Kappa
 from tuiwb.jobs.folder import fingerprint, load
@@ -16,10 +17,12 @@ from tuiwb.jobs.folder import fingerprint, load
 
 class Judgement(msgspec.Struct, kw_only=True):
     """What one judge said of a run's pairs: outcomes by pair, identical pairs and pairs without
-    two verdicts left out."""
+    two verdicts left out. `rubric` is its name and system prompt, `endpoint` who was asked."""
 
     label: str
     model: str
+    endpoint: tuple[str, str, str]
+    rubric: tuple[str, str]
     folder: Path
     outcomes: dict[str, str]
 
@@ -51,22 +54,28 @@ class Agreement(msgspec.Struct, kw_only=True):
         return words
 
 
-def read_judgements(run: Path) -> list[Judgement]:
+def read_judgements(run: Path, sides: tuple[str, str] | None = None) -> list[Judgement]:
     """What each of a run's judges said of the answers that are there now, the first one first."""
     found = []
-    for folder in judge_folders(run):
+    for folder in judge_folders(run, sides):
         job = load(folder)
         answers = Path(str(job.spec["compare"])) / COMPLETIONS
         if job.fingerprints.get(COMPLETIONS) != fingerprint(answers):
             continue
-        completions = completions_of(job.spec)
+        completions, rubric = completions_of(job.spec), Rubric(**job.spec["rubric"])
         keys = {question.key for question in all_questions(job.spec, completions)}
         verdicts, _ = read_verdicts(folder / VERDICTS)
         said = outcomes(completions, [v for key, v in verdicts.items() if key in keys])
         found.append(
             Judgement(
-                label=folder.name.partition("-")[2] or str(job.spec.get("label") or "judge"),
+                label=str(job.spec.get("label") or job.spec["model"]),
                 model=str(job.spec["model"]),
+                endpoint=(
+                    str(job.spec.get("api", "anthropic")),
+                    str(job.spec["base_url"]),
+                    str(job.spec["model"]),
+                ),
+                rubric=(rubric.name, rubric.system),
                 folder=folder,
                 outcomes=decided(said),
             )
@@ -96,6 +105,19 @@ def agreements(judgements: Mapping[str, Mapping[str, str]]) -> list[Agreement]:
     ]
 
 
-def judges_agreement(run: Path) -> list[Agreement]:
-    """Every two of a run's judges against each other; empty for fewer than two."""
-    return agreements({judge.label: judge.outcomes for judge in read_judgements(run)})
+def judges_agreement(run: Path, sides: tuple[str, str] | None = None) -> list[Agreement]:
+    """Every two of a run's judges by the first one's rubric against each other; empty for fewer
+    than two."""
+    found: dict[str, dict[str, str]] = {}
+    judgements = read_judgements(run, sides)
+    seen = set()
+    for judge in judgements:
+        # Judges by another rubric were asked another question; a judge that was asked alone and
+        # among others has two folders.
+        if judge.rubric != judgements[0].rubric or judge.endpoint in seen:
+            continue
+        seen.add(judge.endpoint)
+        # Two endpoints may serve models of one name: their folders differ.
+        name = judge.label if judge.label not in found else judge.folder.name
+        found[name] = judge.outcomes
+    return agreements(found)

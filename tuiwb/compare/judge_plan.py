@@ -8,7 +8,15 @@ import msgspec
 
 from tuiwb import jobs
 from tuiwb.compare import judge_batch_log
-from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
+from tuiwb.compare.completions import (
+    COMPLETIONS,
+    ROLES,
+    Completion,
+    label_of,
+    paired,
+    read_completions,
+    side_names,
+)
 from tuiwb.compare.judge import (
     VERDICT_TOKENS,
     VERDICTS,
@@ -93,6 +101,7 @@ def plan_judge(
     batch: bool = False,
     repeats: int = 0,
     key_env: str | None = None,
+    sides: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """The spec of one judge's job: `plan_judges` with one judge."""
     (spec,) = plan_judges(
@@ -107,6 +116,7 @@ def plan_judge(
         batch=batch,
         repeats=repeats,
         key_env=key_env,
+        sides=sides,
     )
     return spec
 
@@ -124,9 +134,11 @@ def plan_judges(
     batch: bool = False,
     repeats: int = 0,
     key_env: str | None = None,
+    sides: tuple[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """The specs of one job per judge on a run's finished comparison; settings fill what is not
     given. A judge is MODEL, anthropic:URL#MODEL or openai:URL#MODEL; the budget is each one's.
+    `sides` are two sides by name where it is not about base and adapter.
 
     BadInput when there is nothing to judge or an argument is wrong; MissingHere, with the way out,
     when there is no key for an endpoint or the SDK is not installed. The key itself is in no
@@ -134,13 +146,15 @@ def plan_judges(
     """
     run = project.run(run_name)
     compare = run / COMPARE
-    pairs = _pairs(compare, run_name)
+    chosen_sides = None if sides in (None, ROLES) else sides
+    labels = _check_sides(compare, run_name, chosen_sides or ROLES)
+    pairs = _pairs(compare, run_name, chosen_sides)
     settings = project.settings.judge
     url = base_url or settings.base_url
     addresses = [
         address_of(judge, base_url=url, key_env=key_env) for judge in judges or [settings.model]
     ]
-    folders = folder_names(addresses)
+    folders = folder_names(addresses, chosen_sides)
     budget = settings.max_usd if max_usd is None else max_usd
     if not budget > 0:
         raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
@@ -160,6 +174,8 @@ def plan_judges(
             "compare": str(compare),
             "folder": folder,
             "label": address.label,
+            "sides": list(chosen_sides) if chosen_sides else None,
+            "side_labels": labels,
             "api": address.api,
             "model": address.model,
             "base_url": address.url,
@@ -237,8 +253,9 @@ def start_judge(spec: dict[str, Any]) -> Path:
 
 
 def completions_of(spec: dict[str, Any]) -> list[Completion]:
-    """The answers that a judge run is about."""
-    return read_completions(Path(spec["compare"]))
+    """The answers that a judge run is about, its two sides in the roles base and adapter."""
+    completions = read_completions(Path(spec["compare"]))
+    return paired(completions, *spec["sides"]) if spec.get("sides") else completions
 
 
 def all_questions(spec: dict[str, Any], completions: list[Completion]) -> list[Question]:
@@ -276,15 +293,32 @@ def _in_batches(spec: dict[str, Any]) -> set[str]:
     return {key for batch in judge_batch_log.pending(records) for key in batch.keys}
 
 
-def _pairs(compare: Path, run_name: str) -> int:
-    """How many pairs there are to judge; BadInput where there is none."""
+def _check_sides(compare: Path, run_name: str, sides: tuple[str, str]) -> list[str]:
+    """How the two sides are called before people; BadInput for a side that is not there."""
     if not (compare / "job.yaml").is_file():
         raise BadInput(
             f"run {run_name} has not been compared yet: run 'tuiwb compare {run_name}' first"
         )
+    asked = jobs.load(compare).spec
+    there = side_names(asked)
+    if sides != ROLES:
+        for name in sides:
+            if name not in there:
+                raise BadInput(
+                    f"the comparison of {run_name} has no side {name[:80]!r}: there are "
+                    f"{', '.join(there)}"
+                )
+        if sides[0] == sides[1]:
+            raise BadInput(f"a side can't be judged against itself: give two of {', '.join(there)}")
+    return [label_of(asked, name) for name in sides]
+
+
+def _pairs(compare: Path, run_name: str, sides: tuple[str, str] | None) -> int:
+    """How many pairs there are to judge; BadInput where there is none."""
     if jobs.status(compare).running:
         raise BadInput(f"the comparison of {run_name} is still running: judge it when it is done")
-    pairs = sum(c.adapter is not None for c in read_completions(compare))
+    completions = completions_of({"compare": compare, "sides": sides})
+    pairs = sum(c.adapter is not None for c in completions)
     if not pairs:
         raise BadInput(f"{compare} holds no pairs to judge: compare a run with an adapter")
     return pairs

@@ -158,6 +158,7 @@ class JudgeRun:
             rubric=self.rubric.name,
         )
         summary.label = self.spec.get("label", "")
+        summary.sides = tuple(self.spec.get("side_labels") or summary.sides)
         summary.endpoint = self.spec["base_url"]
         summary.calls, summary.cached = self.calls, self.cached
         summary.input_tokens = self.usage.input + self.usage.cache_read + self.usage.cache_write

@@ -83,6 +83,7 @@ class JudgeSummary(msgspec.Struct, kw_only=True):
     budget_reached: bool = False
     seconds: float = 0.0
     label: str = ""
+    sides: tuple[str, str] = ("base", "fine-tune")
     endpoint: str = ""
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
@@ -213,23 +214,26 @@ def read_judge_summary(folder: Path) -> JudgeSummary | None:
         return None
 
 
-def judge_folders(run: Path) -> list[Path]:
-    """The folders of a run's judges, the first one's first; jobs that were set aside are left
-    out."""
+def judge_folders(run: Path, sides: tuple[str, str] | None = None) -> list[Path]:
+    """The folders of a run's judges of base against adapter, or of two other `sides`, the first
+    one's first; jobs that were set aside are left out."""
     found = []
     for path in sorted(run.glob("judge*/job.yaml")):
         try:
             spec = load(path.parent).spec
         except (TuiwbError, OSError):
             continue
+        about = spec.get("sides")
+        if (tuple(about) if about else None) != sides:
+            continue
         if str(spec.get("folder", "judge")) == path.parent.name:
             found.append(path.parent)
-    return sorted(found, key=lambda folder: (folder.name != "judge", folder.name))
+    return sorted(found, key=lambda folder: (len(folder.name), folder.name))
 
 
-def read_judges(run: Path) -> list[JudgeSummary]:
+def read_judges(run: Path, sides: tuple[str, str] | None = None) -> list[JudgeSummary]:
     """The summaries of a run's judges that ended, the first one's first."""
-    summaries = map(read_judge_summary, judge_folders(run))
+    summaries = map(read_judge_summary, judge_folders(run, sides))
     return [summary for summary in summaries if summary is not None]
 
 

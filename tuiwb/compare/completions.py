@@ -13,8 +13,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from tuiwb.compare import metrics
+from tuiwb.compare.json_fields import FieldSummary
+from tuiwb.compare.measure import Options, measure
 from tuiwb.compare.metrics import MetricSummary
+from tuiwb.compare.scored import Answered, Asked
+from tuiwb.compare.slices import Slice
 from tuiwb.jobs.lines import decode_lines
 
 COMPLETIONS = "completions.jsonl"
@@ -215,12 +218,16 @@ class Side(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """What a comparison found so far: `done` of `total` prompts."""
+    """What a comparison found so far: `done` of `total` prompts; figures as in `Figures`."""
 
     total: int
     done: int
     identical: int
     metrics: list[MetricSummary]
+    quantities: list[MetricSummary] = []
+    fields: list[FieldSummary] = []
+    slices: list[Slice] = []
+    not_run: dict[str, str] = {}
     base: Side
     adapter: Side | None = None
     others: dict[str, Side] = {}
@@ -300,15 +307,47 @@ def read_token_probabilities(folder: Path) -> dict[str, TokenProbabilities]:
     return found
 
 
-def summarise(completions: list[Completion], total: int) -> Summary:
+def asked(completion: Completion) -> Asked:
+    """A completion as it is measured."""
+
+    def answered(side: str) -> Answered | None:
+        answer = completion.answer(side)
+        if answer is None:
+            return None
+        return Answered(
+            text=answer.text,
+            tokens=answer.tokens,
+            seconds=answer.seconds,
+            latency=answer.latency,
+            ended=answer.stop == "eos",
+            reference_nll=answer.reference_nll,
+        )
+
+    return Asked(
+        base=answered("base") or Answered(completion.base),
+        adapter=answered("adapter"),
+        reference=completion.reference,
+        reference_tokens=completion.reference_tokens,
+        tags=completion.tags,
+        prompt_tokens=completion.prompt_tokens,
+        prompt_characters=len(completion.prompt_text),
+    )
+
+
+def summarise(completions: list[Completion], total: int, options: Options | None = None) -> Summary:
     """Fold completions into figures; device, dtype and logit evidence are the worker's to add."""
+    figures = measure(map(asked, completions), options)
     with_adapter = bool(completions) and all(c.adapter is not None for c in completions)
     others = {name: None for c in completions for name in c.others}
     return Summary(
         total=total,
         done=len(completions),
         identical=sum(c.identical for c in completions),
-        metrics=metrics.summarise((c.reference, c.base, c.adapter) for c in completions),
+        metrics=figures.metrics,
+        quantities=figures.quantities,
+        fields=figures.fields,
+        slices=figures.slices,
+        not_run=figures.not_run,
         base=_side(completions, "base"),
         adapter=_side(completions, "adapter") if with_adapter else None,
         others={name: _side(completions, name) for name in others},

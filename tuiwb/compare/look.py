@@ -16,6 +16,7 @@ from tuiwb.compare.completions import (
 from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
 from tuiwb.compare.judge_plan import JUDGE, all_questions
 from tuiwb.compare.judge_summary import JudgeSummary, outcomes, read_judge_summary
+from tuiwb.compare.measure import Options
 from tuiwb.compare.plan import COMPARE, plan
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import fingerprint, load
@@ -79,4 +80,6 @@ def _figures(seen: Comparison, before: Comparison | None) -> Summary | None:
     if kept is not None and kept.done == len(seen.completions):
         return kept
     total = int((seen.spec or {}).get("limit") or 0)
-    return summarise(seen.completions, max(total, len(seen.completions)))
+    # BLEU and ROUGE take a second to load: the finished job's summary has them.
+    quick = Options(overlap=False)
+    return summarise(seen.completions, max(total, len(seen.completions)), quick)

@@ -1,4 +1,4 @@
-"""Task metrics of one answer against its reference, and their paired summary. Pure.
+"""Task metrics of one answer against its reference. Pure.
 
 Each metric is a score in [0, 1], or None where it does not apply: none applies without a
 reference, and the JSON metrics need a reference that is itself a JSON object or array.
@@ -6,29 +6,37 @@ reference, and the JSON metrics need a reference that is itself a JSON object or
 
 import collections
 import json
-import math
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
-from tuiwb.compare.paired import mean_interval
-from tuiwb.compare.stats import Interval, sign_test, wilson
+from tuiwb.compare.stats import Interval
+
+ALPHA = 0.05
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = re.compile("[" + re.escape(string.punctuation) + "]")
 
 
+Unit = Literal["share", "number", "tokens", "characters", "seconds", "tokens/s"]
+Direction = Literal["higher", "lower", "neither"]
+
+
 class MetricSummary(msgspec.Struct, kw_only=True):
     """One metric over all prompts it applies to.
 
-    Means are in [0, 1]; `base_right` and `adapter_right` count scores of 1. For yes/no metrics the
-    intervals are Wilson's and p is McNemar's exact test; for graded ones the interval of the
-    difference is a bootstrap over prompts. `better`/`worse` count prompts where the adapter
-    scored above or below the base. Adapter figures are None in a run without an adapter.
+    Figures of unit 'share' are in [0, 1], others in their unit; `base_right` and `adapter_right`
+    count scores of 1. For yes/no metrics the sides' intervals are Wilson's, the difference's is
+    Tango's and p is McNemar's exact test. For graded ones the interval of the difference is a
+    bootstrap over prompts and p a sign-flip test; for those of a whole corpus (BLEU, perplexity)
+    a bootstrap of the corpus's figure and a test that swaps the sides. `p_holm` is p adjusted for
+    all metrics tested together. `better`/`worse` count prompts where the adapter did better or
+    worse by the metric's `direction` ('neither': more or less). Adapter figures are None in a run
+    without an adapter.
     """
 
     name: str
@@ -46,6 +54,17 @@ class MetricSummary(msgspec.Struct, kw_only=True):
     better: int = 0
     worse: int = 0
     p: float | None = None
+    p_holm: float | None = None
+    unit: Unit = "share"
+    direction: Direction = "higher"
+
+    @property
+    def verdict(self) -> Literal["better", "worse", ""]:
+        """Whether the adapter is better or worse, all tests counted in; '' where none is shown."""
+        p = self.p if self.p_holm is None else self.p_holm
+        if p is None or p > ALPHA or not self.difference or self.direction == "neither":
+            return ""
+        return "better" if (self.difference > 0) == (self.direction == "higher") else "worse"
 
 
 def exact_match(answer: str, reference: str) -> float:
@@ -156,46 +175,3 @@ def score(answer: str, reference: str | None) -> dict[str, float]:
         return {}
     scores = ((metric.name, metric.score(answer, reference)) for metric in METRICS)
     return {name: value for name, value in scores if value is not None}
-
-
-def summarise(pairs: Iterable[tuple[str | None, str, str | None]]) -> list[MetricSummary]:
-    """Paired summary of (reference, base answer, adapter answer or None), a line per metric."""
-    scored = [
-        (score(base, reference), None if adapter is None else score(adapter, reference))
-        for reference, base, adapter in pairs
-    ]
-    lines = []
-    for metric in METRICS:
-        base = [b[metric.name] for b, _ in scored if metric.name in b]
-        adapter = [a[metric.name] for b, a in scored if metric.name in b and a is not None]
-        if base:
-            lines.append(_summary(metric, base, adapter if len(adapter) == len(base) else None))
-    return lines
-
-
-def _summary(
-    metric: Metric, base: Sequence[float], adapter: Sequence[float] | None
-) -> MetricSummary:
-    n = len(base)
-    base_right = sum(x == 1.0 for x in base)
-    line = MetricSummary(
-        name=metric.name,
-        label=metric.label,
-        n=n,
-        graded=metric.graded,
-        base=math.fsum(base) / n,
-        base_right=base_right,
-        base_interval=None if metric.graded else wilson(base_right, n),
-    )
-    if adapter is not None:
-        right = sum(x == 1.0 for x in adapter)
-        differences = [a - b for a, b in zip(adapter, base, strict=True)]
-        line.adapter = math.fsum(adapter) / n
-        line.adapter_right = right
-        line.adapter_interval = None if metric.graded else wilson(right, n)
-        line.difference = math.fsum(differences) / n
-        line.difference_interval = mean_interval(differences)
-        line.better = sum(d > 0 for d in differences)
-        line.worse = sum(d < 0 for d in differences)
-        line.p = sign_test(line.better, line.worse)
-    return line

@@ -1,0 +1,87 @@
+"""BLEU and ROUGE of answers against references, where sacrebleu and rouge-score are installed.
+
+BLEU with sacrebleu's defaults (13a tokens, exponential smoothing; Post 2018, W18-6319), of a
+corpus from the sums of its sentences' counts; ROUGE-1, ROUGE-2 and ROUGE-L as F-measures without
+stemming (Lin 2004, W04-1013). Scores are in [0, 1].
+"""
+
+import importlib
+import importlib.util
+import re
+from functools import lru_cache
+from typing import Any
+
+ORDERS = 4
+ROUGES = ("rouge1", "rouge2", "rougeL")
+PACKAGES = {"BLEU": ("sacrebleu", "sacrebleu"), "ROUGE": ("rouge_score", "rouge-score")}
+# ROUGE-L takes time by the product of both lengths: seconds for texts of this many characters.
+LONGEST = 20_000
+_WORD = re.compile("[a-z0-9]+")
+
+Array = Any  # numpy's arrays
+
+
+def not_run() -> dict[str, str]:
+    """The metrics that this machine can't compute, and what would change that."""
+    return {
+        label: f"not run: pip install {package} (or the metrics extra)"
+        for label, (module, package) in PACKAGES.items()
+        if importlib.util.find_spec(module) is None
+    }
+
+
+def bleu(answer: str, reference: str) -> tuple[float, list[int]]:
+    """BLEU of one answer and what BLEU of a corpus needs of it.
+
+    The score leaves out orders longer than the answer (effective order). The counts are the
+    answer's length and the reference's in tokens, then n-grams found and n-grams said, for n = 1
+    to 4; a corpus's are their sums.
+    """
+    score = _bleu().sentence_score(answer, [reference])
+    counts = [score.sys_len, score.ref_len, *score.counts, *score.totals]
+    return min(1.0, float(score.score) / 100), counts
+
+
+def corpus_bleu(sums: Array) -> Array:
+    """BLEU of many corpora at once: rows of summed counts, (m, 10), to scores, (m,).
+
+    As sacrebleu's corpus score: an order without a match counts as half, a quarter, ... of one
+    (NIST's smoothing); a corpus too short for an order, or without any match, scores 0.
+    """
+    import numpy
+
+    rows = numpy.asarray(sums, dtype=float)
+    said_length, reference_length = rows[:, 0], rows[:, 1]
+    found, said = rows[:, 2 : 2 + ORDERS], rows[:, 2 + ORDERS :]
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        halvings = numpy.cumsum(found == 0, axis=1)
+        precision = numpy.where(found > 0, found, 0.5**halvings) / said
+        brevity = numpy.where(
+            said_length < reference_length,
+            numpy.exp(1 - reference_length / said_length),
+            1.0,
+        )
+        score = brevity * numpy.exp(numpy.log(precision).mean(axis=1))
+    possible = (said > 0).all(axis=1) & (found > 0).any(axis=1)
+    return numpy.where(possible, score, 0.0)
+
+
+def rouge(answer: str, reference: str) -> dict[str, float]:
+    """ROUGE-1, -2 and -L; none where the reference has no word of Latin letters or digits (the
+    tokens that rouge-score knows) or either text is too long to compare, no ROUGE-2 where it has
+    only one."""
+    words = len(_WORD.findall(reference.lower()))
+    if not words or max(len(answer), len(reference)) > LONGEST:
+        return {}
+    found = _rouge().score(reference, answer)
+    return {name: float(found[name].fmeasure) for name in ROUGES if name != "rouge2" or words > 1}
+
+
+@lru_cache(maxsize=1)
+def _bleu() -> Any:
+    return importlib.import_module("sacrebleu.metrics.bleu").BLEU(effective_order=True)
+
+
+@lru_cache(maxsize=1)
+def _rouge() -> Any:
+    return importlib.import_module("rouge_score.rouge_scorer").RougeScorer(list(ROUGES))

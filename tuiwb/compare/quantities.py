@@ -1,0 +1,118 @@
+"""Figures of the answers themselves: length, time, whether they end, the reference's likelihood."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tuiwb.compare.metrics import Direction, MetricSummary, Unit
+from tuiwb.compare.scored import Answered, Asked, line_of, of_sums
+
+Array = Any  # numpy's arrays
+
+# What an answer costs or how long it is says nothing about how right it is.
+COSTS = ("length", "latency", "tokens_per_second")
+
+
+def quantities(pairs: Sequence[Asked], paired: bool) -> list[MetricSummary]:
+    """A line for each figure that these answers have; `paired`: both sides answered all."""
+    lines = [_perplexity(pairs, paired)]
+    bases = [pair.base for pair in pairs]
+    others = [pair.adapter for pair in pairs if pair.adapter is not None] if paired else None
+    if not bases:
+        return []
+
+    def plain(
+        name: str,
+        label: str,
+        of: Callable[[Answered], float],
+        unit: Unit,
+        direction: Direction,
+        graded: bool = True,
+    ) -> MetricSummary:
+        adapter = None if others is None else [of(answer) for answer in others]
+        return line_of(
+            name,
+            label,
+            list(map(of, bases)),
+            adapter,
+            graded=graded,
+            unit=unit,
+            direction=direction,
+        )
+
+    answers = [*bases, *(others or ())]
+    if any(a.tokens for a in answers):
+        lines.append(
+            plain("ended", "ended its turn", lambda a: float(a.ended), "share", "higher", False)
+        )
+        lines.append(plain("length", "length", lambda a: float(a.tokens), "tokens", "neither"))
+    else:
+        lines.append(
+            plain("length", "length", lambda a: float(len(a.text)), "characters", "neither")
+        )
+    if any(a.latency for a in answers):
+        lines.append(plain("latency", "latency", lambda a: a.latency, "seconds", "lower"))
+    lines.append(_speed(bases, others))
+    return [line for line in lines if line is not None]
+
+
+def _perplexity(pairs: Sequence[Asked], paired: bool) -> MetricSummary | None:
+    """exp of the references' summed negative log-likelihood by their tokens, under each side."""
+    import numpy
+
+    chosen = [
+        pair
+        for pair in pairs
+        if pair.base.reference_nll is not None
+        and pair.reference_tokens
+        and not (paired and (pair.adapter is None or pair.adapter.reference_nll is None))
+    ]
+    if not chosen:
+        return None
+    line = MetricSummary(
+        name="perplexity",
+        label="perplexity of the reference",
+        n=len(chosen),
+        graded=True,
+        base=0.0,
+        base_right=0,
+        unit="number",
+        direction="lower",
+    )
+    base = [(a.base.reference_nll or 0.0, a.reference_tokens) for a in chosen]
+    adapter = [
+        (a.adapter.reference_nll or 0.0, a.reference_tokens)
+        for a in chosen
+        if a.adapter is not None
+    ]
+
+    def perplexity(sums: Array) -> Array:
+        # Beyond e**700 a float has no number: such a likelihood is as good as none.
+        return numpy.exp(numpy.minimum(sums[:, 0] / sums[:, 1], 700.0))
+
+    return of_sums(line, base, adapter if paired else None, perplexity)
+
+
+def _speed(bases: Sequence[Answered], others: Sequence[Answered] | None) -> MetricSummary | None:
+    """Tokens by seconds of the model's time over all answers of a side."""
+    sides = [bases] if others is None else [bases, others]
+    if any(not sum(a.seconds for a in side) for side in sides):
+        return None
+    line = MetricSummary(
+        name="tokens_per_second",
+        label="speed",
+        n=len(bases),
+        graded=True,
+        base=_rate(bases),
+        base_right=0,
+        unit="tokens/s",
+    )
+    if others is not None:
+        # One figure a side, of shared batches: an interval over prompts would mean nothing.
+        line.adapter, line.adapter_right = _rate(others), 0
+        line.difference = line.adapter - line.base
+    return line
+
+
+def _rate(answers: Sequence[Answered]) -> float:
+    return sum(a.tokens for a in answers) / math.fsum(a.seconds for a in answers)

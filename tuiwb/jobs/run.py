@@ -32,6 +32,7 @@ WORKERS = {
     "train": "tuiwb.train.worker",
     "compare": "tuiwb.compare.worker",
     "judge": "tuiwb.compare.judge_worker",
+    "evaluate": "tuiwb.compare.evaluation.worker",
     "serve": "tuiwb.serve.worker",
 }
 

@@ -1,0 +1,107 @@
+"""lm-evaluation-harness tasks on the model that is loaded already, base and adapter (worker side).
+
+Offline: a task whose data is not in the caches is 'not run' with its reason, never 0.
+"""
+
+import contextlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tuiwb.compare.evaluation.results import Suite, graded
+from tuiwb.compare.loading import Loaded
+
+# The figure each kind of task is known by, the best first.
+METRICS = ("acc_norm", "exact_match", "acc", "f1", "mc2", "mc1")
+MISSING = (
+    "not installed here: pip install 'tuiwb[eval]'"
+)  # fmt: skip
+
+
+def run_task(
+    loaded: Loaded,
+    task: str,
+    *,
+    limit: int | None,
+    batch_size: int,
+    folder: Path | None,
+    watch: Callable[[str], None],
+) -> Suite:
+    """One task's paired figures; `folder` holds task files of the user's own."""
+    if importlib.util.find_spec("lm_eval") is None:
+        return Suite(name=task, state="not run", reason=f"lm-evaluation-harness is {MISSING}")
+    try:
+        base, adapter = _both(loaded, task, limit, batch_size, folder, watch)
+    except (KeyboardInterrupt, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # A benchmark is somebody else's program and data: whatever it lacks, the rest goes on.
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return Suite(name=task, state="not run", reason=words, source="lm-evaluation-harness")
+    shared = [key for key in base if key in adapter]
+    metric = next((m for m in METRICS if any(m in base[key] for key in shared)), "")
+    scores = [
+        (base[key][metric], adapter[key][metric])
+        for key in shared
+        if metric in base[key] and metric in adapter[key]
+    ]
+    suite = graded(task, scores, metric)
+    suite.source = "lm-evaluation-harness"
+    return suite
+
+
+def _both(
+    loaded: Loaded,
+    task: str,
+    limit: int | None,
+    batch_size: int,
+    folder: Path | None,
+    watch: Callable[[str], None],
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(folder) if folder is not None else None)
+    side = loaded.tokenizer.padding_side
+    model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
+    try:
+        off = loaded.model.disable_adapter() if loaded.has_adapter else contextlib.nullcontext()
+        with off:
+            watch("base")
+            base = _samples(model, task, manager, limit)
+        watch("adapter")
+        return base, _samples(model, task, manager, limit)
+    finally:
+        loaded.tokenizer.padding_side = side
+
+
+def _samples(model: Any, task: str, manager: Any, limit: int | None) -> dict[str, dict[str, float]]:
+    """Each item's figures, by subtask and document."""
+    import lm_eval
+
+    told = lm_eval.simple_evaluate(
+        model=model,
+        tasks=[task],
+        task_manager=manager,
+        limit=limit,
+        log_samples=True,
+        bootstrap_iters=0,
+        apply_chat_template=bool(model.tokenizer.chat_template),
+        confirm_run_unsafe_code=False,
+    )
+    found: dict[str, dict[str, float]] = {}
+    for name, samples in (told or {}).get("samples", {}).items():
+        for sample in samples:
+            figures = {
+                metric: float(value)
+                for metric, value in sample.items()
+                if metric in METRICS and isinstance(value, bool | int | float)
+            }
+            # A task with several filters gives each document once a filter: the best is taken.
+            kept = found.setdefault(f"{name}:{sample['doc_id']}", {})
+            for metric, value in figures.items():
+                kept[metric] = max(value, kept.get(metric, value))
+    return found

@@ -1,0 +1,165 @@
+"""Plan an evaluation of a run, check it before anything is loaded, start its job. No torch."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tuiwb import jobs
+from tuiwb.compare.evaluation.general import PROBE
+from tuiwb.compare.evaluation.results import ITEMS
+from tuiwb.compare.plan import ADAPTER_FILES, DTYPES, adapter_of
+from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import Job, check_name, load
+from tuiwb.jobs.reopen import asks_the_same, open_job
+from tuiwb.project import Project
+from tuiwb.train.base_model import hub_snapshot
+from tuiwb.train.start import model_fingerprint
+
+EVAL = "eval"
+OWN = ("canary", "ood", "general", "seen")
+HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
+# What people call the task, and what lm-evaluation-harness calls it.
+ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
+TASK_FILES = "benchmarks"
+
+
+def plan(
+    project: Project,
+    run_name: str,
+    *,
+    tasks: Sequence[str] = (),
+    canary: str | Path | None = None,
+    ood: str | Path | None = None,
+    max_new_tokens: int = 128,
+    batch_size: int = 16,
+    limit: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The spec of an evaluation of a finished run; without `tasks` all of tuiwb's own.
+
+    Other names than tuiwb's own are lm-evaluation-harness tasks (`limit` items of each), the
+    user's from the project's folder benchmarks/. BadInput when the run, its adapter or a file that
+    was named is not there, or an argument is out of range.
+    """
+    for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+        if value < 1:
+            raise BadInput(f"{name} is {value}: give 1 or more")
+    if limit is not None and limit < 1:
+        raise BadInput(f"limit is {limit}: give 1 or more")
+    run = project.run(run_name)
+    job = load(run)
+    settings = project.settings.gate
+    data = job.spec.get("data") or {}
+    model = job.spec.get("model") or {}
+    base = model.get("base")
+    if not isinstance(base, str) or not base:
+        raise BadInput(f"{run / 'job.yaml'} names no base model (spec.model.base): is it a run?")
+    if base.startswith(("/", ".", "~")) and not Path(base).expanduser().is_dir():
+        raise BadInput(f"the base model of run {run.name} is gone from {base}: put it back there")
+    dtype = model.get("dtype") or "auto"
+    files = project.root / TASK_FILES
+    return {
+        "run": str(run),
+        "base": base,
+        "revision": model.get("revision"),
+        "adapter": str(adapter_of(run)),
+        "dtype": dtype if dtype in DTYPES else "auto",
+        "tasks": _tasks(tasks),
+        "canary": _file(project, canary, settings.canary, "the canary set"),
+        "ood": _file(project, ood, settings.ood, "the out-of-distribution prompts"),
+        "heldout": _heldout(project, data),
+        "train": [str(project.resolve(path)) for path in data.get("train") or []],
+        "task_files": str(files) if files.is_dir() else None,
+        "threshold": settings.canary_regression,
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "limit": limit,
+        "seed": seed,
+    }
+
+
+def prepare(spec: dict[str, Any]) -> Path:
+    """The job folder for `spec`, ready to launch: answers to the same items are kept.
+
+    Tasks that were done before stay in it; another model, file or setting sets the old evaluation
+    aside under eval-N. BadInput while it runs.
+    """
+    run = Path(spec["run"])
+    folder = run / EVAL
+    prints = fingerprints(spec)
+    kept: tuple[str, ...] = ()
+    if (before := _before(folder)) is not None and _alike(before, spec, prints):
+        tasks = [*before.spec["tasks"], *spec["tasks"]]
+        spec = {**spec, "tasks": list(dict.fromkeys(tasks))}
+        kept = (ITEMS,)
+    aside = set(run.glob(f"{EVAL}-*")) if kept else set()
+    open_job(folder, "evaluate", spec, prints, name=f"{run.name}-eval", carry=kept)
+    for old in set(run.glob(f"{EVAL}-*")) - aside if kept else ():
+        # The same evaluation with more tasks: what it had is in the new folder.
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def start(project: Project, spec: dict[str, Any]) -> Path:
+    """Start, or go on with, the evaluation of `spec` as a detached job; returns its folder."""
+    folder = prepare(spec)
+    jobs.launch(folder, python=project.train_python)
+    return folder
+
+
+def answered(spec: dict[str, Any]) -> bool:
+    """Whether a finished evaluation did all these tasks on these very files."""
+    folder = Path(spec["run"]) / EVAL
+    before = _before(folder)
+    if before is None or jobs.status(folder).state != "finished":
+        return False
+    tasks = before.spec.get("tasks") or []
+    asked = {**spec, "tasks": tasks}
+    return set(spec["tasks"]) <= set(tasks) and asks_the_same(before, asked, fingerprints(spec))
+
+
+def fingerprints(spec: dict[str, Any]) -> dict[str, str]:
+    """sha256 of every file that the figures depend on; a file that is gone has none."""
+    files = {name: Path(spec["adapter"]) / name for name in ADAPTER_FILES}
+    files |= {name: Path(spec[name]) for name in ("canary", "ood", "heldout") if spec.get(name)}
+    files["general"] = PROBE
+    prints = {name: jobs.fingerprint(path) for name, path in files.items() if path.is_file()}
+    base, revision = spec["base"], spec.get("revision")
+    model = Path(base) if Path(base).is_dir() else hub_snapshot(base, revision)
+    if model is not None:
+        prints["base"] = model_fingerprint(model)
+    return prints
+
+
+def _before(folder: Path) -> Job | None:
+    return load(folder) if (folder / "job.yaml").is_file() else None
+
+
+def _alike(before: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
+    """Whether only the tasks asked for differ."""
+    return asks_the_same(before, {**spec, "tasks": before.spec.get("tasks")}, prints)
+
+
+def _tasks(tasks: Sequence[str]) -> list[str]:
+    names = [ALIASES.get(name.strip(), name.strip()) for name in tasks if name.strip()]
+    for name in names:
+        if name not in OWN and name not in HARNESS:
+            check_name(name)
+    return list(dict.fromkeys(names or OWN))
+
+
+def _file(project: Project, given: str | Path | None, usual: str, what: str) -> str | None:
+    """Where a suite's file is; None where nobody named one and the usual place is empty."""
+    path = project.resolve(given or usual).resolve()
+    if path.is_file():
+        return str(path)
+    if given is not None:
+        raise BadInput(f"there is no file {path}: give a dataset file for {what}")
+    return None
+
+
+def _heldout(project: Project, data: dict[str, Any]) -> str | None:
+    path = data.get("heldout")
+    found = project.resolve(path).resolve() if path else None
+    return str(found) if found is not None and found.is_file() else None

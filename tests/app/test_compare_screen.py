@@ -1,101 +1,41 @@
-"""The Compare screen: side by side, blind votes by key, the judge asked and confirmed."""
+"""The Compare screen: side by side, with figures; the judge asked and confirmed."""
 
-import json
 from pathlib import Path
 
 import msgspec
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
 
+from tests.app.comparing import (
+    answer,
+    compared_run,
+    head,
+    opened,
+    shown,
+    small_project,
+    trained,
+    voting,
+)
 from tests.app.conftest import until
-from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
+from tests.compare.builders import make_adapter, make_base, make_run
 from tests.compare.judge_server import JudgeServer
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
-from tuiwb.app.screens.compare import CompareScreen
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
-from tuiwb.app.widgets.pair_view import PairView
-from tuiwb.compare.completions import COMPLETIONS, Completion, summarise
-from tuiwb.compare.votes import Ballot
-from tuiwb.jobs.events import EventWriter, State
+from tuiwb.compare.completions import COMPLETIONS, summarise
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
-
-NASTY = "[bold red]not markup[/] \x1b[31mred \u202eback"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    write_rows(tmp_path / "data" / "heldout.jsonl", HELD_OUT)
-    (tmp_path / "tuiwb.yaml").write_text("name: small\n")
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return Project(tmp_path)
-
-
-def trained(project: Project, name: str = "support-v1") -> Path:
-    """A run whose adapter files exist, so that it can be compared."""
-    run = make_run(project, name, "some/base", project.root / "data" / "heldout.jsonl")
-    (run / "adapter").mkdir()
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        (run / "adapter" / file).write_text("{}")
-    return run
-
-
-def finished(run: Path, kind: str = "compare") -> None:
-    writer = EventWriter(run / kind / "events.jsonl")
-    writer.emit(State(state="finished", exit_code=0))
-    writer.close()
-
-
-def answer(n: int, **more: str) -> Completion:
-    texts = {"base": f"base says {n}", "adapter": f'{{"n": {n}}}', **more}
-    return Completion(
-        id=f"id{n:02d}",
-        index=n,
-        line=n + 1,
-        prompt=[{"role": "user", "content": f"question {n}"}],
-        reference=f'{{"n": {n}}}',
-        **texts,
-    )
+    return small_project(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def compared(project: Project) -> Path:
-    """A run whose comparison is finished: six pairs, one of them identical, one hostile."""
-    run = trained(project)
-    spec = {"base": "some/base", "prompts": str(project.root / "data" / "heldout.jsonl")}
-    jobs.create(run / "compare", "compare", {**spec, "limit": 6}, name="support-v1-compare")
-    rows = [answer(n) for n in range(6)]
-    rows[3] = answer(3, base="same", adapter="same")
-    rows[4] = answer(4, base=NASTY)
-    append_lines(run / "compare" / COMPLETIONS, rows)
-    finished(run)
-    return run
-
-
-async def opened(pilot: Pilot, app: WorkbenchApp) -> CompareScreen:
-    await pilot.press("5")
-    await until(lambda: isinstance(app.screen, CompareScreen))
-    screen = app.screen
-    assert isinstance(screen, CompareScreen)
-    return screen
-
-
-def shown(screen: CompareScreen) -> str:
-    """Everything a reader can see of the pair: titles and texts of the visible parts."""
-    view = screen.query_one(PairView)
-    parts = [str(view.border_title), str(view.border_subtitle)]
-    for part in view.query(Static):
-        if part.display:
-            parts += [str(part.border_title or ""), str(part.content)]
-    return "\n".join(parts)
-
-
-def head(screen: CompareScreen) -> str:
-    return str(screen.query_one("#head", Static).content)
+    return compared_run(project)
 
 
 async def test_without_a_run_it_says_what_to_do(project):
@@ -112,7 +52,8 @@ async def test_a_run_not_yet_compared_says_what_enter_will_do(project):
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, app)
         await until(lambda: "Press enter" in shown(screen))
-        assert "at most 50 prompts of data/heldout.jsonl" in shown(screen)
+        said = " ".join(shown(screen).split())
+        assert "at most 50 prompts of data/heldout.jsonl" in said
 
 
 async def test_both_answers_stand_with_their_figures(project, compared):
@@ -177,123 +118,36 @@ async def test_answers_stand_above_each_other_below_100_columns(project, compare
         assert screen.query_one("#prompts").display is not stacked
 
 
-async def test_a_blind_vote_needs_only_the_home_row_and_survives_the_terminal(project, compared):
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, app)
-        await until(lambda: "base says 0" in shown(screen))
-        await pilot.press("v")
-        await until(lambda: "Blind vote 0 of 7" in head(screen))
-        await pilot.press("a", "l", "space")
-        assert "Blind vote 3 of 7" in head(screen)
-        assert "pair 4 of 7" in shown(screen)
-        await pilot.press("u")
-        assert "pair 3 of 7" in shown(screen)
-        assert "no vote yet" in shown(screen)
-        await pilot.press("b", "s")
-        await pilot.press("k")
-        assert "your vote: skipped" in shown(screen)
-    # Nothing was closed or saved on leaving: the votes were on disk one by one.
-    again = WorkbenchApp(Project(project.root))
-    async with again.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, again)
-        await until(lambda: "base says 0" in shown(screen))
-        await pilot.press("v")
-        await until(lambda: "Blind vote 4 of 7" in head(screen))
-        assert "pair 5 of 7" in shown(screen)
-        await pilot.press("a", "a", "a")
-        await pilot.press("r")
-        await until(lambda: isinstance(again.screen, Confirm))
-        await pilot.press("y")
-        await until(lambda: "votes won" in head(screen))
-        await pilot.press("v")
-        assert "Blind vote" not in head(screen)
-    lines = (compared / "compare" / "votes.jsonl").read_text().splitlines()
-    kinds = [json.loads(line)["type"] for line in lines]
-    assert kinds == ["session", *["vote"] * 3, "undo", *["vote"] * 5, "reveal"]
-
-
-async def test_a_long_answer_scrolls_with_its_prompt_and_the_other_answer(project, compared):
+@pytest.mark.parametrize("size", [(120, 24), (80, 24)])
+async def test_both_answers_scroll_together_and_a_long_one_never_hides_the_other(
+    project, compared, size
+):
     folder = compared / "compare"
     (folder / COMPLETIONS).unlink()
-    append_lines(folder / COMPLETIONS, [answer(0, base="word " * 900), answer(1)])
+    long = "\n".join(f"row {n}" for n in range(90))
+    short = "\n".join(f"tuned {n}" for n in range(40))
+    append_lines(folder / COMPLETIONS, [answer(0, base=long, adapter=short), answer(1)])
     app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 24)) as pilot:
+    async with app.run_test(size=size) as pilot:
         screen = await opened(pilot, app)
-        await until(lambda: "word word" in shown(screen))
-        view = screen.query_one(PairView)
-        before = [screen.query_one(f"#{part}").region.y for part in ("left", "right", "prompt")]
-        await pilot.press("pagedown")
-        await until(lambda: view.scroll_y > 5)
-        after = [screen.query_one(f"#{part}").region.y for part in ("left", "right", "prompt")]
-        moved = {old - new for old, new in zip(before, after, strict=True)}
-        assert len(moved) == 1
-        await pilot.press("j")
-        await until(lambda: "question 1" in shown(screen) and view.scroll_y == 0)
-
-
-async def test_saying_no_to_the_reveal_keeps_the_sides_hidden(project, compared):
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, app)
-        await until(lambda: "base says 0" in shown(screen))
-        await pilot.press("v", "a", "r")
-        await until(lambda: isinstance(app.screen, Confirm))
-        await pilot.press("n")
-        await until(lambda: app.screen is screen)
-        assert "Blind vote 1 of 7" in head(screen)
-
-
-def voting_screens(project: Project, run: Path, seed: int) -> None:
-    (run / "compare" / "votes.jsonl").unlink(missing_ok=True)
-    from tuiwb.compare.completions import read_completions
-
-    Ballot(run / "compare", read_completions(run / "compare"), seed=seed)
-
-
-async def test_nothing_but_the_sides_differs_when_the_sides_are_swapped(project, compared):
-    """The stored session is rewritten with every side swapped; the picture is compared."""
-    voting_screens(project, compared, seed=1)
-    votes = compared / "compare" / "votes.jsonl"
-    one = votes.read_text()
-    other = (
-        one.replace('"left":"base"', '"left":"?"')
-        .replace('"left":"adapter"', '"left":"base"')
-        .replace('"left":"?"', '"left":"adapter"')
-    )
-    assert one != other
-    pictures = []
-    for text in (one, other):
-        votes.write_text(text)
-        app = WorkbenchApp(Project(project.root))
-        async with app.run_test(size=(120, 36)) as pilot:
-            screen = await opened(pilot, app)
-            await until(lambda screen=screen: "base says 0" in shown(screen))
-            await pilot.press("v")
-            await until(lambda screen=screen: "Blind vote" in head(screen))
-            left, right = (
-                str(screen.query_one(f"#{side}", Static).content) for side in ("left", "right")
-            )
-            everything = head(screen) + "\n" + shown(screen)
-            for tell in ("fine-tune", "tokens", "JSON ✓", "exact"):
-                assert tell not in everything
-            assert not screen.query_one("#prompts").display
-            pictures.append((left, right, everything.replace(left, "").replace(right, "")))
-    (left, right, rest), (left2, right2, rest2) = pictures
-    assert (left, right) == (right2, left2)
-    assert rest == rest2
-
-
-async def test_the_judge_without_a_key_is_a_sentence_and_votes_go_on(project, compared):
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, app)
-        await until(lambda: "base says 0" in shown(screen))
-        await pilot.press("J")
-        await until(lambda: any("set ANTHROPIC_API_KEY" in n.message for n in app._notifications))
-        await pilot.press("v")
-        await until(lambda: "Blind vote" in head(screen))
-        assert not (compared / "judge").exists()
+        await until(lambda: "row 0" in shown(screen))
+        left, right = (screen.query_one(f"#{side}", Static) for side in ("left", "right"))
+        assert left.region.size == right.region.size
+        assert "tuned 0" in shown(screen)
+        places = (left.region, right.region, screen.query_one("#prompt").region)
+        await pilot.press("f")
+        first = str(left.content).split("\n")[0]
+        assert first.startswith("row ")
+        assert first != "row 0"
+        assert str(right.content).split("\n")[0] == first.replace("row", "tuned")
+        assert places == (left.region, right.region, screen.query_one("#prompt").region)
+        await pilot.press("end")
+        assert str(left.content).endswith("row 89")
+        assert str(right.content) == ""
+        assert "of 90 (f/d)" in shown(screen)
+        await pilot.press("d", "home", "j")
+        await until(lambda: "question 1" in shown(screen))
+        assert "lines" not in shown(screen)
 
 
 @pytest.mark.slow
@@ -313,11 +167,13 @@ async def test_the_judge_is_confirmed_with_its_cost_and_its_verdicts_come_to_the
         assert server.url in question
         assert server.asked == []
         await pilot.press("y")
-        await until(lambda: "judge won 5  lost 0  tied 1" in head(screen), 90)
+        await until(lambda: "y shows them" in head(screen), 90)
+        assert "clearly" not in shown(screen)
+        await pilot.press("y")
+        assert "judge won 5  lost 0  tied 1" in head(screen)
         await until(lambda: "fine-tune, clearly" in shown(screen))
-        await pilot.press("v")
-        await until(lambda: "Blind vote" in head(screen))
-        assert "judge" not in head(screen) + shown(screen)
+        rated = await voting(pilot, app)
+        assert "judge" not in head(rated) + shown(rated)
     server.close()
     assert len(server.asked) == 14
 
@@ -339,5 +195,6 @@ async def test_enter_compares_and_answers_come_to_the_screen_while_the_job_runs(
         await until(lambda: "1 of 5" in shown(screen), 120)
         await until(lambda: "exact match 0 → 0/5" in head(screen), 60)
         await until(lambda: jobs.status(run / "compare").state == "finished", 60)
+        await until(lambda: screen.at_work() is None)
         await pilot.press("g")
         await until(lambda: any("already compared" in n.message for n in app._notifications))

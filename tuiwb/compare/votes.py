@@ -203,6 +203,12 @@ class Ballot:
         """What the rater wrote on a completion, '' for nothing."""
         return self._notes.get(completion_id, "")
 
+    def voted_at(self, completion_id: str) -> float:
+        """When the standing vote on a completion was cast, in unix seconds; the session's begin
+        for one that nobody was asked about."""
+        vote = self._votes.get(completion_id)
+        return self.session.t if vote is None else vote.t
+
     def next_open(self, after: int = -1) -> int | None:
         """Place of the first pair without a vote after place `after`, going round; None if all
         have one."""

@@ -1,105 +1,75 @@
-"""Compare: base and fine-tune on held-out prompts, side by side, voted on blind, judged."""
+"""Compare: base and fine-tune on held-out prompts, side by side; the way to vote, judge, review."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from tuiwb import jobs
-from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.app.screens.compare_ballots import CompareVotes
+from tuiwb.app.screens.compare_look import Looked, look_at
+from tuiwb.app.screens.dialogs import Pick
 from tuiwb.app.widgets import compare_view as view
 from tuiwb.app.widgets import compare_words as words
-from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
-from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge_plan import JUDGE, Estimate, estimate, plan_judge, start_judge
-from tuiwb.compare.judge_summary import agreement
-from tuiwb.compare.look import Comparison, look
-from tuiwb.compare.plan import COMPARE, answered, comparable_runs, plan, start
-from tuiwb.compare.votes import VOTES, Ballot, Choice
+from tuiwb.compare.completions import Completion, label_of
+from tuiwb.compare.judge_plan import JUDGE
+from tuiwb.compare.plan import COMPARE, comparable_runs
+from tuiwb.compare.raters import side_pairs
+from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
-from tuiwb.text import inert
 
 
-class CompareScreen(WorkbenchScreen):
-    """Shows one run's comparison; while voting, nothing that could tell the sides apart."""
+class CompareScreen(CompareVotes):
+    """Reads one run's comparison with names; a vote that is open covers all that could bias it."""
 
-    MODE = "compare"
-    CSS_PATH = "compare.tcss"
     HELP_TEXT = (
         "Base and fine-tune answer the same held-out prompts; ✗→✓ is wrong before, right after. "
         "A blind vote hides names, lengths, figures and the judge until you reveal, which locks "
-        "it. Votes are saved one by one: leave and come back at any time. With a judge's verdicts, "
-        "F, B and = in the list say who won a pair: fine-tune, base or neither."
+        "it. With verdicts shown, < > and = in the list say which side the judge found better."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,g", "start", "Compare", key_display="enter"),
         Binding("x", "stop", "Stop"),
-        Binding("v", "vote_mode(True)", "Vote blind"),
+        Binding("v", "vote", "Vote blind"),
+        Binding("r", "reveal", "Reveal"),
+        Binding("y", "uncover", "Show names"),
         Binding("J", "judge", "Judge", key_display="J"),
+        Binding("y", "verdicts", "Verdicts", show=False),
+        Binding("e", "review", "Review"),
         Binding("i", "figures", "Figures"),
+        Binding("w", "middle('diff')", "Diff"),
+        Binding("t", "middle('tokens')", "Tokens", show=False),
+        Binding("o", "sides", "Sides"),
+        Binding("R", "rater", "Rater", show=False, key_display="R"),
         Binding("j", "move(1)", "Move", key_display="j/k"),
         Binding("k", "move(-1)", "Previous", show=False),
-        Binding("a", "cast('left')", "Left"),
-        Binding("l", "cast('right')", "Right"),
-        Binding("space", "cast('tie')", "Tie"),
-        Binding("b", "cast('both_bad')", "Both bad"),
-        Binding("s", "cast('skip')", "Skip"),
-        Binding("u", "undo", "Undo"),
-        Binding("j", "step(1)", "Next pair", show=False),
-        Binding("k", "step(-1)", "Previous pair", show=False),
-        Binding("n", "next_open", "Next open", show=False),
-        Binding("r", "reveal", "Reveal"),
-        Binding("v,escape", "vote_mode(False)", "Leave", key_display="v"),
         Binding("right_square_bracket", "step_run(1)", "Run", key_display="]"),
         Binding("left_square_bracket", "step_run(-1)", "Previous run", key_display="[", show=False),
     ]
-    VOTING: ClassVar[frozenset[str]] = frozenset({"cast", "undo", "next_open", "step", "reveal"})
-    READING: ClassVar[frozenset[str]] = frozenset({"figures", "move"})
+    READING: ClassVar[frozenset[str]] = frozenset(
+        {"figures", "move", "middle", "markdown", "reference"}
+    )
 
     class Read(Message):
         """What a look at the run's folders brought."""
 
-        def __init__(self, seen: Comparison) -> None:
+        def __init__(self, looked: Looked) -> None:
             super().__init__()
-            self.seen = seen
-
-    class Refused(Message):
-        """Something asked for can't be done; the sentence says why."""
-
-        def __init__(
-            self, sentence: str, severity: Literal["information", "error"] = "error"
-        ) -> None:
-            super().__init__()
-            self.sentence, self.severity = sentence, severity
-
-    class Priced(Message):
-        """What judging would cost, to be confirmed."""
-
-        def __init__(self, spec: dict[str, Any], cost: Estimate) -> None:
-            super().__init__()
-            self.spec, self.cost = spec, cost
+            self.looked = looked
 
     def __init__(self) -> None:
         super().__init__()
         self._runs: list[Path] = []
-        self._run: Path | None = None
-        self._seen: Comparison | None = None
-        self._jobs: dict[Path, JobState] = {}
         self._place = 0
-        self._ballot: Ballot | None = None
-        self._voting = False
-        self._head: Content | None = None
         self._listed: list[str] = []
 
     def compose_body(self) -> Iterable[Widget]:
@@ -112,125 +82,142 @@ class CompareScreen(WorkbenchScreen):
             yield prompts
             yield PairView(id="pair")
 
-    def on_mount(self) -> None:
-        self.query_one(PairView).focus()
+    # What can be done now
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in self.VOTING:
-            return self._voting
-        if action == "vote_mode":
-            begin = bool(parameters[0])
-            return self._voting != begin and (not begin or self._all_answered())
-        if action == "judge":
-            return not self._voting and self._all_answered() and self._at_work() is None
+        ballot, at_work = self.ballot, self.at_work()
+        if action == "vote":
+            return self._all_answered() and not (ballot is not None and ballot.revealed)
+        if action == "reveal":
+            return ballot is not None and ballot.hides
+        if action in ("judge", "start"):
+            return at_work is None and (action == "start" or self._all_answered())
         if action == "stop":
-            return not self._voting and self._at_work() is not None
-        if action == "start":
-            return not self._voting and self._at_work() is None
+            return at_work is not None
         if action == "step_run":
-            return not self._voting and len(self._runs) > 1
+            return len(self._runs) > 1
+        if action == "uncover":
+            return self.covered
+        if action == "verdicts":
+            judged = self.looked is not None and bool(self.looked.seen.verdicts)
+            return judged and not self.covered and not (ballot is not None and ballot.revealed)
+        if action == "review":
+            judged = self.looked is not None and bool(self.looked.seen.verdicts)
+            return judged and ballot is not None and ballot.revealed
+        if action == "sides":
+            return len(self._side_pairs()) > 1 and not self.covered
         if action in self.READING:
-            return not self._voting and self._seen is not None and bool(self._seen.completions)
+            return bool(self.completions) and not self.covered
         return True
 
     def _all_answered(self) -> bool:
         """Whether there is a comparison that is not being added to."""
-        seen, at_work = self._seen, self._at_work()
-        return bool(seen and seen.completions) and (at_work is None or at_work.name != COMPARE)
+        at_work = self.at_work()
+        return bool(self.completions) and (at_work is None or at_work.name != COMPARE)
+
+    def _side_pairs(self) -> list[tuple[str, str]]:
+        spec = self.looked.seen.spec if self.looked else None
+        return side_pairs(spec) if spec else []
 
     # What is on disk
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
-        self._jobs = jobs
+        self.states = jobs
         self._runs = comparable_runs(self.project)
         wanted = self.workbench.wanted_run
-        if wanted is not None and wanted.name in (COMPARE, JUDGE):
-            wanted = wanted.parent
+        if wanted is not None and wanted.name.partition("-")[0] in (COMPARE, JUDGE):
+            wanted = wanted.parent if wanted.parent in self._runs else wanted
         if wanted in self._runs:
             self.workbench.wanted_run = None
             self._select(wanted)
-        elif self._run not in self._runs:
+        elif self.run not in self._runs:
             self._select(self._runs[0] if self._runs else None)
         else:
-            self._look()
+            self.look_again()
         self.refresh_bindings()
 
     def _select(self, run: Path | None) -> None:
-        if self._voting:
-            self._leave_vote()
-        if run != self._run:
-            self._run, self._seen, self._ballot, self._place = run, None, None, 0
+        if run != self.run:
+            self.run, self.looked, self._place, self.sides = run, None, 0, MAIN_PAIR
+            self.uncovered = self.verdicts = False
+            self.read_named.clear()
         if run is None:
-            self._paint()
+            self.paint()
         else:
-            self._look()
+            self.look_again()
 
-    def _look(self) -> None:
-        if self._run is not None:
-            self._read(self._run, self._seen)
+    def started(self) -> None:
+        self.looked, self._place = None, 0
+        super().started()
+
+    def look_again(self) -> None:
+        if self.run is not None:
+            self._read(self.run, self.sides, self.looked)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-read")
-    def _read(self, run: Path, before: Comparison | None) -> None:
+    def _read(self, run: Path, sides: tuple[str, str], before: Looked | None) -> None:
         try:
-            self.post_message(self.Read(look(self.project, run, before)))
+            self.post_message(self.Read(look_at(self.project, run, sides, before)))
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))
 
     @on(Read)
     def _take(self, message: Read) -> None:
-        if message.seen.run != self._run:
+        looked = message.looked
+        if looked.seen.run != self.run or looked.sides != self.sides:
             return
-        self._seen = message.seen
-        if self._all_answered() and (self._seen.run / COMPARE / VOTES).is_file():
-            self._open_ballot(complain=False)
-        self._place = min(self._place, max(0, len(self._seen.completions) - 1))
-        self._paint()
+        self.looked = looked
+        self._place = min(self._place, max(0, len(self.completions) - 1))
+        self.paint()
         self.refresh_bindings()
-
-    @on(Refused)
-    def _complain(self, message: Refused) -> None:
-        self.notify(inert(message.sentence), severity=message.severity, timeout=12, markup=False)
-
-    def _at_work(self) -> Path | None:
-        """The comparison or judge run that is at work on the selected run."""
-        if self._run is None:
-            return None
-        folders = (self._run / COMPARE, self._run / JUDGE)
-        return next((f for f in folders if f in self._jobs and self._jobs[f].running), None)
 
     # Painting
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._paint)
-
-    def _paint(self) -> None:
-        head = view.head(self._subject(), self.size.width - 2)
-        if self._head is None or head != self._head:
-            self._head = head
-            self.query_one("#head", Static).update(head)
-        completions = self._seen.completions if self._seen else []
-        self.set_class(self._voting or not completions, "-alone")
+    def paint(self) -> None:
+        subject = self._subject()
+        self.paint_head(view.head(subject, self.size.width - 2))
+        completions = self.completions
+        self.set_class(self.covered or not completions, "-alone")
         self._paint_list(completions)
-        self.query_one(PairView).show(view.pair(self._subject()))
+        self.query_one(PairView).show(view.pair(subject))
+        if completions and not self.covered:
+            self._keep_as_read(completions[self._place].id)
+
+    def _keep_as_read(self, completion_id: str) -> None:
+        """A pair read with its sides named is no blind one any more."""
+        ballot = self.ballot
+        if ballot is None:
+            self.read_named.add(completion_id)
+        elif not ballot.revealed:
+            try:
+                ballot.saw([completion_id])
+            except TuiwbError as error:
+                self.complain(str(error))
 
     def _subject(self) -> view.Subject:
-        at_work = self._at_work()
-        folder = at_work or (self._run / COMPARE if self._run is not None else None)
+        looked, at_work = self.looked, self.at_work()
+        folder = at_work or (self.run / COMPARE if self.run is not None else None)
         return view.Subject(
             project=self.project,
-            run=self._run,
-            which=self._runs.index(self._run) + 1 if self._run in self._runs else 1,
+            run=self.run,
+            which=self._runs.index(self.run) + 1 if self.run in self._runs else 1,
             runs=len(self._runs),
-            seen=self._seen,
-            job=None if folder is None else self._jobs.get(folder),
+            seen=looked.seen if looked else None,
+            job=None if folder is None else self.states.get(folder),
             job_kind="" if folder is None else folder.name,
-            ballot=self._ballot,
-            voting=self._voting,
             place=self._place,
+            labels=self.labels,
+            look=self.look,
+            ballot=self.ballot,
+            agreements=looked.agreements if looked else [],
+            probabilities=looked.probabilities if looked else {},
+            covered=self.covered,
+            verdicts=self.verdicts_shown,
         )
 
     def _paint_list(self, completions: list[Completion]) -> None:
-        verdicts = self._seen.verdicts if self._seen else {}
+        shown = self.looked is not None and self.verdicts_shown
+        verdicts = self.looked.seen.verdicts if self.looked and shown else {}
         lines = [words.list_line(c, verdicts.get(c.id)) for c in completions]
         prompts = self.query_one("#prompts", OptionList)
         plain = [line.plain for line in lines]
@@ -242,216 +229,58 @@ class CompareScreen(WorkbenchScreen):
                     prompts.clear_options()
                     prompts.add_options(Option(line) for line in lines)
             self._listed = plain
-        prompts.border_subtitle = "F B = : judge's winner" if verdicts else ""
-        if lines and not self._voting and prompts.highlighted != self._place:
+        prompts.border_subtitle = "< > = : judge's winner" if verdicts else ""
+        if lines and prompts.highlighted != self._place:
             with prompts.prevent(OptionList.OptionHighlighted):
                 prompts.highlighted = self._place
 
-    # Moving
+    # Moving and looking
 
     def action_move(self, by: int) -> None:
         """The next or previous prompt."""
-        if self._seen is not None and self._seen.completions:
-            self._go_to(self._place + by, len(self._seen.completions))
-
-    def action_step(self, by: int) -> None:
-        """The next or previous pair of the vote."""
-        if self._ballot is not None:
-            self._go_to(self._place + by, len(self._ballot.pairs))
-
-    def _go_to(self, place: int, count: int) -> None:
-        self._place = max(0, min(count - 1, place))
-        self._paint()
+        if self.completions:
+            self._place = max(0, min(len(self.completions) - 1, self._place + by))
+            self.paint()
 
     @on(OptionList.OptionHighlighted, "#prompts")
     def _picked(self, event: OptionList.OptionHighlighted) -> None:
-        if not self._voting and event.option_index != self._place:
+        if event.option_index != self._place:
             self._place = event.option_index
-            self._paint()
+            self.paint()
 
     def action_step_run(self, by: int) -> None:
         """Another run that can be compared."""
-        if self._run in self._runs:
-            self._select(self._runs[(self._runs.index(self._run) + by) % len(self._runs)])
+        if self.run in self._runs:
+            self._select(self._runs[(self._runs.index(self.run) + by) % len(self._runs)])
 
-    # Comparing
+    def action_middle(self, what: Literal["diff", "tokens"]) -> None:
+        """The diff, or the reference's tokens, in the answers' place; the same key goes back."""
+        self.look = replace(self.look, middle="answers" if self.look.middle == what else what)
+        self.paint()
 
-    def action_start(self) -> None:
-        """Start, or go on with, the comparison of this run."""
-        if self._run is not None:
-            self._start(self._run)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
-    def _start(self, run: Path) -> None:
-        try:
-            spec = plan(self.project, run.name)
-            if answered(spec):
-                self.post_message(
-                    self.Refused(
-                        "already compared: adapter and prompts are the same", "information"
-                    )
-                )
-                return
-            start(self.project, spec)
-        except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
-            return
-        self.app.call_from_thread(self._started)
-
-    def _started(self) -> None:
-        self._ballot, self._place = None, 0
-        self.workbench.read_jobs()
-
-    def action_stop(self) -> None:
-        """Stop the comparison or the judge; what is there stays."""
-        if (folder := self._at_work()) is not None:
-            jobs.send(folder, "stop")
-            self.notify("told it to stop: what is answered stays, enter goes on", markup=False)
-
-    def action_figures(self) -> None:
-        """Every figure with its interval."""
-        seen = self._seen
-        if seen is None:
-            return
-        tally = self._ballot.tally() if self._ballot else None
-        shared = None
-        if tally is not None and self._ballot is not None and seen.verdicts:
-            shared = agreement(self._ballot.winners(), seen.verdicts.values())
-        text = words.figures(seen.summary, seen.judge, tally, shared)
-        self.app.push_screen(FiguresScreen(text))
-
-    # Voting
-
-    def action_vote_mode(self, on: bool) -> None:
-        """Begin, go on with, or leave the blind vote."""
-        if not on:
-            self._leave_vote()
-        elif self._open_ballot(complain=True) and self._ballot is not None:
-            if self._ballot.revealed:
-                self.notify("the votes were revealed, which locks them", markup=False)
-            elif not self._ballot.pairs:
-                self.notify("all answers are identical: nothing to vote on", markup=False)
-            else:
-                self._voting = True
-                self._place = self._ballot.next_open() or 0
-                self._paint()
-                self.refresh_bindings()
-
-    def _open_ballot(self, *, complain: bool) -> bool:
-        if self._ballot is not None:
-            return True
-        if self._seen is None:
-            return False
-        try:
-            self._ballot = Ballot(self._seen.run / COMPARE, self._seen.completions)
-        except (TuiwbError, OSError) as error:
-            if complain:
-                self.post_message(self.Refused(str(error)))
-            return False
-        return True
-
-    def _leave_vote(self) -> None:
-        self._voting, self._place = False, 0
-        self._paint()
+    def action_uncover(self) -> None:
+        """Read with names although a vote is open; it is kept which pairs were read so."""
+        self.uncovered = True
+        self.paint()
         self.refresh_bindings()
 
-    def action_cast(self, choice: Choice) -> None:
-        """Save a vote and go on to the next pair without one."""
-        ballot = self._ballot
-        if ballot is None:
-            return
-        try:
-            ballot.vote(ballot.pairs[self._place], choice)
-        except TuiwbError as error:
-            self.post_message(self.Refused(str(error)))
-            return
-        following = ballot.next_open(self._place)
-        if following is None:
-            self.notify("every pair has a vote: r reveals which side was which", markup=False)
-        else:
-            self._place = following
-        self._paint()
+    def action_verdicts(self) -> None:
+        """Show the judge's verdicts before the reveal, or hide them again."""
+        self.verdicts = not self.verdicts
+        self.paint()
 
-    def action_undo(self) -> None:
-        """Take the last vote back and show its pair."""
-        if self._ballot is None:
-            return
-        try:
-            pair = self._ballot.undo()
-        except TuiwbError as error:
-            self.post_message(self.Refused(str(error)))
-            return
-        if pair is None:
-            self.notify("no vote to undo", markup=False)
-        else:
-            self._place = self._ballot.pairs.index(pair)
-            self._paint()
+    def action_sides(self) -> None:
+        """Choose which two sides to read and vote on."""
+        pairs, spec = self._side_pairs(), self.looked.seen.spec if self.looked else None
 
-    def action_next_open(self) -> None:
-        """The next pair without a vote."""
-        if self._ballot is not None:
-            following = self._ballot.next_open(self._place)
-            self._place = self._place if following is None else following
-            self._paint()
+        def answer(index: int | None) -> None:
+            if index is not None and pairs[index] != self.sides:
+                self.sides, self.looked, self._place = pairs[index], None, 0
+                self.uncovered = False
+                self.read_named.clear()
+                self.look_again()
 
-    def action_reveal(self) -> None:
-        """Ask, then show which side was which and lock the votes."""
-        ballot = self._ballot
-        if ballot is None:
-            return
-
-        def answer(sure: bool | None) -> None:
-            if sure:
-                try:
-                    ballot.reveal()
-                except TuiwbError as error:
-                    self.post_message(self.Refused(str(error)))
-                    return
-                self._leave_vote()
-
-        self.app.push_screen(
-            Confirm(
-                "Reveal the sides?",
-                f"{ballot.voted} of {len(ballot.pairs)} pairs have a vote. Revealing shows the "
-                "tally and locks it: no vote can be added or changed after.",
-            ),
-            answer,
-        )
-
-    # Judging
-
-    def action_judge(self) -> None:
-        """Show what a judge would cost, ask, and start it."""
-        if self._run is not None:
-            self._price(self._run)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
-    def _price(self, run: Path) -> None:
-        try:
-            spec = plan_judge(self.project, run.name)
-            self.post_message(self.Priced(spec, estimate(spec)))
-        except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
-
-    @on(Priced)
-    def _ask_to_judge(self, message: Priced) -> None:
-        spec, cost = message.spec, message.cost
-
-        def answer(sure: bool | None) -> None:
-            if sure:
-                self._judge(spec)
-
-        detail = (
-            f"{cost.sentence}.\n\nEndpoint {spec['base_url']}, rubric {spec['rubric']['name']}, "
-            f"both orders, at most ${spec['max_usd']:g}."
-        )
-        self.app.push_screen(Confirm("Ask the judge?", inert(detail)), answer)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
-    def _judge(self, spec: dict[str, Any]) -> None:
-        try:
-            start_judge(spec)
-        except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
-            return
-        self.app.call_from_thread(self.workbench.read_jobs)
+        if spec is not None:
+            choices = [f"{label_of(spec, a)} against {label_of(spec, b)}" for a, b in pairs]
+            at = pairs.index(self.sides) if self.sides in pairs else 0
+            self.app.push_screen(Pick("Which two sides?", choices, at), answer)

@@ -1,32 +1,39 @@
 """What the Compare screen shows of a run, told from its state: the head, the pair. No widgets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from textual.content import Content
 
 from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.app.words import STATE_MARKS, state_line
+from tuiwb.compare.completions import Completion, TokenProbabilities
 from tuiwb.compare.look import Comparison
-from tuiwb.compare.votes import Ballot, Choice
+from tuiwb.compare.raters import Agreement
+from tuiwb.compare.votes import Ballot
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
 from tuiwb.text import inert
 
 NOTHING = Content("")
-CHOICES: dict[Choice, str] = {
-    "left": "left is better",
-    "right": "right is better",
-    "tie": "tie",
-    "both_bad": "both bad",
-    "skip": "skipped",
-}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a pair is looked at: Markdown rendered or plain, the reference shown or hidden, and what
+    stands in the middle."""
+
+    markdown: bool = False
+    reference: bool = True
+    middle: Literal["answers", "diff", "tokens"] = "answers"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What the screen is about right now; `job` is the one at work, else the comparison."""
+    """What the screen is about right now; `seen` has the two sides in view in the roles base and
+    adapter, `job` is the one at work, else the comparison. `ballot` is the rater's own."""
 
     project: Project
     run: Path | None
@@ -35,32 +42,35 @@ class Subject:
     seen: Comparison | None
     job: JobState | None
     job_kind: str
-    ballot: Ballot | None
-    voting: bool
     place: int
+    labels: tuple[str, str] = words.LABELS
+    look: Look = field(default_factory=Look)
+    ballot: Ballot | None = None
+    agreements: list[Agreement] = field(default_factory=list)
+    probabilities: dict[str, TokenProbabilities] = field(default_factory=dict)
+    covered: bool = False
+    verdicts: bool = False
 
 
 def head(subject: Subject, width: int) -> Content:
-    """The lines above the pair: the run and its figures, or how far the blind vote is."""
+    """The lines above the pair: the run and its figures, none of them while a vote is open."""
     if subject.run is None:
         return Content.styled("no finished run yet", words.MUTED)
-    if subject.voting and subject.ballot is not None:
-        ballot = subject.ballot
-        return Content.assemble(
-            ("Blind vote ", "bold"),
-            f"{ballot.voted} of {len(ballot.pairs)} voted   ",
-            ("which answer is better?", words.MUTED),
-        )
     lines = [_title(subject, subject.run)]
-    seen = subject.seen
-    if seen is not None and seen.summary is not None:
+    seen, ballot = subject.seen, subject.ballot
+    if subject.covered or seen is None:
+        return Content("\n").join(lines)
+    if seen.summary is not None:
         lines += words.headline(seen.summary, width)
         if (alarm := words.not_applied(seen.summary)) is not None:
             lines.append(alarm)
-    if seen is not None and seen.judge is not None:
-        lines.append(words.judge_line(seen.judge))
-    if subject.ballot is not None and (tally := subject.ballot.tally()) is not None:
+    if seen.judge is not None:
+        hidden = Content.styled("judge  has verdicts: y shows them", words.MUTED)
+        lines.append(words.judge_line(seen.judge) if subject.verdicts else hidden)
+    if ballot is not None and (tally := ballot.tally()) is not None:
         lines.append(words.vote_line(tally))
+        if (agree := words.agreement_line(subject.agreements, ballot.rater)) is not None:
+            lines.append(agree)
     return Content("\n").join(lines)
 
 
@@ -80,52 +90,96 @@ def _title(subject: Subject, run: Path) -> Content:
     if spec is not None:
         prompts = inert(subject.project.shorten(Path(spec["prompts"])), one_line=True)
         base = inert(Path(spec["base"]).name, one_line=True)
-        parts.append(Content.styled(f"base {base}, prompts {prompts}", words.MUTED))
+        against = f"base {base}"
+        if subject.labels != words.LABELS:
+            against = inert(f"{subject.labels[0]} against {subject.labels[1]}", one_line=True)
+        parts.append(Content.styled(f"{against}, prompts {prompts}", words.MUTED))
     return Content("  ").join(parts)
 
 
 def pair(subject: Subject) -> PairText:
-    """The pair in view: with names and figures, or, while voting, without anything that tells."""
+    """The pair in view with names and figures; nothing of it while a vote is open."""
     seen = subject.seen
     if subject.run is None or seen is None or not seen.completions:
         return PairText(title="Compare", message=_nothing_yet(subject))
-    if subject.voting and subject.ballot is not None:
-        return _blind(subject.ballot, seen, subject.place)
+    if subject.covered and subject.ballot is not None:
+        return PairText(title="Compare", message=_open_vote(subject.ballot))
     completion = seen.completions[subject.place]
-    verdict = seen.verdicts.get(completion.id)
-    vote = subject.ballot.winners().get(completion.id) if subject.ballot else None
-    adapter, reference = completion.adapter, completion.reference
-    return PairText(
-        title=f"{subject.place + 1} of {len(seen.completions)}, line {completion.line}",
-        subtitle="" if vote is None else f"you voted: {words.OUTCOMES[vote]}",
-        prompt=words.prompt_text(completion),
-        left=words.answer_text(completion.base),
-        left_title="base",
-        left_note=words.side_note(completion, "base"),
-        right=NOTHING if adapter is None else words.answer_text(adapter),
-        right_title="fine-tune",
-        right_note=words.side_note(completion, "adapter"),
-        reference=NOTHING if reference is None else words.answer_text(reference),
-        verdict=NOTHING if verdict is None else words.verdict_text(verdict),
+    ballot, look = subject.ballot, subject.look
+    vote = ballot.winners().get(completion.id) if ballot else None
+    note = ballot.note(completion.id) if ballot else ""
+    said = [f"you voted: {words.won_by(vote, subject.labels)}"] if vote is not None else []
+    said += [inert(f"“{note}”", one_line=True)] if note else []
+    verdict = seen.verdicts.get(completion.id) if subject.verdicts else None
+    title = f"{subject.place + 1} of {len(seen.completions)}, line {completion.line}"
+    single, name = middle(completion, subject)
+    return replace(
+        named_pair(completion, subject.labels, look),
+        title=f"{title}  Markdown" if look.markdown else title,
+        subtitle="  ".join(said),
+        verdict=NOTHING if verdict is None else words.verdict_text(verdict, subject.labels),
+        single=single,
+        single_title=name,
     )
 
 
-def _blind(ballot: Ballot, seen: Comparison, place: int) -> PairText:
-    """A pair as the rater may see it: two answers, no names, no lengths, no figures."""
-    asked = ballot.pairs[place]
-    completion = next(c for c in seen.completions if c.id == asked.id)
-    texts = {"base": completion.base, "adapter": completion.adapter or ""}
-    other = "base" if asked.left == "adapter" else "adapter"
-    choice, reference = ballot.choice(asked), completion.reference
+def named_pair(completion: Completion, labels: tuple[str, str], look: Look) -> PairText:
+    """Prompt, both answers under their labels with what is known of them, the reference."""
+    adapter, reference = completion.adapter, completion.reference
+
+    def said(text: str | None) -> Content:
+        return NOTHING if text is None else words.answer_text(text, markdown=look.markdown)
+
     return PairText(
-        title=f"pair {place + 1} of {len(ballot.pairs)}",
-        subtitle="no vote yet" if choice is None else f"your vote: {CHOICES[choice]}",
+        title="",
         prompt=words.prompt_text(completion),
-        left=words.answer_text(texts[asked.left]),
-        left_title="Left",
-        right=words.answer_text(texts[other]),
-        right_title="Right",
-        reference=NOTHING if reference is None else words.answer_text(reference),
+        left=said(completion.base),
+        left_title=inert(labels[0], one_line=True),
+        left_note=words.side_note(completion, "base"),
+        right=said(adapter),
+        right_title=inert(labels[1], one_line=True),
+        right_note=words.side_note(completion, "adapter"),
+        reference=said(reference) if look.reference else NOTHING,
+    )
+
+
+def middle(completion: Completion, subject: Subject) -> tuple[Content, str]:
+    """What stands in the answers' place, and its title: a diff, the tokens, or nothing."""
+    labels = (inert(subject.labels[0], one_line=True), inert(subject.labels[1], one_line=True))
+    if subject.look.middle == "diff" and completion.adapter is not None:
+        from tuiwb.app.widgets.compare_diff import diff_content
+
+        title = f"from {labels[0]} [-gone-] to {labels[1]} {{+new+}}"
+        if completion.identical:
+            return Content("both answers are the same"), title
+        return diff_content(completion.base, completion.adapter), title
+    if subject.look.middle == "tokens":
+        from tuiwb.app.widgets.compare_tokens import token_content
+
+        found = subject.probabilities.get(completion.id)
+        if found is None:
+            return Content(_NO_TOKENS), "reference, token by token"
+        return token_content(found, labels), "reference, token by token"
+    return NOTHING, ""
+
+
+_NO_TOKENS = (
+    "Nothing is known of the tokens of this reference: it has none, or the comparison was made "
+    "without measuring them."
+)
+
+
+def _open_vote(ballot: Ballot) -> Content:
+    """What stands in place of names and figures while a vote is under way."""
+    key = "bold $accent"
+    return Content.assemble(
+        (f"A blind vote is open: {ballot.voted} of {len(ballot.pairs)} pairs have one.\n\n", ""),
+        ("v", key),
+        "  goes on where you left it\n",
+        ("r", key),
+        "  reveals which side was which, and locks your votes\n",
+        ("y", key),
+        "  reads on with names: pairs read so are kept as not blind when you vote on them later\n",
     )
 
 

@@ -1,22 +1,26 @@
-"""How the Compare screen says things: figures, notes on an answer, verdicts. Text only."""
-
-from collections.abc import Sequence
+"""How the Compare screen says things: the head's lines, notes on an answer, verdicts. Text only."""
 
 from textual.content import Content
 
 from tuiwb.compare import metrics
 from tuiwb.compare.completions import Completion, Summary
+from tuiwb.compare.figure_text import p_value
 from tuiwb.compare.judge import PairVerdict
 from tuiwb.compare.judge_summary import JudgeSummary
 from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.report import difference, figure, p_value
-from tuiwb.compare.stats import Kappa, PairedCounts, power_sentence, preference
+from tuiwb.compare.raters import UNNAMED, Agreement
+from tuiwb.compare.stats import preference
 from tuiwb.compare.votes import VoteTally
 from tuiwb.text import inert
 
 HEADLINE = ("json_valid", "exact_match", "field_accuracy", "all_fields", "token_f1")
 MUTED = "$foreground 60%"
-OUTCOMES = {"adapter": "fine-tune", "base": "base", "tie": "tie", "invalid": "invalid"}
+LABELS = ("base", "fine-tune")
+
+
+def won_by(outcome: str, labels: tuple[str, str] = LABELS) -> str:
+    """An outcome in words: the winner's label, 'tie' or 'invalid'."""
+    return {"base": labels[0], "adapter": labels[1]}.get(outcome, outcome)
 
 
 def headline(summary: Summary, width: int) -> list[Content]:
@@ -80,7 +84,25 @@ def vote_line(tally: VoteTally) -> Content:
         words += f"  same answer again {tally.consistent}/{tally.repeated}"
     if tally.open:
         words += f"  {tally.open} open"
-    return Content.assemble(("votes ", MUTED), words)
+    if tally.not_blind:
+        words += f"  {tally.not_blind} not blind"
+    return Content.assemble((f"votes of {rater_name(tally.rater)} ", MUTED), words)
+
+
+def rater_name(rater: str) -> str:
+    """A rater as they are called before people."""
+    return inert(rater, one_line=True) or UNNAMED
+
+
+def agreement_line(agreements: list[Agreement], rater: str) -> Content | None:
+    """How far others that revealed agree with this rater; None when there are none."""
+    said = []
+    for found in agreements:
+        if rater in (found.one, found.other) and found.kappa.agreement is not None:
+            other = found.other if found.one == rater else found.one
+            kappa = "" if found.kappa.kappa is None else f", kappa {found.kappa.kappa:.2f}"
+            said.append(f"{rater_name(other)} {100 * found.kappa.agreement:.0f}%{kappa}")
+    return Content.assemble(("agree with ", MUTED), "  ".join(said)) if said else None
 
 
 def mark(completion: Completion) -> str:
@@ -98,7 +120,7 @@ def _right(answer: str, completion: Completion) -> str:
 
 def list_line(completion: Completion, pair: PairVerdict | None) -> Content:
     """One line of the list of prompts: its line, how both sides did, the judge's word, the text."""
-    judged = {"adapter": "F", "base": "B", "tie": "=", "invalid": "!"}
+    judged = {"base": "<", "adapter": ">", "tie": "=", "invalid": "!"}
     letter = f" {judged[pair.outcome]}" if pair is not None else ""
     last = completion.prompt[-1].get("content") if completion.prompt else completion.raw
     text = inert(str(last or "")[:80], one_line=True)
@@ -144,14 +166,20 @@ def prompt_text(completion: Completion) -> Content:
     return Content("\n").join(parts)
 
 
-def answer_text(text: str) -> Content:
+def answer_text(text: str, *, markdown: bool = False) -> Content:
     """Any text from data, inert; an empty one is said to be."""
-    return Content(inert(text)) if text.strip() else Content.styled("(empty)", f"italic {MUTED}")
+    if not text.strip():
+        return Content.styled("(empty)", f"italic {MUTED}")
+    if markdown:
+        from tuiwb.app.widgets.compare_markdown import markdown_content
+
+        return markdown_content(text)
+    return Content(inert(text))
 
 
-def verdict_text(pair: PairVerdict) -> Content:
+def verdict_text(pair: PairVerdict, labels: tuple[str, str] = LABELS) -> Content:
     """The judge on one pair: who won, how sure, and what it said in each order."""
-    words = OUTCOMES[pair.outcome]
+    words = won_by(pair.outcome, labels)
     if pair.flip:
         words += " (named opposite winners in the two orders)"
     elif pair.weak:
@@ -159,94 +187,7 @@ def verdict_text(pair: PairVerdict) -> Content:
     elif pair.outcome in ("adapter", "base"):
         words += ", clearly" if pair.clear else ", slightly"
     if pair.manipulation:
-        words += f"; manipulation by {' and '.join(OUTCOMES[s] for s in pair.manipulation)}"
+        words += f"; manipulation by {' and '.join(won_by(s, labels) for s in pair.manipulation)}"
     lines = [Content.styled(words, "bold")]
     lines += [Content(inert(reason, one_line=True)) for reason in pair.reasons]
     return Content("\n").join(lines)
-
-
-def figures(
-    summary: Summary | None,
-    judge: JudgeSummary | None,
-    tally: VoteTally | None,
-    agreement: Kappa | None,
-) -> Content:
-    """Every figure with its interval, for the dialog."""
-    parts: list[Content] = []
-    if summary is not None:
-        parts += [_metric_table(summary), Content("")]
-    if judge is not None:
-        parts += [Content.styled(f"Judge: {inert(judge.model)}, rubric {judge.rubric}", "bold")]
-        parts += _preference(judge.preference.counts)
-        parts += [
-            Content(
-                f"flips {judge.flips}, half wins {judge.weak}, invalid {judge.invalid}; first "
-                f"response won {_share(judge.first_slot_share)}, longer one "
-                f"{_share(judge.longer_win_share)}; cost "
-                + ("unknown" if judge.usd is None else f"${judge.usd:.4f}")
-            )
-        ]
-        parts += [Content.styled(f"✗ {inert(doubt)}", "$text-error") for doubt in judge.doubts]
-        parts.append(Content(""))
-    if tally is not None:
-        parts += [Content.styled("Votes", "bold"), *_preference(tally.counts)]
-        parts.append(
-            Content(
-                f"{tally.identical} identical, {tally.both_bad} both bad, {tally.skipped} "
-                f"skipped, {tally.open} open; left won {_share(tally.left_share)} of decided"
-            )
-        )
-        parts.append(Content(""))
-    if agreement is not None and agreement.n:
-        kappa = "-" if agreement.kappa is None else f"{agreement.kappa:.2f}"
-        sure = "" if agreement.reliable else " (unreliable: fewer than 30)"
-        parts.append(
-            Content(
-                f"Votes and judge agree on {_share(agreement.agreement)} of {agreement.n} shared "
-                f"pairs{sure}, kappa {kappa}"
-            )
-        )
-    return Content("\n").join(parts) if parts else Content("nothing measured yet")
-
-
-def _preference(counts: PairedCounts) -> Sequence[Content]:
-    said = preference(counts)
-    lines = [f"fine-tune won {counts.wins}, lost {counts.losses}, tied {counts.ties}"]
-    if said.win_rate is not None and said.win_rate_interval is not None:
-        low, high = said.win_rate_interval.low, said.win_rate_interval.high
-        lines[0] += f": {100 * said.win_rate:.1f}% of decided [{100 * low:.1f}, {100 * high:.1f}]"
-    lines.append(said.verdict)
-    if counts.wins + counts.losses:
-        lines.append(power_sentence(counts.wins + counts.losses))
-    return [Content(line) for line in lines]
-
-
-def _metric_table(summary: Summary) -> Content:
-    if not summary.metrics:
-        return Content("No reference answers: nothing to measure against.")
-    rows = [("metric", "base", "tuned", "difference [95%]", "p")]
-    for line in summary.metrics:
-        rows.append(
-            (
-                line.label,
-                figure(line, adapter=False),
-                figure(line, adapter=True),
-                difference(line),
-                p_value(line.p),
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in (0, 3) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    head = Content.styled(lines[0], MUTED)
-    note = Content.styled("points of difference; p: exact sign test on prompts that differ", MUTED)
-    return Content("\n").join([head, *(Content(line) for line in lines[1:]), note])
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"

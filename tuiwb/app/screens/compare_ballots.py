@@ -1,0 +1,175 @@
+"""The rater's part of the Compare screen: whose ballot, the vote, the reveal, the disagreements."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tuiwb.app.screens.compare_jobs import CompareJobs
+from tuiwb.app.screens.compare_look import Looked
+from tuiwb.app.screens.compare_review import DisagreementScreen
+from tuiwb.app.screens.compare_voting import VoteScreen, confirm_reveal
+from tuiwb.app.screens.dialogs import Ask
+from tuiwb.app.widgets.compare_figures import figures
+from tuiwb.app.widgets.figures import FiguresScreen
+from tuiwb.compare.completions import Completion, label_of
+from tuiwb.compare.plan import COMPARE
+from tuiwb.compare.raters import agreement_of, likely_rater, rater_of, remember_rater
+from tuiwb.compare.review import Review, disagreements
+from tuiwb.compare.vote_records import MAIN_PAIR
+from tuiwb.compare.votes import Ballot
+from tuiwb.errors import TuiwbError
+
+
+class CompareVotes(CompareJobs):
+    """Knows what was read of a run for two `sides`, and what of it the rater may see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked: Looked | None = None
+        self.sides: tuple[str, str] = MAIN_PAIR
+        self.uncovered = self.verdicts = False
+        # Read with names before there was a ballot to keep it.
+        self.read_named: set[str] = set()
+
+    def look_again(self) -> None:
+        """Read what is on disk now."""
+        raise NotImplementedError
+
+    @property
+    def ballot(self) -> Ballot | None:
+        """The ballot of the rater who is here; None before their first vote."""
+        return self.looked.ballot if self.looked else None
+
+    @property
+    def completions(self) -> list[Completion]:
+        """The pairs in view, in the order of their prompts."""
+        return self.looked.seen.completions if self.looked else []
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """How the two sides are called."""
+        spec = (self.looked.seen.spec if self.looked else None) or {}
+        return label_of(spec, self.sides[0]), label_of(spec, self.sides[1])
+
+    @property
+    def covered(self) -> bool:
+        """Whether a vote is open, so that names and figures must stay out of sight."""
+        return self.ballot is not None and self.ballot.hides and not self.uncovered
+
+    @property
+    def verdicts_shown(self) -> bool:
+        """Whether the judge's verdicts may be seen: after the reveal, or when asked for."""
+        revealed = self.ballot is not None and self.ballot.revealed
+        return revealed or self.verdicts
+
+    def action_figures(self) -> None:
+        """Every figure with its interval."""
+        looked, shown = self.looked, self.verdicts_shown
+        if looked is None:
+            return
+        seen, ballot = looked.seen, looked.ballot
+        with_judge = None
+        if ballot is not None and ballot.revealed and seen.verdicts:
+            said = {key: found.outcome for key, found in seen.verdicts.items()}
+            with_judge = agreement_of(ballot.decided(), said)
+        judge = seen.judge if shown else None
+        raters = looked.agreements if ballot is not None and ballot.revealed else []
+        text = figures(
+            seen.summary, judge, looked.tallies(), with_judge, raters, labels=self.labels
+        )
+        self.app.push_screen(FiguresScreen(text))
+
+    def action_rater(self) -> None:
+        """Another person votes now; their ballot is their own."""
+        self._ask_who(lambda: self.look_again())
+
+    def action_vote(self) -> None:
+        """Begin, or go on with, the blind vote; asks once who votes."""
+        try:
+            known = rater_of(self.project)
+        except TuiwbError as error:
+            self.complain(str(error))
+            return
+        if known is None:
+            self._ask_who(self.action_vote)
+        else:
+            self._vote_as(known)
+
+    def _ask_who(self, then: Callable[[], None]) -> None:
+        def answer(name: str | None) -> None:
+            if name is None:
+                return
+            try:
+                remember_rater(self.project, name)
+            except (TuiwbError, OSError) as error:
+                self.complain(str(error))
+                return
+            self.uncovered = self.verdicts = False
+            then()
+
+        detail = "Votes are kept under this name; R changes it."
+        self.app.push_screen(Ask("Who votes?", likely_rater(), detail), answer)
+
+    def _vote_as(self, rater: str) -> None:
+        looked = self.looked
+        if looked is None:
+            return
+        folder = looked.seen.run / COMPARE
+        try:
+            ballot = Ballot(folder, looked.seen.completions, rater=rater, sides=self.sides)
+            if self.read_named and not ballot.revealed:
+                ballot.saw(sorted(self.read_named))
+        except (TuiwbError, OSError) as error:
+            self.complain(str(error))
+            return
+        if ballot.revealed:
+            self.notify("these votes were revealed, which locks them", markup=False)
+        elif not ballot.pairs:
+            self.notify("all answers are identical: nothing to vote on", markup=False)
+        else:
+            self.uncovered = self.verdicts = False
+            self.read_named.clear()
+            self.looked = replace(looked, ballot=ballot)
+            plain = replace(self.look, middle="answers")
+            screen = VoteScreen(ballot, looked.seen.completions, plain)
+            self.app.push_screen(screen, lambda _: self._voted(ballot))
+
+    def _voted(self, ballot: Ballot) -> None:
+        if self.looked is not None:
+            self.looked = replace(self.looked, ballot=ballot)
+        self.paint()
+        self.refresh_bindings()
+        if ballot.revealed:
+            self.action_figures()
+
+    def action_reveal(self) -> None:
+        """Ask, then show which side was which and lock the votes."""
+        ballot = self.ballot
+        if ballot is None:
+            return
+
+        def answer(sure: bool | None) -> None:
+            if sure:
+                try:
+                    ballot.reveal()
+                except TuiwbError as error:
+                    self.complain(str(error))
+                    return
+                self._voted(ballot)
+
+        self.app.push_screen(confirm_reveal(ballot), answer)
+
+    def action_review(self) -> None:
+        """Walk the pairs on which the rater and the judge disagree."""
+        looked, ballot = self.looked, self.ballot
+        if looked is None or ballot is None:
+            return
+        seen = looked.seen
+        items = disagreements(ballot.decided(), seen.verdicts)
+        if not items:
+            self.notify("you and the judge agree wherever both decided", markup=False)
+            return
+        judge = seen.judge.model if seen.judge else ""
+        review = Review(seen.run / COMPARE, ballot.rater, judge)
+        self.app.push_screen(
+            DisagreementScreen(items, review, ballot, seen.completions, self.labels, self.look)
+        )

@@ -1,0 +1,123 @@
+"""The jobs of the Compare screen: comparing, judging, stopping either. Blocking work in threads."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from textual import on, work
+from textual.message import Message
+
+from tuiwb import jobs
+from tuiwb.app.screens.compare_pair import PairScreen
+from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.compare.judge_plan import JUDGE, Estimate, estimate, plan_judge, start_judge
+from tuiwb.compare.plan import COMPARE, answered, plan, start
+from tuiwb.errors import TuiwbError
+from tuiwb.jobs import JobState
+from tuiwb.text import inert
+
+
+class CompareJobs(PairScreen):
+    """Starts and stops the jobs of the run in `run`; what can't be done is said."""
+
+    class Refused(Message):
+        """Something asked for can't be done; the sentence says why."""
+
+        def __init__(
+            self, sentence: str, severity: Literal["information", "error"] = "error"
+        ) -> None:
+            super().__init__()
+            self.sentence, self.severity = sentence, severity
+
+    class Priced(Message):
+        """What judging would cost, to be confirmed."""
+
+        def __init__(self, spec: dict[str, Any], cost: Estimate) -> None:
+            super().__init__()
+            self.spec, self.cost = spec, cost
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: Path | None = None
+        self.states: dict[Path, JobState] = {}
+
+    @on(Refused)
+    def _say_why(self, message: Refused) -> None:
+        self.notify(inert(message.sentence), severity=message.severity, timeout=12, markup=False)
+
+    def at_work(self) -> Path | None:
+        """The comparison or judge run that is at work on the selected run."""
+        if self.run is None:
+            return None
+        inside = (f for f in self.states if f.parent == self.run)
+        judges = [f for f in inside if f.name == JUDGE or f.name.startswith(f"{JUDGE}-")]
+        folders = (self.run / COMPARE, *judges)
+        return next((f for f in folders if f in self.states and self.states[f].running), None)
+
+    def action_start(self) -> None:
+        """Start, or go on with, the comparison of this run."""
+        if self.run is not None:
+            self._start(self.run)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
+    def _start(self, run: Path) -> None:
+        try:
+            spec = plan(self.project, run.name)
+            if answered(spec):
+                self.post_message(
+                    self.Refused(
+                        "already compared: adapter and prompts are the same", "information"
+                    )
+                )
+                return
+            start(self.project, spec)
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Refused(str(error)))
+            return
+        self.app.call_from_thread(self.started)
+
+    def started(self) -> None:
+        """A comparison was started."""
+        self.workbench.read_jobs()
+
+    def action_stop(self) -> None:
+        """Stop the comparison or the judge; what is there stays."""
+        if (folder := self.at_work()) is not None:
+            jobs.send(folder, "stop")
+            self.notify("told it to stop: what is answered stays, enter goes on", markup=False)
+
+    def action_judge(self) -> None:
+        """Show what a judge would cost, ask, and start it."""
+        if self.run is not None:
+            self._price(self.run)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
+    def _price(self, run: Path) -> None:
+        try:
+            spec = plan_judge(self.project, run.name)
+            self.post_message(self.Priced(spec, estimate(spec)))
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Refused(str(error)))
+
+    @on(Priced)
+    def _ask_to_judge(self, message: Priced) -> None:
+        spec, cost = message.spec, message.cost
+
+        def answer(sure: bool | None) -> None:
+            if sure:
+                self._judge(spec)
+
+        detail = (
+            f"{cost.sentence}.\n\nEndpoint {spec['base_url']}, rubric {spec['rubric']['name']}, "
+            f"both orders, at most ${spec['max_usd']:g}.\n\nVerdicts stay hidden until you reveal "
+            "your votes or press y."
+        )
+        self.app.push_screen(Confirm("Ask the judge?", inert(detail)), answer)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
+    def _judge(self, spec: dict[str, Any]) -> None:
+        try:
+            start_judge(spec)
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Refused(str(error)))
+            return
+        self.app.call_from_thread(self.workbench.read_jobs)

@@ -1,0 +1,87 @@
+"""One look at a comparison for the screen: two of its sides, their votes, their tokens."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tuiwb.compare.completions import (
+    TokenProbabilities,
+    paired,
+    read_token_probabilities,
+    summarise,
+)
+from tuiwb.compare.look import Comparison, look
+from tuiwb.compare.measure import Options
+from tuiwb.compare.plan import COMPARE
+from tuiwb.compare.raters import Agreement, agreements, rater_of, read_ballots
+from tuiwb.compare.vote_records import MAIN_PAIR
+from tuiwb.compare.votes import Ballot, VoteTally
+from tuiwb.errors import BadInput
+from tuiwb.project import Project
+
+
+@dataclass(frozen=True)
+class Looked:
+    """`seen` has `sides` in the roles base and adapter; `ballot` is this rater's, `ballots` are
+    all. `whole` is the comparison as it is on disk."""
+
+    seen: Comparison
+    whole: Comparison
+    sides: tuple[str, str] = MAIN_PAIR
+    ballot: Ballot | None = None
+    ballots: list[Ballot] = field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)
+    probabilities: dict[str, TokenProbabilities] = field(default_factory=dict)
+
+    def tallies(self) -> list[VoteTally]:
+        """Tallies that may be shown: the rater's own first once revealed, then others'."""
+        if self.ballot is None or not self.ballot.revealed:
+            return []
+        others = [b for b in self.ballots if b.revealed and b.rater != self.ballot.rater]
+        return [tally for b in (self.ballot, *others) if (tally := b.tally()) is not None]
+
+
+def look_at(project: Project, run: Path, sides: tuple[str, str], before: Looked | None) -> Looked:
+    """Read a run's comparison for two of its sides; the judge's word is on the main pair only."""
+    whole = look(project, run, before.whole if before else None)
+    folder = run / COMPARE
+    seen = whole if sides == MAIN_PAIR else _other_pair(whole, sides, before)
+    ballots = read_ballots(folder, seen.completions, sides)
+    try:
+        rater = rater_of(project)
+    except BadInput:
+        rater = None  # told when a vote is begun
+    return Looked(
+        seen=seen,
+        whole=whole,
+        sides=sides,
+        ballot=next((b for b in ballots if b.rater == rater), None),
+        ballots=ballots,
+        agreements=agreements(ballots),
+        probabilities=_tokens(folder, sides),
+    )
+
+
+def _other_pair(whole: Comparison, sides: tuple[str, str], before: Looked | None) -> Comparison:
+    completions = paired(whole.completions, *sides)
+    kept = before.seen.summary if before is not None and before.sides == sides else None
+    if kept is None or kept.done != len(completions):
+        # BLEU and ROUGE take a second to load and are not worth it here.
+        quick = Options(overlap=False)
+        kept = summarise(completions, len(completions), quick) if completions else None
+    return Comparison(
+        run=whole.run,
+        spec=whole.spec,
+        problem=whole.problem,
+        completions=completions,
+        summary=kept,
+    )
+
+
+def _tokens(folder: Path, sides: tuple[str, str]) -> dict[str, TokenProbabilities]:
+    found = read_token_probabilities(folder)
+    if sides == MAIN_PAIR:
+        return found
+    for line in found.values():
+        own = {"base": line.base, "adapter": line.adapter, **line.others}
+        line.base, line.adapter = own.get(sides[0], []), own.get(sides[1], [])
+    return found

@@ -1,0 +1,65 @@
+"""What the screens that show a pair share: the head, the pair, how it is looked at."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.widgets.compare_view import Look
+from tuiwb.app.widgets.pair_view import PairView
+from tuiwb.text import inert
+
+
+class PairScreen(WorkbenchScreen):
+    """Subclasses paint in `paint()`, from `look` and what they know."""
+
+    MODE = "compare"
+    CSS_PATH = "compare.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "markdown", "Markdown or plain", show=False),
+        Binding("h", "reference", "Hide the reference", show=False),
+    ]
+
+    def __init__(self, look: Look | None = None) -> None:
+        super().__init__()
+        self.look = look or Look()
+        self._head: Content | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Static(id="head", markup=False)
+        yield PairView(id="pair")
+
+    def on_mount(self) -> None:
+        self.query_one(PairView).focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.paint)
+
+    def paint(self) -> None:
+        """Show what is known now."""
+        raise NotImplementedError
+
+    def paint_head(self, head: Content) -> None:
+        """The lines above the pair; painted only when they differ."""
+        if self._head is None or head != self._head:
+            self._head = head
+            self.query_one("#head", Static).update(head)
+
+    def complain(self, sentence: str) -> None:
+        """Say why something can't be done."""
+        self.notify(inert(sentence), severity="error", timeout=12, markup=False)
+
+    def action_markdown(self) -> None:
+        """Answers rendered as Markdown, or plain as the models wrote them."""
+        self.look = replace(self.look, markdown=not self.look.markdown)
+        self.paint()
+
+    def action_reference(self) -> None:
+        """The reference, or more room for the answers."""
+        self.look = replace(self.look, reference=not self.look.reference)
+        self.paint()

@@ -1,0 +1,119 @@
+"""The review queue: pairs on which you and the judge disagree, and who is right on each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from tuiwb.app.screens.compare_pair import PairScreen
+from tuiwb.app.widgets import compare_words as words
+from tuiwb.app.widgets.compare_view import Look, named_pair
+from tuiwb.app.widgets.pair_view import PairView
+from tuiwb.compare.completions import Completion
+from tuiwb.compare.review import Disagreement, Review, Ruling
+from tuiwb.compare.votes import Ballot
+from tuiwb.errors import TuiwbError
+from tuiwb.text import inert
+
+RULED: dict[Ruling | None, str] = {
+    "human": "you are right",
+    "judge": "the judge is right",
+    "unclear": "unclear",
+    None: "not ruled yet",
+}
+
+
+class DisagreementScreen(PairScreen):
+    """Walks the disagreements; a ruling is kept at once and goes on to the next without one."""
+
+    HELP_TEXT = (
+        "You and the judge named different winners here. Read both reasons again and say who is "
+        "right. Rulings change no vote and no verdict; exporting preference data follows them."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "rule('human')", "I am right"),
+        Binding("l", "rule('judge')", "Judge is right"),
+        Binding("space", "rule('unclear')", "Unclear"),
+        Binding("u", "rule(None)", "Take back"),
+        Binding("j", "step(1)", "Move", key_display="j/k"),
+        Binding("k", "step(-1)", "Previous pair", show=False),
+        Binding("n", "next_open", "Next without a ruling", show=False),
+        Binding("v,escape,q", "leave", "Leave", key_display="v"),
+    ]
+
+    def __init__(
+        self,
+        items: Sequence[Disagreement],
+        review: Review,
+        ballot: Ballot,
+        completions: Sequence[Completion],
+        labels: tuple[str, str],
+        look: Look | None = None,
+    ) -> None:
+        super().__init__(look)
+        self._items, self._review, self._ballot = items, review, ballot
+        self._completions = {c.id: c for c in completions}
+        self._labels = labels
+        self._at = self._open_after(-1) or 0
+
+    def _open_after(self, place: int) -> int | None:
+        count = len(self._items)
+        places = ((place + 1 + i) % count for i in range(count))
+        return next((i for i in places if self._review.ruling(self._items[i]) is None), None)
+
+    def paint(self) -> None:
+        item = self._items[self._at]
+        count = self._review.count(self._items)
+        told = f"{count['human']} you, {count['judge']} judge, {count['unclear']} unclear, "
+        self.paint_head(
+            Content.assemble(
+                ("You and the judge disagree ", "bold"),
+                (f"on {len(self._items)} pairs: right were {told}{count['open']} open", ""),
+            )
+        )
+        pair = named_pair(self._completions[item.pair], self._labels, self.look)
+        self.query_one(PairView).show(
+            replace(
+                pair,
+                title=f"disagreement {self._at + 1} of {len(self._items)}",
+                subtitle=RULED[self._review.ruling(item)],
+                verdict=self._reasons(item),
+                verdict_title=f"you: {words.won_by(item.vote, self._labels)}   judge: "
+                f"{words.won_by(item.verdict.outcome, self._labels)}",
+            )
+        )
+
+    def _reasons(self, item: Disagreement) -> Content:
+        """What you noted, and what the judge said in each order."""
+        note = self._ballot.note(item.pair)
+        mine = Content(inert(f"you noted: {note}" if note else "you left no note", one_line=True))
+        return Content("\n").join([mine, words.verdict_text(item.verdict, self._labels)])
+
+    def action_rule(self, ruling: Ruling | None) -> None:
+        """Keep a ruling and go on; None takes the one shown back."""
+        try:
+            self._review.rule(self._items[self._at], ruling)
+        except TuiwbError as error:
+            self.complain(str(error))
+            return
+        if ruling is not None:
+            following = self._open_after(self._at)
+            self._at = self._at if following is None else following
+        self.paint()
+
+    def action_step(self, by: int) -> None:
+        """The next or previous disagreement."""
+        self._at = max(0, min(len(self._items) - 1, self._at + by))
+        self.paint()
+
+    def action_next_open(self) -> None:
+        """The next disagreement without a ruling."""
+        following = self._open_after(self._at)
+        self._at = self._at if following is None else following
+        self.paint()
+
+    def action_leave(self) -> None:
+        """Back to the comparison."""
+        self.dismiss()

@@ -1,0 +1,74 @@
+"""What a rater sees while voting: two answers and nothing that tells which model wrote which.
+
+No names, lengths, times, cut marks, figures, verdicts, no tally and no diff. Which side an answer
+stands on comes from the ballot; all else here is the same for both.
+"""
+
+from collections.abc import Mapping
+
+from textual.content import Content
+
+from tuiwb.app.widgets import compare_words as words
+from tuiwb.app.widgets.compare_view import NOTHING, Look
+from tuiwb.app.widgets.pair_view import PairText
+from tuiwb.compare.completions import Completion
+from tuiwb.compare.votes import Ballot, Choice
+from tuiwb.text import inert
+
+CHOICES: dict[Choice, str] = {
+    "left": "left is better",
+    "right": "right is better",
+    "tie": "tie",
+    "both_bad": "both bad",
+    "skip": "skipped",
+}
+BAR = 20
+
+
+def blind_pair(
+    ballot: Ballot, completions: Mapping[str, Completion], place: int, look: Look
+) -> PairText:
+    """The pair at `place` as its rater may see it."""
+    asked = ballot.pairs[place]
+    completion = completions[asked.id]
+    texts = {"base": completion.base, "adapter": completion.adapter or ""}
+    other = "base" if asked.left == "adapter" else "adapter"
+    choice, reference = ballot.choice(asked), completion.reference
+    note = ballot.note(asked.id)
+    said = ["no vote yet" if choice is None else f"your vote: {CHOICES[choice]}"]
+    said += [inert(f"“{note}”", one_line=True)] if note else []
+    title = f"pair {place + 1} of {len(ballot.pairs)}"
+    return PairText(
+        title=f"{title}  Markdown" if look.markdown else title,
+        subtitle="  ".join(said),
+        prompt=words.prompt_text(completion),
+        left=words.answer_text(texts[asked.left], markdown=look.markdown),
+        left_title="Left",
+        right=words.answer_text(texts[other], markdown=look.markdown),
+        right_title="Right",
+        reference=words.answer_text(reference, markdown=look.markdown)
+        if reference is not None and look.reference
+        else NOTHING,
+    )
+
+
+def vote_head(ballot: Ballot, last: tuple[int, Choice] | None, width: int) -> Content:
+    """One line: who votes, how far, and what was said last."""
+    count = len(ballot.pairs)
+    done = round(BAR * ballot.voted / count)
+    parts: list[tuple[str, str]] = [
+        ("Blind vote ", "bold"),
+        (f"{ballot.voted} of {count} ", ""),
+        ("━" * done, "$text-success"),
+        ("━" * (BAR - done), "$foreground 20%"),
+    ]
+    if ballot.voted == count:
+        parts.append(("  all voted: r reveals", "bold"))
+    elif last is not None:
+        parts.append((f"  pair {last[0] + 1}: {CHOICES[last[1]]}", words.MUTED))
+    else:
+        parts.append(("  which answer is better?", words.MUTED))
+    line = Content.assemble(*parts)
+    who = Content.styled(words.rater_name(ballot.rater), words.MUTED)
+    gap = width - line.cell_length - who.cell_length
+    return Content.assemble(line, " " * gap, who) if gap > 1 else line

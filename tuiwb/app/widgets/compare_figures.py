@@ -1,0 +1,129 @@
+"""Every figure of a comparison with its interval, as the dialog shows them. Text only."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from tuiwb.app.widgets.compare_words import LABELS, MUTED, rater_name
+from tuiwb.compare.completions import Summary
+from tuiwb.compare.figure_text import difference, figure, p_value
+from tuiwb.compare.judge_summary import JudgeSummary
+from tuiwb.compare.raters import Agreement
+from tuiwb.compare.stats import Kappa, PairedCounts, power_sentence, preference
+from tuiwb.compare.votes import VoteTally
+from tuiwb.text import inert, short_seconds
+
+
+def figures(
+    summary: Summary | None,
+    judge: JudgeSummary | None,
+    tallies: Sequence[VoteTally],
+    with_judge: Kappa | None,
+    raters: Sequence[Agreement] = (),
+    labels: tuple[str, str] = LABELS,
+) -> Content:
+    """Votes first, then the judge, then what was measured; `tallies` are those of raters that
+    revealed, `with_judge` is the agreement of this rater and the judge."""
+    parts: list[Content] = []
+    for tally in tallies:
+        parts += [*_votes(tally, labels), Content("")]
+    parts += [_kappa(f"{rater_name(a.one)} and {rater_name(a.other)}", a.kappa) for a in raters]
+    if with_judge is not None and with_judge.n:
+        parts.append(_kappa("Your votes and the judge", with_judge))
+    if parts and parts[-1].plain:
+        parts.append(Content(""))
+    if judge is not None:
+        parts += [*_judge(judge, labels), Content("")]
+    if summary is not None:
+        parts += [_metric_table(summary, labels)]
+    return Content("\n").join(parts) if parts else Content("nothing measured yet")
+
+
+def _votes(tally: VoteTally, labels: tuple[str, str]) -> list[Content]:
+    lines = [Content.styled(f"Votes of {rater_name(tally.rater)}", "bold")]
+    lines += _preference(tally.counts, labels)
+    lines.append(
+        Content(
+            f"{tally.identical} identical, {tally.both_bad} both bad, {tally.skipped} skipped, "
+            f"{tally.open} open; left won {_share(tally.left_share)} of decided"
+        )
+    )
+    more = []
+    if tally.repeated:
+        more.append(f"{tally.consistent} of {tally.repeated} repeated pairs got the same answer")
+    if tally.seconds is not None:
+        more.append(f"{short_seconds(tally.seconds)} a pair in the middle")
+    if tally.not_blind:
+        more.append(f"{tally.not_blind} on pairs read with names before: not blind")
+    return [*lines, Content("; ".join(more))] if more else lines
+
+
+def _judge(judge: JudgeSummary, labels: tuple[str, str]) -> list[Content]:
+    lines = [Content.styled(f"Judge: {inert(judge.model)}, rubric {inert(judge.rubric)}", "bold")]
+    lines += _preference(judge.preference.counts, labels)
+    lines.append(
+        Content(
+            f"flips {judge.flips}, half wins {judge.weak}, invalid {judge.invalid}; first response "
+            f"won {_share(judge.first_slot_share)}, longer one {_share(judge.longer_win_share)}; "
+            "cost " + ("unknown" if judge.usd is None else f"${judge.usd:.4f}")
+        )
+    )
+    return lines + [Content.styled(f"✗ {inert(doubt)}", "$text-error") for doubt in judge.doubts]
+
+
+def _kappa(who: str, agreement: Kappa) -> Content:
+    if not agreement.n:
+        return Content(f"{who} decided no pair in common")
+    kappa = "-" if agreement.kappa is None else f"{agreement.kappa:.2f}"
+    if agreement.interval is not None and agreement.kappa is not None:
+        kappa += f" [{agreement.interval.low:.2f}, {agreement.interval.high:.2f}]"
+    sure = "" if agreement.reliable else " (unreliable: fewer than 30)"
+    return Content(
+        f"{who} agree on {_share(agreement.agreement)} of {agreement.n} shared pairs{sure}, "
+        f"kappa {kappa}"
+    )
+
+
+def _preference(counts: PairedCounts, labels: tuple[str, str]) -> list[Content]:
+    said = preference(counts)
+    under_test = inert(labels[1], one_line=True)
+    lines = [f"{under_test} won {counts.wins}, lost {counts.losses}, tied {counts.ties}"]
+    if said.win_rate is not None and said.win_rate_interval is not None:
+        low, high = said.win_rate_interval.low, said.win_rate_interval.high
+        lines[0] += f": {100 * said.win_rate:.1f}% of decided [{100 * low:.1f}, {100 * high:.1f}]"
+    lines.append(said.verdict)
+    if counts.wins + counts.losses:
+        lines.append(power_sentence(counts.wins + counts.losses))
+    return [Content(line) for line in lines]
+
+
+def _metric_table(summary: Summary, labels: tuple[str, str]) -> Content:
+    if not summary.metrics:
+        return Content("No reference answers: nothing to measure against.")
+    base, tuned = (inert(label, one_line=True)[:12] for label in labels)
+    rows = [("metric", base, tuned, "difference [95%]", "p")]
+    for line in summary.metrics:
+        rows.append(
+            (
+                line.label,
+                figure(line, adapter=False),
+                figure(line, adapter=True),
+                difference(line),
+                p_value(line.p),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i in (0, 3) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    head = Content.styled(lines[0], MUTED)
+    note = Content.styled("points of difference; p: exact sign test on prompts that differ", MUTED)
+    return Content("\n").join([head, *(Content(line) for line in lines[1:]), note])
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"

@@ -1,0 +1,122 @@
+"""How the parts of a pair share the room: prompt, both answers, reference, verdict. Pure.
+
+In: texts, the room in cells, how far the answers are scrolled. Out: each part's size and the lines
+of it that show. Both answers get the same size and show the same line numbers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from textual.content import Content
+
+MUTED = "$foreground 60%"
+ANSWERS_NEED = 8  # rows: two stacked panes of a title and three lines
+PADDING = 2  # cells a line loses to the space at both sides
+
+
+@dataclass(frozen=True)
+class Room:
+    """The cells there are, and whether one answer stands above the other."""
+
+    width: int
+    height: int
+    stacked: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part's size in cells, its title's row included, and what it shows."""
+
+    width: int
+    height: int
+    text: Content
+
+
+@dataclass
+class Layout:
+    """Every part that shows. `visible` of `total` lines of the longest answer show from `offset`
+    on; parts named in `cut` have more lines than their place."""
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    offset: int = 0
+    visible: int = 0
+    total: int = 0
+    cut: set[str] = field(default_factory=set)
+
+
+def laid_out(texts: Mapping[str, Content], room: Room, offset: int) -> Layout:
+    """Share `room` among the texts by name (empty ones are left out). A `message` has it alone, a
+    `single` text the place of both answers."""
+    layout = Layout()
+    if texts["message"].plain:
+        layout.parts["message"] = Part(room.width, room.height, texts["message"])
+        _wrap_message(layout, room)
+        return layout
+    width = room.width - PADDING
+    lines = {
+        name: texts[name].wrap(width)
+        for name in ("prompt", "reference", "verdict")
+        if texts[name].plain
+    }
+    rows = _rows_around({name: len(found) for name, found in lines.items()}, room.height)
+    for name, found in lines.items():
+        title = name != "prompt"
+        text = _first_lines(found, rows[name])
+        layout.parts[name] = Part(room.width, rows[name] + title, text)
+        if len(found) > rows[name]:
+            layout.cut.add(name)
+    left = room.height - sum(part.height for part in layout.parts.values())
+    _place_answers(layout, texts, room, max(4, left), offset)
+    return layout
+
+
+def _wrap_message(layout: Layout, room: Room) -> None:
+    lines = layout.parts["message"].text.wrap(room.width - PADDING)
+    layout.parts["message"] = Part(room.width, room.height, Content("\n").join(lines))
+
+
+def _rows_around(wanted: Mapping[str, int], height: int) -> dict[str, int]:
+    """Lines for each part around the answers: a share of the height, less where the answers would
+    have too little, what is least needed giving way first."""
+    share = {"prompt": 0.3, "reference": 0.2, "verdict": 0.25}
+    least = {"prompt": 3, "reference": 2, "verdict": 2}
+    rows = {name: min(n, max(least[name], int(share[name] * height))) for name, n in wanted.items()}
+    for name in ("verdict", "reference", "prompt"):
+        titles = len(rows) - ("prompt" in rows)
+        missing = ANSWERS_NEED - (height - sum(rows.values()) - titles)
+        if name in rows and missing > 0:
+            rows[name] = max(1, rows[name] - missing)
+    return rows
+
+
+def _first_lines(lines: list[Content], rows: int) -> Content:
+    """The lines that fit; where some don't, how many more there are at the end of the last."""
+    if len(lines) <= rows:
+        return Content("\n").join(lines)
+    more = Content.styled(f"… {len(lines) - rows + 1} more lines (p)", MUTED)
+    if rows == 1:
+        more = Content.styled(f" … {len(lines) - 1} more lines (p)", MUTED)
+        room = max(1, lines[0].cell_length - more.cell_length)
+        return Content("").join([lines[0].truncate(room), more])
+    return Content("\n").join([*lines[: rows - 1], more])
+
+
+def _place_answers(
+    layout: Layout, texts: Mapping[str, Content], room: Room, height: int, offset: int
+) -> None:
+    if texts["single"].plain:
+        names, width, each = ["single"], room.width, height
+    else:
+        names = [name for name in ("left", "right") if texts[name].plain]
+        beside = len(names) == 2 and not room.stacked
+        width = room.width // 2 if beside else room.width
+        each = height if beside or len(names) == 1 else height // 2
+    if not names:
+        return
+    lines = {name: texts[name].wrap(width - PADDING) for name in names}
+    layout.visible = max(1, each - 1)
+    layout.total = max(map(len, lines.values()))
+    layout.offset = max(0, min(offset, layout.total - layout.visible))
+    for name, found in lines.items():
+        shown = found[layout.offset : layout.offset + layout.visible]
+        layout.parts[name] = Part(width, each, Content("\n").join(shown))

@@ -119,9 +119,10 @@ class EndpointServer:
                 self.end_headers()
                 try:
                     # Headers first, then nothing the client's timeout between bytes would see.
-                    for i in range(0, len(data), server.drip or len(data)):
-                        self.wfile.write(data[i : i + (server.drip or len(data))])
-                        if server.drip:
+                    piece = server.drip or max(1, len(data))
+                    for i in range(0, len(data), piece):
+                        self.wfile.write(data[i : i + piece])
+                        if piece < len(data):
                             time.sleep(0.02)
                 except OSError:
                     # A client that was killed, or did not wait.
@@ -130,7 +131,9 @@ class EndpointServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # A short look-out: closing waits for the end of one.
+        serve = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -10,10 +10,11 @@ from typing import Any
 
 from tuiwb.compare.judge import Question
 from tuiwb.compare.judge_batch import BatchRun
+from tuiwb.compare.judge_batch_log import BATCHES, pending, read
 from tuiwb.compare.judge_client import JudgeClient
 from tuiwb.compare.judge_run import PHASE, JudgeRun
 from tuiwb.jobs.events import Alert
-from tuiwb.jobs.run import JobContext
+from tuiwb.jobs.run import JobContext, Stopped
 from tuiwb.monitor import notify
 
 
@@ -25,6 +26,14 @@ def run(context: JobContext) -> None:
     context.progress(PHASE, judging.cached, len(judging.asked), "verdicts")
     try:
         asyncio.run(_until_stopped(judging, _judge(judging)))
+    except Stopped:
+        waiting = [b.id for b in pending(read(context.folder / BATCHES)) if b.id]
+        if waiting:
+            raise Stopped(
+                f"stopped; batch {', '.join(waiting)} goes on at the provider: the same command "
+                "collects it"
+            ) from None
+        raise
     finally:
         judging.write_summary()
     if judging.budget_reached:

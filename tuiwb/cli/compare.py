@@ -129,7 +129,7 @@ def _plain(summary: Any) -> dict[str, Any]:
 
 
 def _say_summary(run: str, prompts: str, folder: str, summary: Any) -> None:
-    from tuiwb.compare.report import difference, figure, p_value
+    from tuiwb.compare.figure_text import difference, figure, p_value
 
     say(f"{run}: base against fine-tune, {summary.done} of {summary.total} prompts from {prompts}")
     say()

@@ -1,115 +1,156 @@
 """report.md of a comparison: figures, how sure they are, and a few answers side by side. Pure."""
 
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuiwb.compare.completions import Completion, Summary
-from tuiwb.compare.metrics import MetricSummary
+from tuiwb.compare.figure_text import (
+    aligned,
+    field_head,
+    field_rows,
+    figure_rows,
+    head,
+    slice_rows,
+)
+from tuiwb.compare.interval_plot import IntervalRow
+from tuiwb.compare.page import (
+    Example,
+    Page,
+    agreement_line,
+    metric_bars,
+    page_of,
+    preference_bars,
+    preference_lines,
+)
 from tuiwb.text import inert
 
-EXAMPLES = 5
+NO_REFERENCES = "The prompts have no reference answers, so there is nothing to measure against."
+NOTES = (
+    "Right answers of n, or a mean. Differences are in percentage points (or the unit shown) with "
+    "95% intervals: Tango's for right answers, a bootstrap over prompts for means, BLEU and "
+    "perplexity. p is McNemar's exact test for right answers, a sign-flip or swap test for the "
+    "others; 'better' and 'worse' are said where p is at most .05 even with Holm's adjustment for "
+    "all metrics."
+)
+FEW = "Few prompts say little: such slices stand last. p is adjusted for all slices of a tag."
+_BAR = 41
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 
 
-def compare_report(spec: dict[str, Any], summary: Summary, completions: list[Completion]) -> str:
-    """The report as Markdown; answers stand in fenced blocks, so nothing in them is markup."""
-    name = Path(spec["run"]).name if spec.get("run") else Path(spec["base"]).name
-    lines = [
-        f"# {name}: base against fine-tune",
-        "",
-        f"- prompts: {summary.done} of {summary.total} from {Path(spec['prompts']).name}",
-        f"- base: {Path(spec['base']).name}; greedy decoding, at most "
-        f"{spec['max_new_tokens']} new tokens, {summary.dtype} on {summary.device}",
+def compare_report(
+    spec: Mapping[str, Any], summary: Summary, completions: Sequence[Completion]
+) -> str:
+    """The report of a comparison that nobody has voted on yet, as Markdown."""
+    return markdown(page_of(spec, summary, completions))
+
+
+def markdown(page: Page) -> str:
+    """The page as Markdown; answers stand in fenced blocks, so nothing in them is markup."""
+    parts = [f"# {_e(page.title)}"]
+    parts += ["\n".join(f"> **{_e(alarm)}**" for alarm in page.alarms)] if page.alarms else []
+    parts += [_e(page.conclusion)] if page.conclusion else []
+    parts.append("\n".join(f"- {_e(label)}: {_e(text)}" for label, text in page.facts))
+    parts += ["## Metrics", *_metrics(page)]
+    if page.quantities:
+        parts += [
+            "## The answers themselves",
+            _table(head(*page.sides), _cells(figure_rows(page.quantities))),
+        ]
+    if page.answers:
+        parts.append(_sides(page))
+    if page.fields:
+        parts += ["## JSON fields", _table(field_head(*page.sides), field_rows(page.fields))]
+    if page.slices:
+        metric = page.slices[0].line.label
+        table = _table(head(*page.sides, first="slice"), _cells(slice_rows(page.slices)))
+        parts += [f"## Slices by {_e(metric)}", table, FEW]
+    for one in page.preferences:
+        parts += [f"## {_e(one.source)}", _e(" ".join(preference_lines(one, page.sides)))]
+    if len(bars := preference_bars(page.preferences)) > 0:
+        parts.append(_chart(bars, 0.0, 100.0, 50.0))
+    if page.agreements:
+        parts += ["## Agreement", "\n".join(f"- {_e(agreement_line(a))}" for a in page.agreements)]
+    parts.append("## Answers")
+    parts += [_example(example) for example in page.examples]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics(page: Page) -> list[str]:
+    parts = []
+    if page.metrics:
+        parts.append(_table(head(*page.sides), _cells(figure_rows(page.metrics))))
+        bars = metric_bars(page.metrics)
+        if bars:
+            parts.append(_chart(bars, -100.0, 100.0, 0.0))
+        parts.append(NOTES)
+    else:
+        parts.append(NO_REFERENCES)
+    if page.not_run:
+        parts.append("\n".join(f"- {_e(name)}: {_e(why)}" for name, why in page.not_run.items()))
+    return parts
+
+
+def _cells(rows: Sequence[Any]) -> list[tuple[str, ...]]:
+    return [row.cells for row in rows]
+
+
+def _sides(page: Page) -> str:
+    rows = [
+        (
+            label,
+            f"{side.tokens:,}",
+            f"{side.tokens_per_second:.0f}",
+            str(side.cut),
+            str(side.empty),
+        )
+        for label, side in page.answers
     ]
-    if summary.adapter_applied is not None:
-        lines.append(f"- {_applied(summary)}")
-    lines += ["", *metric_table(summary), "", *_sides(summary), "", "## Answers", ""]
-    for completion in completions[:EXAMPLES]:
-        lines += _example(completion)
-    return "\n".join(lines) + "\n"
+    return _table(("side", "tokens", "tokens/s", "cut at the limit", "empty"), rows)
 
 
-def metric_table(summary: Summary) -> list[str]:
-    """The metrics as a Markdown table with 95% intervals."""
-    if not summary.metrics:
-        return ["The prompts have no reference answers, so there is nothing to measure against."]
-    head = ["metric", "n", "base", "fine-tune", "difference (95%)", "better / worse", "p"]
-    rows = [head, ["---"] * len(head), *(_row(line) for line in summary.metrics)]
-    note = (
-        "Right answers of n, or a mean in percent; the interval of the difference is a bootstrap "
-        "over prompts, p an exact two-sided sign test on the prompts that differ."
-    )
-    return ["| " + " | ".join(row) + " |" for row in rows] + ["", note]
+def _chart(bars: Sequence[IntervalRow], low: float, high: float, reference: float) -> str:
+    """Intervals as lines of text: ├──●──┤, │ at the reference."""
+
+    def place(value: float) -> int:
+        return round((min(max(value, low), high) - low) / (high - low) * (_BAR - 1))
+
+    rows = []
+    for bar in bars:
+        cells = [" "] * _BAR
+        cells[place(reference)] = "│"
+        if bar.low is not None and bar.high is not None:
+            left, right = place(bar.low), place(bar.high)
+            cells[left : right + 1] = ["─"] * (right + 1 - left)
+            cells[left], cells[right] = "├", "┤"
+        cells[place(bar.value)] = "●"
+        rows.append((inert(bar.name, one_line=True), "".join(cells), inert(bar.words)))
+    foot = f"{low:g}".ljust(_BAR // 2) + f"{reference:g}".ljust(_BAR // 2 - 3) + f"{high:g}"
+    return "\n".join(("```text", *aligned([*rows, ("", foot, "")]), "```"))
 
 
-def figure(line: MetricSummary, *, adapter: bool) -> str:
-    """One side of a metric: '48/50' for yes/no metrics, '93.5%' for graded ones, '-' if absent."""
-    right, mean = (line.adapter_right, line.adapter) if adapter else (line.base_right, line.base)
-    if mean is None:
-        return "-"
-    return f"{100 * mean:.1f}%" if line.graded else f"{right}/{line.n}"
+def _example(example: Example) -> str:
+    remark = f": {_e(example.remark)}" if example.remark else ""
+    parts = [("prompt", example.prompt), *example.answers]
+    if example.reference is not None:
+        parts.append(("reference", example.reference))
+    blocks = [f"{_e(label)}:\n\n{_fenced(text)}" for label, text in parts]
+    return "\n\n".join([f"### line {example.line}{remark}", *blocks])
 
 
-def difference(line: MetricSummary) -> str:
-    """'+96.0 [90.0, 100.0]' in percentage points, '-' without an adapter."""
-    if line.difference is None:
-        return "-"
-    interval = line.difference_interval
-    bounds = f" [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]" if interval else ""
-    return f"{100 * line.difference:+.1f}{bounds}"
+def _e(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", inert(text, one_line=True))
 
 
-def p_value(p: float | None) -> str:
-    """'<.001' or three digits."""
-    return "-" if p is None else ("<.001" if p < 0.001 else f"{p:.3f}")
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[_e(cell) for cell in row] for row in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _row(line: MetricSummary) -> list[str]:
-    return [
-        line.label,
-        str(line.n),
-        figure(line, adapter=False),
-        figure(line, adapter=True),
-        difference(line),
-        f"{line.better} / {line.worse}" if line.adapter is not None else "-",
-        p_value(line.p),
-    ]
-
-
-def _applied(summary: Summary) -> str:
-    word = "applied" if summary.adapter_applied else "NOT APPLIED"
-    evidence = summary.max_logit_difference
-    logits = "" if evidence is None else f"; largest logit difference {evidence:.3g}"
-    return f"adapter {word}: {summary.identical} of {summary.done} answers identical{logits}"
-
-
-def _sides(summary: Summary) -> list[str]:
-    lines = ["| side | tokens | tokens/s | cut at the limit | empty |", "| --- " * 5 + "|"]
-    for label, side in (("base", summary.base), ("fine-tune", summary.adapter)):
-        if side is not None:
-            lines.append(
-                f"| {label} | {side.tokens} | {side.tokens_per_second:.0f} | {side.cut} "
-                f"| {side.empty} |"
-            )
-    return lines
-
-
-def _example(completion: Completion) -> list[str]:
-    parts = [("prompt", completion.prompt_text), ("base", completion.base)]
-    if completion.adapter is not None:
-        parts.append(("fine-tune", completion.adapter))
-    if completion.reference is not None:
-        parts.append(("reference", completion.reference))
-    lines = [f"### line {completion.line}", ""]
-    for label, text in parts:
-        lines += [f"{label}:", "", *_fenced(text), ""]
-    return lines
-
-
-def _fenced(text: str) -> list[str]:
+def _fenced(text: str) -> str:
     """A fence longer than any run of backticks inside: the text can't close it."""
-    run = longest = 0
-    for letter in text:
-        run = run + 1 if letter == "`" else 0
-        longest = max(longest, run)
+    text = inert(text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return [f"{fence}text", *inert(text).split("\n"), fence]
+    return f"{fence}text\n{text}\n{fence}"

@@ -140,8 +140,13 @@ def bootstrap_with_ties(counts: PairedCounts, confidence: float = 0.95) -> Inter
     return Interval(low / (2 * n), high / (2 * n))
 
 
-def preference(counts: PairedCounts, confidence: float = 0.95) -> Preference:
-    """Win rates with intervals, the exact p, and one sentence; the p decides."""
+def preference(
+    counts: PairedCounts,
+    confidence: float = 0.95,
+    names: tuple[str, str] = ("base", "fine-tune"),
+) -> Preference:
+    """Win rates with intervals, the exact p, and one sentence that calls the sides by `names`,
+    the one that `wins` are of second; the p decides."""
     wins, losses, n = counts.wins, counts.losses, counts.n
     decisive = wins + losses
     p = sign_test(wins, losses)
@@ -152,16 +157,16 @@ def preference(counts: PairedCounts, confidence: float = 0.95) -> Preference:
         win_rate_with_ties=(wins + counts.ties / 2) / n if n else None,
         win_rate_with_ties_interval=bootstrap_with_ties(counts, confidence),
         p=p,
-        verdict=_verdict(wins, losses, p),
+        verdict=_verdict(wins, losses, p, names),
     )
 
 
-def _verdict(wins: int, losses: int, p: float) -> str:
+def _verdict(wins: int, losses: int, p: float, names: tuple[str, str]) -> str:
     if wins + losses == 0:
         return "no pair was decided either way"
     if p > 0.05:
         return f"no difference shown (exact sign test p = {p:.3g})"
-    better, worse = ("fine-tune", "base") if wins > losses else ("base", "fine-tune")
+    worse, better = names if wins > losses else names[::-1]
     return f"the {better} is preferred over the {worse} (exact sign test p = {p:.3g})"
 
 

@@ -178,7 +178,7 @@ def test_the_report_says_the_conclusion_with_its_figures_first():
     said = page_of(SPEC, summarise(rows, 20), rows)
     assert said.title == "support-v1: base against fine-tune"
     assert said.conclusion.startswith(
-        "By normalised match fine-tune is better than base: 19/20 against 1/20, a difference of "
+        "By normalised match, fine-tune is better than base: 19/20 against 1/20, a difference of "
         "+90.0 ["
     )
     assert "with all metrics counted in" in said.conclusion
@@ -189,7 +189,9 @@ def test_the_report_says_the_conclusion_with_its_figures_first():
 def test_no_difference_is_said_as_none_shown():
     rows = [completion(i, "right" if i % 2 else "x", "right", "right") for i in range(6)]
     said = page_of(SPEC, summarise(rows, 6), rows)
-    assert said.conclusion.startswith("By normalised match no difference is shown: 6/6 against 3/6")
+    assert said.conclusion.startswith(
+        "By normalised match, no difference is shown: 6/6 against 3/6"
+    )
 
 
 def test_losses_come_first_among_the_examples_and_say_so():

@@ -52,20 +52,20 @@ def test_prompt_lengths_make_thirds():
     found = measure(rows, Options(by=["length"])).slices
     assert {s.by for s in found} == {LENGTH}
     assert {s.value: s.line.n for s in found} == {
-        "short, up to 10 tokens": 10,
-        "middling, up to 20 tokens": 10,
-        "long, over 20 tokens": 10,
+        "up to 10 tokens": 10,
+        "11 to 20 tokens": 10,
+        "over 20 tokens": 10,
     }
-    assert found[-1].value == "long, over 20 tokens"
+    assert found[-1].value == "over 20 tokens"
 
 
 def test_without_tokens_lengths_are_in_characters():
     rows = [Asked(Answered("a"), None, "a", prompt_characters=n) for n in (1, 5, 9)]
     values = {s.value for s in measure(rows).slices}
     assert values == {
-        "short, up to 1 characters",
-        "middling, up to 5 characters",
-        "long, over 5 characters",
+        "up to 1 characters",
+        "2 to 5 characters",
+        "over 5 characters",
     }
 
 

@@ -146,7 +146,14 @@ def _foreign(answers: list[Path], references: Path | None, options: "Options", j
 
 
 def _say_figures(figures: "Figures | Summary", labels: tuple[str, str]) -> None:
-    from tuiwb.compare.figure_text import field_head, field_rows, figure_rows, head, slice_rows
+    from tuiwb.compare.figure_text import (
+        field_head,
+        field_rows,
+        figure_rows,
+        head,
+        slice_rows,
+        slices_by_tag,
+    )
 
     def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         if rows:
@@ -162,9 +169,10 @@ def _say_figures(figures: "Figures | Summary", labels: tuple[str, str]) -> None:
     table(head(*labels, first="of the answers"), cells(figures.quantities))
     table(field_head(*labels), field_rows(figures.fields))
     if figures.slices:
-        metric = figures.slices[0].line.label
-        rows = [row.cells for row in slice_rows(figures.slices)]
-        table(head(*labels, first=f"slice by {metric}"), rows)
+        say()
+        say(f"slices: {figures.slices[0].line.label}, the worst first, those of few prompts last")
+    for tag, chosen in slices_by_tag(figures.slices).items():
+        table(head(*labels, first=tag), [row.cells for row in slice_rows(chosen)])
     if figures.not_run:
         say()
     for name, why in figures.not_run.items():

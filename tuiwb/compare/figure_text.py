@@ -10,7 +10,7 @@ from tuiwb.compare.metrics import MetricSummary
 from tuiwb.compare.slices import Slice
 from tuiwb.compare.stats import Interval
 
-UNITS = {"seconds": " s", "tokens/s": " tok/s", "tokens": " tok", "characters": " chars"}
+UNITS = {"seconds": "s", "tokens/s": "tok/s", "tokens": "tokens", "characters": "characters"}
 
 
 class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def head(base: str = "base", adapter: str = "fine-tune", first: str = "metric") -> tuple[str, ...]:
     """What stands over a table of `FigureRow`s."""
-    return (first, "n", base, adapter, "difference [95%]", "better/worse", "p", "so")
+    return (first, "n", base, adapter, "difference [95%]", "+/-", "p", "so")
 
 
 def figure_rows(lines: Iterable[MetricSummary]) -> list[FigureRow]:
@@ -52,9 +52,10 @@ def figure_rows(lines: Iterable[MetricSummary]) -> list[FigureRow]:
 
 
 def figure_row(line: MetricSummary, label: str | None = None) -> FigureRow:
-    """The row of one metric, under another label where one is given."""
+    """The row of one metric, under another label where one is given; else with its unit."""
+    unit = f" ({UNITS[line.unit]})" if line.unit in UNITS else ""
     return FigureRow(
-        metric=line.label if label is None else label,
+        metric=line.label + unit if label is None else label,
         n=str(line.n),
         base=figure(line, adapter=False),
         adapter=figure(line, adapter=True),
@@ -66,10 +67,16 @@ def figure_row(line: MetricSummary, label: str | None = None) -> FigureRow:
 
 
 def slice_rows(slices: Iterable[Slice]) -> list[FigureRow]:
-    """A row for each slice, 'tag: value'; those with few prompts say so."""
-    return [
-        figure_row(s.line, f"{s.by}: {s.value}" + (" (few)" if s.small else "")) for s in slices
-    ]
+    """A row for each slice, under its value; those with few prompts say so."""
+    return [figure_row(s.line, s.value + (" (few)" if s.small else "")) for s in slices]
+
+
+def slices_by_tag(slices: Iterable[Slice]) -> dict[str, list[Slice]]:
+    """The slices of each tag, in their order."""
+    found: dict[str, list[Slice]] = {}
+    for one in slices:
+        found.setdefault(one.by, []).append(one)
+    return found
 
 
 def field_rows(fields: Iterable[FieldSummary]) -> list[tuple[str, ...]]:
@@ -93,13 +100,13 @@ def field_head(base: str = "base", adapter: str = "fine-tune") -> tuple[str, ...
 
 
 def figure(line: MetricSummary, *, adapter: bool) -> str:
-    """One side of a metric: '48/50' for yes/no metrics, '93.5%' for graded ones, '12.3 tok' for
-    what has a unit; '-' if absent."""
+    """One side of a metric: '48/50' for yes/no metrics, '93.5%' for graded ones, '12.3' for what
+    has another unit; '-' if absent."""
     right, mean = (line.adapter_right, line.adapter) if adapter else (line.base_right, line.base)
     if mean is None:
         return "-"
     if line.unit != "share":
-        return number(mean) + UNITS.get(line.unit, "")
+        return number(mean)
     return f"{100 * mean:.1f}%" if line.graded else f"{right}/{line.n}"
 
 
@@ -110,8 +117,11 @@ def difference(line: MetricSummary) -> str:
     if line.difference is None:
         return "-"
     interval = line.difference_interval
-    bounds = f" [{_signed(interval.low)}, {_signed(interval.high)}]" if interval else ""
-    return _signed(line.difference) + bounds
+    values = [line.difference, *((interval.low, interval.high) if interval else ())]
+    # The digits of the largest: an interval's ends are not told closer than its middle.
+    digits = _decimals(max(map(abs, values)))
+    texts = [number(value) if digits is None else f"{value:+,.{digits}f}" for value in values]
+    return texts[0] + (f" [{texts[1]}, {texts[2]}]" if interval else "")
 
 
 def p_value(p: float | None) -> str:
@@ -123,10 +133,15 @@ def number(value: float) -> str:
     """Three digits that count: '0.0123', '4.57', '123', '12,346'; beyond a million as a power."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    size = math.floor(math.log10(abs(value)))
-    if size >= 6 or size < -4:
-        return f"{value:.2e}"
-    return f"{value:,.{max(0, 2 - size)}f}"
+    digits = _decimals(abs(value))
+    return f"{value:.2e}" if digits is None else f"{value:,.{digits}f}"
+
+
+def _decimals(size: float) -> int | None:
+    """Places after the point for three digits; None where a power of ten is better."""
+    if size == 0 or not 1e-4 <= size < 1e6:
+        return 0 if size == 0 else None
+    return max(0, 2 - math.floor(math.log10(size)))
 
 
 def percent(rate: float | None, interval: Interval | None = None) -> str:
@@ -151,11 +166,6 @@ def _points(value: float | None, interval: Interval | None) -> str:
         return "-"
     bounds = f" [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]" if interval else ""
     return f"{100 * value:+.1f}{bounds}"
-
-
-def _signed(value: float) -> str:
-    text = number(abs(value))
-    return f"{'-' if value < 0 else '+'}{text}"
 
 
 def _right(right: int | None, missing: int | None, n: int) -> str:

@@ -10,6 +10,7 @@ from tuiwb.compare.figure_text import (
     figure_rows,
     head,
     slice_rows,
+    slices_by_tag,
 )
 from tuiwb.compare.interval_plot import MORE_STYLE, interval_plot
 from tuiwb.compare.page import (
@@ -133,13 +134,13 @@ def _preferences(page: Page) -> str:
 def _slices(page: Page) -> str:
     if not page.slices:
         return ""
-    by_tag: dict[str, str] = {}
-    for tag in dict.fromkeys(s.by for s in page.slices):
-        bars = slice_bars([s for s in page.slices if s.by == tag])
+    drawn, tables = [], []
+    for tag, chosen in slices_by_tag(page.slices).items():
         title = f"{page.slices[0].line.label} by {tag}"
-        by_tag[tag] = interval_plot(title, bars, axis=DIFFERENCES, style=False) if bars else ""
-    table = _table(head(*page.sides, first="slice"), _cells(slice_rows(page.slices)))
-    return "\n".join([_plots(*by_tag.values()), table, _note(FEW)])
+        bars = slice_bars(chosen)
+        drawn.append(interval_plot(title, bars, axis=DIFFERENCES, style=False) if bars else "")
+        tables.append(_table(head(*page.sides, first=tag), _cells(slice_rows(chosen))))
+    return "\n".join([_plots(*drawn), *tables, _note(FEW)])
 
 
 def _fields(page: Page) -> str:

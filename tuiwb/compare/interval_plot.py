@@ -13,7 +13,7 @@ from tuiwb.monitor.svg import STYLE
 from tuiwb.monitor.ticks import labels, nice_ticks
 from tuiwb.text import inert
 
-WIDTH, LEFT, RIGHT = 720, 190, 190
+WIDTH, LEFT, RIGHT = 720, 180, 205
 ROW, TOP, FOOT = 26, 34, 34
 LONGEST = 28  # characters of a row's name
 MORE_STYLE = ".plot .bar{stroke-width:2.4}.plot .zero{stroke-width:1.4}"

@@ -225,8 +225,8 @@ def _conclusion(
         "counted in)"
     )
     if not main.verdict:
-        return f"By {main.label} no difference is shown: {figures}."
-    return f"By {main.label} {tuned} is {main.verdict} than {base}: {figures}."
+        return f"By {main.label}, no difference is shown: {figures}."
+    return f"By {main.label}, {tuned} is {main.verdict} than {base}: {figures}."
 
 
 def _facts(spec: Mapping[str, Any], summary: Summary) -> list[Row]:

@@ -71,7 +71,7 @@ def _perplexity(pairs: Sequence[Asked], paired: bool) -> MetricSummary | None:
         return None
     line = MetricSummary(
         name="perplexity",
-        label="perplexity of the reference",
+        label="perplexity",
         n=len(chosen),
         graded=True,
         base=0.0,

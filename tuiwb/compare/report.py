@@ -12,6 +12,7 @@ from tuiwb.compare.figure_text import (
     figure_rows,
     head,
     slice_rows,
+    slices_by_tag,
 )
 from tuiwb.compare.interval_plot import IntervalRow
 from tuiwb.compare.page import (
@@ -27,11 +28,11 @@ from tuiwb.text import inert
 
 NO_REFERENCES = "The prompts have no reference answers, so there is nothing to measure against."
 NOTES = (
-    "Right answers of n, or a mean. Differences are in percentage points (or the unit shown) with "
-    "95% intervals: Tango's for right answers, a bootstrap over prompts for means, BLEU and "
-    "perplexity. p is McNemar's exact test for right answers, a sign-flip or swap test for the "
-    "others; 'better' and 'worse' are said where p is at most .05 even with Holm's adjustment for "
-    "all metrics."
+    "Right answers of n, or a mean; +/- counts the prompts where the side under test did better "
+    "and worse. Differences are in percentage points (or the unit shown) with 95% intervals: "
+    "Tango's for right answers, a bootstrap over prompts for means, BLEU and perplexity. p is "
+    "McNemar's exact test for right answers, a sign-flip or swap test for the others; 'better' and "
+    "'worse' are said where p is at most .05 even with Holm's adjustment for all metrics."
 )
 FEW = "Few prompts say little: such slices stand last. p is adjusted for all slices of a tag."
 _BAR = 41
@@ -63,8 +64,10 @@ def markdown(page: Page) -> str:
         parts += ["## JSON fields", _table(field_head(*page.sides), field_rows(page.fields))]
     if page.slices:
         metric = page.slices[0].line.label
-        table = _table(head(*page.sides, first="slice"), _cells(slice_rows(page.slices)))
-        parts += [f"## Slices by {_e(metric)}", table, FEW]
+        parts.append(f"## Slices: {_e(metric)}")
+        for tag, chosen in slices_by_tag(page.slices).items():
+            parts.append(_table(head(*page.sides, first=tag), _cells(slice_rows(chosen))))
+        parts.append(FEW)
     for one in page.preferences:
         parts += [f"## {_e(one.source)}", _e(" ".join(preference_lines(one, page.sides)))]
     if len(bars := preference_bars(page.preferences)) > 0:

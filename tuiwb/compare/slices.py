@@ -116,9 +116,9 @@ def _lengths(pairs: Sequence[Asked]) -> list[str]:
 
     def word(size: int) -> str:
         if size <= short:
-            return f"short, up to {short:,} {unit}"
-        if size <= middle:
-            return f"middling, up to {middle:,} {unit}"
-        return f"long, over {middle:,} {unit}"
+            return f"up to {short:,} {unit}"
+        return (
+            f"{short + 1:,} to {middle:,} {unit}" if size <= middle else f"over {middle:,} {unit}"
+        )
 
     return [word(length) for length in lengths]

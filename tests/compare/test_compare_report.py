@@ -10,11 +10,11 @@ from tests.compare.builders import make_run
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Answer, Completion, read_completions, summarise
 from tuiwb.compare.figure_text import figure_rows, number
-from tuiwb.compare.html import as_html
+from tuiwb.compare.html import as_html, write_report
 from tuiwb.compare.interval_plot import LEFT, RIGHT, WIDTH, IntervalRow, interval_plot
 from tuiwb.compare.page import Agreed, page_of, preferred
 from tuiwb.compare.report import compare_report, markdown
-from tuiwb.compare.rescore import page, rescore, write_report
+from tuiwb.compare.rescore import page, rescore
 from tuiwb.compare.stats import PairedCounts, cohens_kappa
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import BadInput

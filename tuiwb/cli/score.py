@@ -91,8 +91,9 @@ def _run(
     report: bool,
     json: bool,
 ) -> None:
+    from tuiwb.compare.html import write_report
     from tuiwb.compare.plan import COMPARE
-    from tuiwb.compare.rescore import page, rescore, write_report
+    from tuiwb.compare.rescore import page, rescore
 
     home = project_at(project)
     found = [rescore(home, run, options, sides) for sides in pairs]

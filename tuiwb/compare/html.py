@@ -1,8 +1,13 @@
-"""report.html of a comparison: one file, no script, no network, light and dark by the system."""
+"""report.html of a comparison: one file, no script, no network, light and dark by the system.
+
+`write_report` writes it with report.md beside.
+"""
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
+from tuiwb.compare.completions import REPORT
 from tuiwb.compare.figure_text import (
     FigureRow,
     field_head,
@@ -22,11 +27,13 @@ from tuiwb.compare.page import (
     preference_lines,
     slice_bars,
 )
-from tuiwb.compare.report import FEW, NO_REFERENCES, NOTES
+from tuiwb.compare.report import FEW, NO_REFERENCES, NOTES, markdown
+from tuiwb.jobs.folder import write_atomically
 from tuiwb.monitor.report_html import PAGE_STYLE
 from tuiwb.monitor.svg import STYLE
 from tuiwb.text import inert
 
+HTML = "report.html"
 PAIR_STYLE = """\
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 1rem}
 .pair h4{margin:.4rem 0 0;font-size:.9rem;font-weight:500;color:var(--dim)}
@@ -35,6 +42,14 @@ PAIR_STYLE = """\
 @media (prefers-color-scheme:dark){.better{color:#2fc494}.worse{color:#ff7b72}}"""
 DIFFERENCES = "Difference in percentage points, 95% interval"
 WON = "Won of the decided pairs in percent, 95% interval"
+
+
+def write_report(folder: Path, page: Page) -> list[Path]:
+    """Write report.md and report.html into `folder`; returns both paths."""
+    pages = {REPORT: markdown(page), HTML: as_html(page)}
+    for name, text in pages.items():
+        write_atomically(folder / name, text.encode("utf-8", "replace"))
+    return [folder / name for name in pages]
 
 
 def as_html(page: Page) -> str:

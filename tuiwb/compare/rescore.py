@@ -1,7 +1,6 @@
-"""A run's kept answers measured again, without any model; and the report of all that is known.
+"""A run's kept answers measured again, without any model; and the page of all that is known.
 
-In: a compare folder, the votes in it and the judges beside it. Out: figures, or report.md and
-report.html.
+In: a compare folder, the votes in it and the judges beside it. Out: figures, or a report's page.
 """
 
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.compare.completions import (
-    REPORT,
     Completion,
     Summary,
     label_of,
@@ -20,7 +18,6 @@ from tuiwb.compare.completions import (
     side_names,
     summarise,
 )
-from tuiwb.compare.html import as_html
 from tuiwb.compare.judge_agreement import Judgement, agreements, read_judgements
 from tuiwb.compare.judge_summary import read_judge_summary
 from tuiwb.compare.measure import Options
@@ -28,14 +25,11 @@ from tuiwb.compare.page import Agreed, Page, Preferred, page_of, preferred
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.raters import agreements as rater_agreements
 from tuiwb.compare.raters import majority, read_ballots
-from tuiwb.compare.report import markdown
 from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import load, write_atomically
+from tuiwb.jobs.folder import load
 from tuiwb.project import Project
-
-HTML = "report.html"
 
 
 @dataclass(frozen=True)
@@ -153,11 +147,3 @@ def _judge(judge: Judgement, sides: tuple[str, str]) -> tuple[list[Preferred], l
 
 def _share(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.0f}%"
-
-
-def write_report(folder: Path, said: Page) -> list[Path]:
-    """Write report.md and report.html into `folder`; returns both paths."""
-    pages = {REPORT: markdown(said), HTML: as_html(said)}
-    for name, text in pages.items():
-        write_atomically(folder / name, text.encode("utf-8", "replace"))
-    return [folder / name for name in pages]

@@ -13,7 +13,6 @@ import msgspec
 from tuiwb.compare import generation
 from tuiwb.compare.completions import (
     COMPLETIONS,
-    REPORT,
     SUMMARY,
     Completion,
     Summary,
@@ -21,9 +20,10 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.generation import Encoded, SideName
+from tuiwb.compare.html import write_report
 from tuiwb.compare.loading import Loaded, load_model
+from tuiwb.compare.page import page_of
 from tuiwb.compare.prompts import held_out
-from tuiwb.compare.report import compare_report
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lines import append_lines
@@ -132,10 +132,12 @@ def _write(context: JobContext, summary: Summary, done: list[Completion]) -> Non
     write_atomically(
         context.folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2)
     )
-    report = compare_report(context.spec, summary, sorted(done, key=lambda c: c.index))
-    write_atomically(context.folder / REPORT, report.encode("utf-8"))
-    for kind, path in (("completions", COMPLETIONS), ("summary", SUMMARY), ("report", REPORT)):
-        context.artifact(kind, path)
+    page = page_of(context.spec, summary, sorted(done, key=lambda c: c.index))
+    reports = [path.name for path in write_report(context.folder, page)]
+    context.artifact("completions", COMPLETIONS)
+    context.artifact("summary", SUMMARY)
+    for name in reports:
+        context.artifact("report", name)
 
 
 def _limit_threads() -> None:

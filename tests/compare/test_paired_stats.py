@@ -1,5 +1,7 @@
 """The statistics of counts against scipy, published counts and simulation."""
 
+from pathlib import Path
+
 import numpy
 import pytest
 from hypothesis import given
@@ -237,3 +239,28 @@ def test_kappas_interval_covers_the_true_kappa_about_as_often_as_it_says(n, agre
     found = [cohens_kappa(table.tolist()).interval for table in tables]
     covered = numpy.mean([i.low <= truth <= i.high for i in found])
     assert covered == pytest.approx(0.94, abs=0.02)
+
+
+def table_under(title):
+    """The rows of the first table under a title of docs/metrics.md."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
+    lines = page.split(title, 1)[1].split("\n")
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    ends = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    count = next(i for i, line in enumerate(lines[ends:]) if not line.startswith("|"))
+    return rows[2:count]
+
+
+def test_the_tables_of_the_docs_are_the_programs():
+    assert table_under("### What so many pairs can show") == [
+        [str(p.n), f"{p.wins_needed}-{p.n - p.wins_needed}", f"{100 * p.detectable:.1f}%"]
+        for p in power_table((20, 30, 40, 50, 100, 200))
+    ]
+    assert table_under("### False alarms of a canary gate") == [
+        [str(n), *(f"{100 * rate:.1f}%" for rate in rates)]
+        for n, rates in false_alarm_table((50, 100, 200))
+    ]
+    assert table_under("### Checked against published counts") == [
+        [model, f"{w} / {x} / {t}", f"{rate:.6f}", f"{error:.3f}"]
+        for model, w, x, t, rate, error in LEADERBOARD
+    ]

@@ -23,9 +23,16 @@ COMMANDS = {
     "watch": "one run on one screen: a job folder, or another trainer's output folder",
     "gpu": "the GPUs and this machine now: memory, use, heat, power, processes",
     "compare": "base against fine-tune on held-out examples",
+    "score": "measure a comparison's kept answers again: metrics, schema, regex, slices",
+    "vote": "vote blind on a comparison; --status, --reveal, --import",
     "judge": "let an LLM judge a comparison, both orders",
+    "eval": "what the fine-tune may have lost: canary set, general ability, benchmarks",
+    "gate": "SHIP or NO-SHIP, each line with its number and what would change it",
     "serve": "serve base and adapters through an OpenAI-compatible server",
 }
+
+# Two words that are a command of their own, and the module that holds it.
+TWO_WORDS = {("compare", "export"): "compare_export"}
 
 USAGE = """\
 Usage: tuiwb [DIR]              open the workbench on a project folder (default: here)
@@ -92,7 +99,10 @@ def _dispatch(arguments: list[str]) -> int:
 def _command(name: str, arguments: list[str]) -> int:
     import importlib
 
-    module = importlib.import_module(f"tuiwb.cli.{name}")
+    holder = name
+    if two := TWO_WORDS.get((name, arguments[0] if arguments else "")):
+        holder, name, arguments = two, f"{name} {arguments[0]}", arguments[1:]
+    module = importlib.import_module(f"tuiwb.cli.{holder}")
     try:
         module.app(args=arguments, prog_name=f"tuiwb {name}")
     except SystemExit as end:

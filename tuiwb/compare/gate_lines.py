@@ -51,6 +51,8 @@ def lines_of(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
         line.required = line.required and line.name not in settings.optional
         if line.ok is True:
             line.command = ""
+        elif line.ok is None and line.command:
+            line.change = f"run: {line.command}"
     return lines
 
 

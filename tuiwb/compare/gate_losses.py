@@ -19,7 +19,6 @@ def _suite(evidence: Evidence, name: str, line: GateLine) -> Suite | None:
             line.low, line.high = suite.interval.low, suite.interval.high
         return suite
     line.figure = suite.reason if suite is not None else evidence.eval_problem or "not run"
-    line.change = line.figure if suite is not None else ""
     line.command = f"tuiwb eval {evidence.run} --tasks {name}"
     return None
 

@@ -16,9 +16,7 @@ from tuiwb.compare.loading import Loaded
 
 # The figure each kind of task is known by, the best first.
 METRICS = ("acc_norm", "exact_match", "acc", "f1", "mc2", "mc1")
-MISSING = (
-    "not installed here: pip install 'tuiwb[eval]'"
-)  # fmt: skip
+SOURCE = "lm-evaluation-harness"
 
 
 def run_task(
@@ -32,15 +30,15 @@ def run_task(
 ) -> Suite:
     """One task's paired figures; `folder` holds task files of the user's own."""
     if importlib.util.find_spec("lm_eval") is None:
-        return Suite(name=task, state="not run", reason=f"lm-evaluation-harness is {MISSING}")
+        why = f"{SOURCE} is not installed here: pip install 'tuiwb[eval]'"
+        return Suite(name=task, state="not run", reason=why, source=SOURCE)
     try:
         base, adapter = _both(loaded, task, limit, batch_size, folder, watch)
     except (KeyboardInterrupt, MemoryError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
         # A benchmark is somebody else's program and data: whatever it lacks, the rest goes on.
-        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return Suite(name=task, state="not run", reason=words, source="lm-evaluation-harness")
+        return Suite(name=task, state="not run", reason=_why(error, task), source=SOURCE)
     shared = [key for key in base if key in adapter]
     metric = next((m for m in METRICS if any(m in base[key] for key in shared)), "")
     scores = [
@@ -49,8 +47,17 @@ def run_task(
         if metric in base[key] and metric in adapter[key]
     ]
     suite = graded(task, scores, metric)
-    suite.source = "lm-evaluation-harness"
+    suite.source = SOURCE
     return suite
+
+
+def _why(error: Exception, task: str) -> str:
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    if "not a registered task" in words:
+        return f"lm-evaluation-harness knows no task {task!r}"
+    if "Offline" in type(error).__name__ or "OfflineMode" in words:
+        return f"its data is not cached on this machine, and nothing is downloaded ({words})"
+    return words
 
 
 def _both(

@@ -46,6 +46,8 @@ from tuiwb.train.base_model import chat_template, hub_snapshot
 WATCH_EVERY = 0.5
 LOGIT_PROMPTS = 8
 HELD_OUT = 200
+# Where more of the canary set came out different, no rerun could undo it: p is far below .001.
+MOST_RERUN = 0.25
 BENCHMARKS = "benchmarks"
 ABSENT = {
     "canary": "no canary set: write 50 or more questions that the base answers right, with their "
@@ -135,6 +137,8 @@ class _Evaluation:
         self._answer(loaded, "canary", asked, FIRST, _sorted_batches(loaded, size), _right)
         self._answer(loaded, "canary", asked, AGAIN, _shuffled_batches(size, AGAIN), _right)
         wanted = {i.id for i in discordant(self.items, "canary")} & ids
+        if len(wanted) > MOST_RERUN * len(ids):
+            wanted = set()
         again = [a for a in asked if a.prompt.id in wanted]
         for number in RERUNS:
             self._answer(loaded, "canary", again, number, _shuffled_batches(size, number), _right)

@@ -1,0 +1,129 @@
+"""`tuiwb eval RUN`: what the fine-tune may have lost, measured against its base."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, say_table, single
+from tuiwb.errors import EXIT_FINE, JobFailed
+
+app = single()
+
+
+@app.command(name="eval")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="canary, ood, general, seen, or lm-evaluation-harness tasks (mmlu, hellaswag, "
+            "arc_challenge, truthfulqa, gsm8k, ...), with commas (default: the first four)."
+        ),
+    ] = "",
+    canary: Annotated[
+        Path | None, typer.Option(help="The canary set (default: data/canary.jsonl).")
+    ] = None,
+    ood: Annotated[Path | None, typer.Option(help="Odd prompts (default: data/ood.jsonl).")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Prompts answered at once.")] = 16,
+    limit: Annotated[
+        int | None, typer.Option(help="At most this many items of each harness task.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
+    ] = True,
+    json: JsonOption = False,
+    project: ProjectOption = None,
+) -> None:
+    """Ask base and fine-tune the canary set, odd prompts, a 200-item probe of general ability.
+
+    One model load for all; a second call goes on where it stopped, and tasks done before stay.
+    A benchmark whose data is not cached here is told as not run. Exit codes: 0 fine, 2 bad input,
+    3 something missing here, 4 the job failed.
+    """
+    from tuiwb.cli.compare import watch
+    from tuiwb.compare.evaluation.plan import EVAL, answered, plan, start
+    from tuiwb.compare.evaluation.results import read_results
+
+    home = project_at(project)
+    spec = plan(
+        home,
+        run,
+        tasks=tasks.split(","),
+        canary=None if canary is None else canary.absolute(),
+        ood=None if ood is None else ood.absolute(),
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        limit=limit,
+    )
+    folder = home.run(run) / EVAL
+    if not answered(spec):
+        start(home, spec)
+        if not follow:
+            name = f"{run}/{EVAL}"
+            if json:
+                say_json({"name": name, "folder": str(folder)})
+            else:
+                say(f"started {name}: 'tuiwb runs follow {name}' watches it")
+            return
+        watch(folder)
+    results = read_results(folder)
+    if results is None:
+        raise JobFailed(f"{folder} has no results: its evaluation was stopped before the end")
+    if json:
+        import msgspec
+
+        say_json({"name": run, "folder": str(folder), **msgspec.to_builtins(results)})
+    else:
+        say_results(run, home.shorten(folder), results)
+    raise typer.Exit(EXIT_FINE)
+
+
+def say_results(run: str, folder: str, results: Any) -> None:
+    """The suites as a table, what was not run, and where the items are."""
+    done = [suite for suite in results.suites if suite.state == "done"]
+    say(f"{run}: what the fine-tune kept of its base")
+    say()
+    if done:
+        say_table(
+            ("suite", "n", "base", "fine-tune", "change [95%]", "won/lost", "p"),
+            [_row(suite) for suite in done],
+        )
+        say()
+    for suite in done:
+        if suite.flip_n:
+            say(
+                f"{suite.name}: the base answered twice, {suite.flips} of {suite.flip_n} flip; a "
+                f"gate at 5% would trip by chance {suite.false_alarm:.1%} of the time (at most "
+                f"{suite.false_alarm_high:.1%})"
+            )
+        if suite.notes:
+            say(
+                f"{suite.name}: {sum(suite.notes.values())} of {suite.n} answers hold facts that "
+                "the prompt doesn't"
+            )
+    for suite in results.suites:
+        if suite.state == "not run":
+            say(f"{suite.name} not run: {suite.reason}")
+    if results.seen is not None:
+        say(
+            f"{results.seen.seen} of {results.seen.n} held-out prompts stand in the "
+            f"{results.seen.rows:,} training rows"
+        )
+    say(f"items: {folder}/items.jsonl; the verdict: tuiwb gate {run}")
+
+
+def _row(suite: Any) -> tuple[str, ...]:
+    interval = suite.interval
+    bounds = f" [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]" if interval else ""
+    p = "<.001" if suite.p is not None and suite.p < 0.001 else f"{suite.p or 0:.3f}"
+    return (
+        suite.name,
+        str(suite.n),
+        f"{suite.base:.1%}",
+        f"{suite.adapter:.1%}",
+        f"{-100 * suite.regression:+.1f}{bounds}",
+        f"{suite.better}/{suite.worse}",
+        p,
+    )

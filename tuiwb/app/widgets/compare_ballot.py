@@ -60,7 +60,7 @@ def vote_head(ballot: Ballot, last: tuple[int, Choice] | None, width: int) -> Co
         ("Blind vote ", "bold"),
         (f"{ballot.voted} of {count} ", ""),
         ("━" * done, "$text-success"),
-        ("━" * (BAR - done), "$foreground 20%"),
+        ("┄" * (BAR - done), "$foreground 40%"),
     ]
     if ballot.voted == count:
         parts.append(("  all voted: r reveals", "bold"))

@@ -20,22 +20,35 @@ MARKS = {"same": ("", ""), "gone": ("[-", "-]"), "new": ("{+", "+}")}
 
 def word_diff(one: str, other: str) -> list[tuple[Change, str]]:
     """Pieces that turn `one` into `other`, in order: joining same and gone gives `one`, joining
-    same and new gives `other`."""
+    same and new gives `other`. What two changes have between them in common by chance (a space, a
+    comma) belongs to the change."""
     before, after = _WORDS.findall(one), _WORDS.findall(other)
     if max(len(before), len(after)) > MOST_WORDS:
         before, after = one.splitlines(keepends=True), other.splitlines(keepends=True)
-    return list(_joined(before, after))
-
-
-def _joined(before: list[str], after: list[str]) -> Iterator[tuple[Change, str]]:
-    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
-            yield "same", "".join(before[i:j])
+    pieces: list[tuple[Change, str]] = []
+    gone = new = ""
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    i = j = 0
+    for start, there, size in blocks:
+        gone, new = gone + "".join(before[i:start]), new + "".join(after[j:there])
+        same = "".join(before[start : start + size])
+        i, j = start + size, there + size
+        by_chance = bool(same) and not any(map(str.isalnum, same)) and i < len(before)
+        if by_chance and (gone or new):
+            gone, new = gone + same, new + same
             continue
-        if i < j:
-            yield "gone", "".join(before[i:j])
-        if k < m:
-            yield "new", "".join(after[k:m])
+        pieces += _change(gone, new)
+        gone = new = ""
+        if same:
+            pieces.append(("same", same))
+    return pieces
+
+
+def _change(gone: str, new: str) -> Iterator[tuple[Change, str]]:
+    if gone:
+        yield "gone", gone
+    if new:
+        yield "new", new
 
 
 def diff_content(one: str, other: str) -> Content:

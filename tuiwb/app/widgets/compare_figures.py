@@ -52,7 +52,7 @@ def _votes(tally: VoteTally, labels: tuple[str, str]) -> list[Content]:
     if tally.repeated:
         more.append(f"{tally.consistent} of {tally.repeated} repeated pairs got the same answer")
     if tally.seconds is not None:
-        more.append(f"{short_seconds(tally.seconds)} a pair in the middle")
+        more.append(f"median {short_seconds(tally.seconds)} a pair")
     if tally.not_blind:
         more.append(f"{tally.not_blind} on pairs read with names before: not blind")
     return [*lines, Content("; ".join(more))] if more else lines

@@ -12,6 +12,7 @@ from textual.content import Content
 MUTED = "$foreground 60%"
 ANSWERS_NEED = 8  # rows: two stacked panes of a title and three lines
 PADDING = 2  # cells a line loses to the space at both sides
+GAP = 1  # cells between two answers side by side
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _place_answers(
     else:
         names = [name for name in ("left", "right") if texts[name].plain]
         beside = len(names) == 2 and not room.stacked
-        width = room.width // 2 if beside else room.width
+        width = (room.width - GAP) // 2 if beside else room.width
         each = height if beside or len(names) == 1 else height // 2
     if not names:
         return

@@ -62,7 +62,9 @@ class PairView(Vertical, can_focus=True, inherit_bindings=False):
     PairView Static { height: auto; padding: 0 1; text-wrap: nowrap; }
     PairView .part { border-top: solid $border; border-title-color: $text-muted; }
     PairView #answers { height: auto; layout: horizontal; }
+    PairView #right { margin-left: 1; }
     PairView.-stacked #answers { layout: vertical; }
+    PairView.-stacked #right { margin-left: 0; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:

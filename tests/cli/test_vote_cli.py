@@ -1,0 +1,143 @@
+"""`tuiwb vote` and `tuiwb compare export`: the same ballot as on the screen, without one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.app.comparing import NASTY, compared_run, small_project
+from tests.cli.conftest import Done, Tuiwb
+from tuiwb.compare.completions import read_completions
+from tuiwb.compare.votes import Ballot
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return small_project(tmp_path, monkeypatch).root
+
+
+@pytest.fixture
+def compare(home: Path) -> Path:
+    from tuiwb.project import Project
+
+    return compared_run(Project(home)) / "compare"
+
+
+def document(done: Done) -> dict:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_one_key_a_pair_is_saved_at_once_and_goes_on_where_it_was(tuiwb: Tuiwb, compare: Path):
+    done = tuiwb("vote", "support-v1", said="a\n?\nl\nu\n \nq\n")
+    assert done.returncode == 0
+    assert "'?' is none of the keys" in done.stdout
+    assert "2 of 7 pairs have a vote" in done.stderr
+    ballot = Ballot(compare, read_completions(compare), rater="mia")
+    assert [ballot.choice(pair) for pair in ballot.pairs[:3]] == ["left", "tie", None]
+    # The end of the input leaves; the next call begins at the first open pair.
+    done = tuiwb("vote", "support-v1", said="b\n")
+    assert "--- pair 3 of 7" in done.stdout
+    assert "--- pair 2 of 7" not in done.stdout
+
+
+def test_what_is_shown_is_inert_and_never_says_which_side_is_which(tuiwb: Tuiwb, compare: Path):
+    done = tuiwb("vote", "support-v1", said="s\n" * 7)
+    assert "--- LEFT" in done.stdout
+    assert NASTY not in done.stdout
+    assert "␛[31mred" in done.stdout
+    for tell in ("fine-tune", "adapter", "support-v1", "tok"):
+        assert tell not in done.stdout
+    state = tuiwb("vote", "support-v1", "--json").stdout
+    assert "adapter" not in state
+    assert '"base"' not in state
+
+
+def test_votes_come_from_a_file_all_or_none(tuiwb: Tuiwb, compare: Path, tmp_path: Path):
+    state = document(tuiwb("vote", "support-v1", "--json"))
+    pairs = [pair["pair"] for pair in state["pairs"]]
+    votes = tmp_path / "votes.txt"
+    votes.write_text(
+        '{"pair": "%s", "choice": "left"}\n{"pair": "nope", "choice": "tie"}' % pairs[0]
+    )
+    done = tuiwb("vote", "support-v1", "--import", str(votes))
+    assert done.returncode == 2
+    assert "votes.txt:2: there is no pair 'nope'" in done.stderr
+    votes.write_text(good.replace("left", "best"))
+    done = tuiwb("vote", "support-v1", "--import", str(votes))
+    assert (done.returncode, "votes.txt:1 is no vote" in done.stderr) == (2, True)
+    assert document(tuiwb("vote", "support-v1", "--json"))["voted"] == 0
+    lines = [json.dumps({"pair": pair, "choice": "left", "seconds": 2}) for pair in pairs]
+    votes.write_text("\n".join(lines))
+    state = document(tuiwb("vote", "support-v1", "--import", str(votes), "--json"))
+    assert (state["voted"], state["next"]) == (7, None)
+    shown = document(tuiwb("vote", "support-v1", "--reveal", "--json"))
+    assert shown["tally"]["left_share"] == 1.0
+    assert (shown["tally"]["repeated"], shown["tally"]["consistent"]) == (2, 0)
+    assert set(shown["winners"].values()) <= {"base", "adapter", "tie"}
+    done = tuiwb("vote", "support-v1", "--import", str(votes))
+    assert (done.returncode, "locks the votes" in done.stderr) == (2, True)
+
+
+def test_status_says_how_far_every_rater_is_and_agreement_once_revealed(
+    tuiwb: Tuiwb, compare: Path
+):
+    tuiwb("vote", "support-v1", said="s\n" * 7)
+    tuiwb("vote", "support-v1", "--rater", "kim", said="t\nt\n")
+    done = tuiwb("vote", "support-v1", "--status")
+    assert done.stdout == "mia: 7 of 7 pairs, open\nkim: 2 of 7 pairs, open\n"
+    tuiwb("vote", "support-v1", "--rater", "kim", "--reveal")
+    tuiwb("vote", "support-v1", "--reveal")
+    told = document(tuiwb("vote", "support-v1", "--status", "--json"))
+    assert [r["revealed"] for r in told["raters"]] == [True, True]
+    assert told["agreement"][0]["kappa"]["n"] == 0
+
+
+def test_revealing_without_a_vote_locks_nothing(tuiwb: Tuiwb, compare: Path):
+    done = tuiwb("vote", "support-v1", "--reveal")
+    assert done.returncode == 2
+    assert "nothing to reveal" in done.stderr
+    assert document(tuiwb("vote", "support-v1", "--json"))["revealed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("vote", "nope"), "no run named 'nope'"),
+        (("vote", "support-v1", "--sides", "base,x"), "give one of base,adapter"),
+        (("vote", "support-v1", "--rater", "a\tb\x1b"), "no rater's name"),
+        (("compare", "export", "support-v1"), "give --dpo OUT.jsonl or --kto"),
+        (("compare", "export", "support-v1", "--dpo", "o.jsonl"), "nothing to export"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(tuiwb: Tuiwb, compare: Path, arguments, words):
+    done = tuiwb(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_run_that_was_not_compared_says_how_to(tuiwb: Tuiwb, home: Path, compare: Path):
+    compare.rename(compare.with_name("elsewhere"))
+    done = tuiwb("vote", "support-v1")
+    assert done.returncode == 2
+    assert "run 'tuiwb compare support-v1' first" in done.stderr
+
+
+def test_revealed_votes_are_exported_and_others_are_named(tuiwb: Tuiwb, home: Path, compare: Path):
+    tuiwb("vote", "support-v1", said="a\n" * 7)
+    tuiwb("vote", "support-v1", "--rater", "kim", said="l\n")
+    done = tuiwb("compare", "export", "support-v1", "--dpo", "out/pairs.jsonl")
+    assert done.returncode == 2
+    tuiwb("vote", "support-v1", "--reveal")
+    done = tuiwb("compare", "export", "support-v1", "--dpo", "out/pairs.jsonl")
+    assert done.returncode == 0
+    assert "5 rows of 5 pairs in out/pairs.jsonl" in done.stdout
+    assert "held out" in done.stdout
+    assert "votes of kim are left out" in done.stderr
+    rows = [json.loads(line) for line in (home / "out" / "pairs.jsonl").read_text().splitlines()]
+    assert {tuple(row["provenance"]["who"]) for row in rows} == {("mia",)}
+    told = document(tuiwb("compare", "export", "support-v1", "--kto", "k.jsonl", "--json"))
+    assert (told["rows"], told["held_out"]) == (10, "data/heldout.jsonl")
+    again = tuiwb("compare", "export", "support-v1", "--kto", "k.jsonl")
+    assert (again.returncode, "nothing is written over" in again.stderr) == (2, True)

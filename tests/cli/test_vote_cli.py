@@ -57,9 +57,8 @@ def test_votes_come_from_a_file_all_or_none(tuiwb: Tuiwb, compare: Path, tmp_pat
     state = document(tuiwb("vote", "support-v1", "--json"))
     pairs = [pair["pair"] for pair in state["pairs"]]
     votes = tmp_path / "votes.txt"
-    votes.write_text(
-        '{"pair": "%s", "choice": "left"}\n{"pair": "nope", "choice": "tie"}' % pairs[0]
-    )
+    good = json.dumps({"pair": pairs[0], "choice": "left"})
+    votes.write_text(good + '\n{"pair": "nope", "choice": "tie"}')
     done = tuiwb("vote", "support-v1", "--import", str(votes))
     assert done.returncode == 2
     assert "votes.txt:2: there is no pair 'nope'" in done.stderr

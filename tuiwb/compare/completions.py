@@ -36,9 +36,9 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `seconds` is the row's share of the model's time, so that shares add up to it; `first_seconds`
     and `latency` are the wall time from the start of its batch (or its call) to its first and last
-    token. `stop` is 'eos' when the model ended its turn, 'length' when it was cut, 'refusal' when
-    an API declined. `reference_nll` is the reference's summed negative log-likelihood in nats over
-    `reference_tokens` tokens, None where it was not measured.
+    token; `usd` is what a call cost. `stop` is 'eos' when the model ended its turn, 'length' when
+    it was cut, 'refusal' when an API declined. `reference_nll` is the reference's summed negative
+    log-likelihood in nats over `reference_tokens` tokens, None where it was not measured.
     """
 
     text: str
@@ -49,6 +49,7 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     stop: Stop = "eos"
     reference_tokens: int = 0
     reference_nll: float | None = None
+    usd: float = 0.0
 
 
 class SideAnswer(Answer, kw_only=True, omit_defaults=True):
@@ -77,12 +78,14 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     base_seconds: float = 0.0
     base_first_seconds: float = 0.0
     base_latency: float = 0.0
+    base_usd: float = 0.0
     base_stop: Stop = "eos"
     adapter: str | None = None
     adapter_tokens: int = 0
     adapter_seconds: float = 0.0
     adapter_first_seconds: float = 0.0
     adapter_latency: float = 0.0
+    adapter_usd: float = 0.0
     adapter_stop: Stop = "eos"
     prompt_tokens: int = 0
     reference_tokens: int = 0
@@ -120,7 +123,7 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
         )
 
 
-_FIELDS = ("tokens", "seconds", "first_seconds", "latency", "stop")
+_FIELDS = ("tokens", "seconds", "first_seconds", "latency", "stop", "usd")
 
 
 def role_fields(role: str, answer: Answer) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Load a base model once with its adapter on top, for comparing the two (worker side).
+"""Load a base model once with every adapter that is compared on it (worker side).
 
 Everything that can be wrong with the files becomes one BadInput sentence before or at loading.
 """
 
+import contextlib
+import inspect
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.stops import stop_tokens
 
+BASE = "__base__"  # PEFT's name for "no adapter" in a mixed batch
+# What decoding token by token needs a model's forward to take; others are left to `generate`.
+_NEEDED = frozenset({"position_ids", "past_key_values", "attention_mask"})
+
+
+class LoadedSide(msgspec.Struct, kw_only=True):
+    """One side on a loaded model: PEFT's name of its adapter (BASE: none), its tokenizer, and the
+    token ids that end its turns."""
+
+    name: str
+    adapter: str
+    tokenizer: Any
+    stops: list[int]
+
 
 class Loaded(msgspec.Struct, kw_only=True):
-    """One model in memory. `stops` are the token ids that end a turn; `room` is the most tokens,
-    prompt and answer together, that the model can place."""
+    """One model in memory with its adapters.
+
+    `tokenizer` and `stops` (the ids that end a turn) are those of the last side; `room` is the most
+    tokens, prompt and answer together, that the model can place. `mixes` says whether one batch
+    can hold rows of several adapters, `steps` whether it can be decoded token by token here.
+    """
 
     model: Any
     tokenizer: Any
@@ -28,6 +49,49 @@ class Loaded(msgspec.Struct, kw_only=True):
     has_adapter: bool
     stops: list[int]
     room: int
+    sides: dict[str, LoadedSide] = {}
+    mixes: bool = False
+    steps: bool = True
+    held: str | None = None
+
+    @property
+    def config(self) -> Any:
+        """The base model's own config."""
+        return self.model.get_base_model().config if self.has_adapter else self.model.config
+
+    def forward(self, adapters: Sequence[str], **inputs: Any) -> Any:
+        """The model's output for rows that each ask for an adapter by PEFT's name."""
+        inputs = {**inputs, **self._keep_last(inputs.pop("logits_to_keep", 0))}
+        if len(set(adapters)) > 1:
+            return self.model(**inputs, adapter_names=list(adapters))
+        with self.only(adapters[0]):
+            return self.model(**inputs)
+
+    @contextlib.contextmanager
+    def hold(self, adapter: str) -> Iterator[None]:
+        """`only` for many steps: to switch an adapter off takes PEFT longer than a small step."""
+        with self.only(adapter):
+            self.held = adapter
+            try:
+                yield
+            finally:
+                self.held = None
+
+    def only(self, adapter: str) -> contextlib.AbstractContextManager[Any]:
+        """While it lasts, the model answers with one adapter (PEFT's name), or as the base."""
+        if not self.has_adapter or adapter == self.held:
+            return contextlib.nullcontext()
+        if adapter == BASE:
+            off: contextlib.AbstractContextManager[Any] = self.model.disable_adapter()
+            return off
+        if self.model.active_adapter != adapter:
+            self.model.set_adapter(adapter)
+        return contextlib.nullcontext()
+
+    def _keep_last(self, count: int) -> dict[str, int]:
+        inner = self.model.get_base_model() if self.has_adapter else self.model
+        takes = "logits_to_keep" in inspect.signature(inner.forward).parameters
+        return {"logits_to_keep": count} if count and takes else {}
 
 
 def load_model(base: str, adapter: str | None, dtype: str, revision: str | None = None) -> Loaded:
@@ -35,9 +99,26 @@ def load_model(base: str, adapter: str | None, dtype: str, revision: str | None 
 
     `revision` is the commit, branch or tag of a base from the hub.
     """
+    sides = {"base": None} if adapter is None else {"base": None, "adapter": adapter}
+    return load_sides(base, sides, dtype, revision)
+
+
+def load_sides(
+    base: str, sides: Mapping[str, str | None], dtype: str, revision: str | None = None
+) -> Loaded:
+    """The base with every adapter that `sides` names (a folder, or None for the base itself).
+
+    A side's tokenizer is the one training saved beside its adapter; the base's is that of the
+    first adapter, whose prompts it is asked.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = _dtype(dtype, device)
-    tokenizer = _tokenizer(base, adapter, revision)
+    folders = list(dict.fromkeys(adapter for adapter in sides.values() if adapter is not None))
+    first = folders[0] if folders else None
+    tokenizers: dict[str | None, Any] = {
+        folder: _tokenizer(base, folder, revision)
+        for folder in (*folders, *[None][bool(folders) :])
+    }
     try:
         model = AutoModelForCausalLM.from_pretrained(
             base,
@@ -48,9 +129,13 @@ def load_model(base: str, adapter: str | None, dtype: str, revision: str | None 
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"can't load the base model {base}: {_first_line(error)}") from None
-    _check_vocabulary(model, tokenizer, base, adapter)
-    if adapter is not None:
-        model = _with_adapter(model, Path(adapter), base)
+    named: dict[str | None, str] = {None: BASE}
+    for folder in folders:
+        _check_vocabulary(model, tokenizers[folder], base, folder)
+        named[folder] = f"side{len(named)}" if len(named) > 1 else "default"
+        model = _with_adapter(model, Path(folder), base, named[folder])
+    if not folders:
+        _check_vocabulary(model, tokenizers[None], base, None)
     try:
         model = model.to(device).eval()
     except torch.cuda.OutOfMemoryError:
@@ -59,20 +144,44 @@ def load_model(base: str, adapter: str | None, dtype: str, revision: str | None 
             "free it, or compare on another machine"
         ) from None
     # The model's own sampling settings must not leak into greedy decoding.
-    inner = model.get_base_model() if adapter is not None else model
-    stops = sorted(stop_tokens(inner.generation_config.eos_token_id, tokenizer))
-    plain = GenerationConfig(do_sample=False, num_beams=1, pad_token_id=tokenizer.pad_token_id)
+    inner = model.get_base_model() if folders else model
+    configured = inner.generation_config.eos_token_id
+    found = {}
+    for name, given in sides.items():
+        tokenizer = tokenizers[given or first]
+        stops = sorted(stop_tokens(configured, tokenizer))
+        found[name] = LoadedSide(name=name, adapter=named[given], tokenizer=tokenizer, stops=stops)
+    last = list(found.values())[-1]
+    plain = GenerationConfig(do_sample=False, num_beams=1, pad_token_id=last.tokenizer.pad_token_id)
     model.generation_config = inner.generation_config = plain
     limit = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
-    return Loaded(
+    taken = inspect.signature(inner.forward).parameters
+    loaded = Loaded(
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=last.tokenizer,
         device=device,
         dtype=str(chosen).split(".")[-1],
-        has_adapter=adapter is not None,
-        stops=stops,
+        has_adapter=bool(folders),
+        stops=last.stops,
         room=int(limit or 1 << 20),
+        sides=found,
+        steps=taken.keys() >= _NEEDED and not getattr(inner, "_is_stateful", False),
     )
+    # On a CPU a mixed batch copies rows for each LoRA layer: slower than taking turns.
+    loaded.mixes = bool(folders) and device == "cuda" and can_mix(loaded)
+    return loaded
+
+
+def can_mix(loaded: Loaded) -> bool:
+    """Whether PEFT can run these adapters and the base in one batch (LoRA without DoRA can)."""
+    names = list(dict.fromkeys([BASE, *(side.adapter for side in loaded.sides.values())]))
+    ids = torch.zeros(len(names), 1, dtype=torch.long, device=loaded.device)
+    try:
+        with torch.inference_mode():
+            loaded.forward(names, input_ids=ids, attention_mask=torch.ones_like(ids))
+    except (ValueError, TypeError, NotImplementedError, AttributeError, RuntimeError):
+        return False
+    return True
 
 
 def _dtype(name: str, device: str) -> Any:
@@ -129,17 +238,22 @@ def _adapter_config(adapter: Path) -> dict[str, Any]:
     return config
 
 
-def _with_adapter(model: Any, adapter: Path, base: str) -> Any:
+def _with_adapter(model: Any, adapter: Path, base: str, name: str) -> Any:
     """Put the adapter on; BadInput unless every tensor of it finds its place in this base."""
     _adapter_config(adapter)
     saved = _check_shapes(model, adapter, base)
     try:
-        model = PeftModel.from_pretrained(model, str(adapter), use_safetensors=True)
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(adapter), adapter_name=name, use_safetensors=True)
+        else:
+            model = PeftModel.from_pretrained(
+                model, str(adapter), adapter_name=name, use_safetensors=True
+            )
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         raise BadInput(
             f"the adapter in {adapter} does not fit {base}: {_first_line(error)}"
         ) from None
-    expected = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    expected = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     if lost := sorted(expected - saved):
         raise BadInput(
             f"the adapter in {adapter} lacks {len(lost)} tensors that {base} needs "
@@ -151,7 +265,8 @@ def _with_adapter(model: Any, adapter: Path, base: str) -> Any:
 def _check_shapes(model: Any, adapter: Path, base: str) -> set[str]:
     """Compare each LoRA matrix with the layer it goes on; returns the tensors' names."""
     path = adapter / "adapter_model.safetensors"
-    layers = dict(model.named_modules())
+    plain = model.get_base_model() if isinstance(model, PeftModel) else model
+    layers = dict(plain.named_modules())
     try:
         with safe_open(str(path), framework="pt") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118

@@ -1,67 +1,128 @@
 """Plan a comparison from a run's name, check it before anything is loaded, start its job."""
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from tuiwb import jobs
-from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import Job, load
-from tuiwb.jobs.reopen import asks_the_same, open_job
+from tuiwb.compare.completions import (
+    ANSWERS,
+    TOKEN_PROBABILITIES,
+    SideAnswer,
+    TokenProbabilities,
+    read_completions,
+    read_side_answers,
+    read_token_probabilities,
+    side_names,
+)
+from tuiwb.compare.sides import (
+    ADAPTER_FILES,
+    Side,
+    adapter_of,
+    identity,
+    prints_of,
+    sides_of,
+    spec_sides,
+)
+from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.folder import JOB, Job, load, write_atomically
+from tuiwb.jobs.lines import append_lines
+from tuiwb.jobs.reopen import open_job
 from tuiwb.project import Project
-from tuiwb.train.base_model import hub_snapshot
-from tuiwb.train.start import model_fingerprint
+from tuiwb.serve.plan import find_vllm, has_gpu
+
+__all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of", "answered", "plan", "prepare", "start"]
 
 COMPARE = "compare"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+Engine = Literal["auto", "transformers", "vllm"]
+# What changes no answer, or says who answers, which is compared side by side.
+_NOT_THE_QUESTION = frozenset(
+    {
+        "sides",
+        "batch_size",
+        "max_usd",
+        "engine",
+        "vllm_python",
+        "without_vllm",
+        "base",
+        "revision",
+        "adapter",
+    }
+)
 
 
 def plan(
     project: Project,
     run_name: str,
     *,
+    against: Sequence[str] = ("base",),
     prompts: str | Path | None = None,
     limit: int = 50,
     max_new_tokens: int = 256,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     seed: int = 0,
+    temperature: float = 0.0,
     dtype: str | None = None,
     system: str | None = None,
+    engine: str = "auto",
+    max_usd: float | None = None,
 ) -> dict[str, Any]:
-    """The spec of a compare job: base and adapter of a finished run on held-out prompts.
+    """The spec of a compare job: a finished run and what it is compared against, on held-out
+    prompts.
 
-    Without `prompts` the run's own held-out file is taken. BadInput when the run, its adapter or
-    the prompts are not there, or an argument is out of range.
+    `against` names sides as `sides.sides_of` reads them. Without `prompts` the run's own held-out
+    file is taken; without `batch_size` as many rows run at once as fit. BadInput when the run, a
+    side or the prompts are not there, or an argument is out of range; MissingHere for a key or an
+    engine that this machine lacks.
     """
     for name, value in (
         ("limit", limit),
         ("max_new_tokens", max_new_tokens),
         ("batch_size", batch_size),
     ):
-        if value < 1:
+        if value is not None and value < 1:
             raise BadInput(f"{name} is {value}: give 1 or more")
+    if not 0 <= temperature <= 2:
+        raise BadInput(f"temperature is {temperature:g}: give 0 (greedy) to 2")
+    if engine not in get_args(Engine):
+        raise BadInput(f"there is no engine {engine!r}: one of {', '.join(get_args(Engine))}")
+    budget = project.settings.judge.max_usd if max_usd is None else max_usd
+    if not budget > 0:
+        raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
     run = project.run(run_name)
     job = load(run)
-    base = _base_of(job, run)
+    sides = sides_of(project, run_name, against)
+    own = sides[1]
     chosen = dtype or (job.spec.get("model") or {}).get("dtype") or "auto"
     if chosen not in DTYPES:
         raise BadInput(f"dtype {chosen!r} is not known: one of {', '.join(DTYPES)}")
     data = job.spec.get("data") or {}
     source = _prompts_of(project, run_name, data, prompts)
     trained_on = {str(project.resolve(path)) for path in data.get("train") or []}
+    python, without = _vllm_python(project, engine)
     return {
         "run": str(run),
-        "base": base,
-        "revision": (job.spec.get("model") or {}).get("revision"),
-        "adapter": str(adapter_of(run)),
+        "base": own["model"],
+        "revision": own["revision"],
+        "adapter": own["adapter"],
+        "sides": sides,
         "prompts": str(source),
         "seen_in_training": str(source) in trained_on,
         "limit": limit,
         "max_new_tokens": max_new_tokens,
         "batch_size": batch_size,
         "seed": seed,
+        "temperature": temperature,
         "dtype": chosen,
         "system": system,
+        "engine": "vllm" if python else "transformers",
+        "vllm_python": python,
+        "without_vllm": without,
+        "max_usd": budget,
     }
 
 
@@ -76,49 +137,40 @@ def prepare(spec: dict[str, Any]) -> Path:
     """The job folder for `spec`, ready to launch.
 
     The same question about the same files goes on where it stopped, and costs nothing once all is
-    answered; another one sets the old comparison aside under compare-N. BadInput while it runs.
+    answered; further sides join it. Another question sets the old comparison aside under
+    compare-N; what sides that stay have answered to the same question goes along. BadInput while
+    the comparison runs.
     """
     folder = Path(spec["run"]) / COMPARE
-    open_job(folder, "compare", spec, _prints(spec), name=f"{Path(spec['run']).name}-compare")
+    prints = _prints(spec)
+    old = load(folder) if (folder / JOB).is_file() else None
+    name = f"{Path(spec['run']).name}-compare"
+    if old is None or not _same_question(old, spec, prints):
+        open_job(folder, "compare", spec, prints, name=name)
+        return folder
+    if _same_pair(old, spec, prints):
+        # The file as it is, so that open_job goes on with it; then the sides that join.
+        open_job(folder, "compare", old.spec, old.fingerprints, name=name)
+        _let_join(folder, old, spec, prints)
+        return folder
+    kept = _kept_answers(folder, old, spec, prints)
+    open_job(folder, "compare", spec, prints, name=name)
+    for file, lines in kept.items():
+        if lines:
+            append_lines(folder / file, lines)
     return folder
 
 
 def answered(spec: dict[str, Any]) -> bool:
-    """Whether a finished comparison asked this very question about these very files."""
+    """Whether a finished comparison asked this very question of these very sides."""
     folder = Path(spec["run"]) / COMPARE
-    if not (folder / "job.yaml").is_file() or jobs.status(folder).state != "finished":
+    if not (folder / JOB).is_file() or jobs.status(folder).state != "finished":
         return False
-    return asks_the_same(load(folder), spec, _prints(spec))
-
-
-def _prints(spec: dict[str, Any]) -> dict[str, str]:
-    adapter = [Path(spec["adapter"]) / name for name in ADAPTER_FILES] if spec["adapter"] else []
-    files = {"prompts": Path(spec["prompts"]), **{path.name: path for path in adapter}}
-    prints = {name: jobs.fingerprint(path) for name, path in files.items()}
-    base, revision = spec["base"], spec.get("revision")
-    model = Path(base) if Path(base).is_dir() else hub_snapshot(base, revision)
-    if model is not None:
-        prints["base"] = model_fingerprint(model)
-    return prints
-
-
-def adapter_of(run: Path) -> Path:
-    """The adapter folder a run left; BadInput when there is none (yet), or not a PEFT adapter."""
-    adapter = run / "adapter"
-    if not adapter.is_dir():
-        state = jobs.status(run)
-        why = (
-            "it has not finished yet: wait for it"
-            if state.running
-            else f"it {state.state}: train it again, or compare another run"
-        )
-        raise BadInput(f"run {run.name} has no adapter in {adapter}; {why}")
-    missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
-    if missing:
-        raise BadInput(
-            f"{adapter} lacks {' and '.join(missing)}: it is not a PEFT adapter in safetensors"
-        )
-    return adapter
+    old, prints = load(folder), _prints(spec)
+    if not (_same_question(old, spec, prints) and _same_pair(old, spec, prints)):
+        return False
+    there = {_whole(side, old.fingerprints) for side in spec_sides(old.spec)}
+    return all(_whole(side, prints) in there for side in spec_sides(spec))
 
 
 def comparable_runs(project: Project) -> list[Path]:
@@ -127,13 +179,114 @@ def comparable_runs(project: Project) -> list[Path]:
     return [run for run in reversed(runs) if (run / "adapter" / ADAPTER_FILES[0]).is_file()]
 
 
-def _base_of(job: Job, run: Path) -> str:
-    base = (job.spec.get("model") or {}).get("base")
-    if not isinstance(base, str) or not base:
-        raise BadInput(f"{run / 'job.yaml'} names no base model (spec.model.base): is it a run?")
-    if base.startswith(("/", ".", "~")) and not Path(base).expanduser().is_dir():
-        raise BadInput(f"the base model of run {run.name} is gone from {base}: put it back there")
-    return base
+def _prints(spec: dict[str, Any]) -> dict[str, str]:
+    prints = {"prompts": jobs.fingerprint(Path(spec["prompts"]))}
+    for side in spec_sides(spec):
+        prints |= prints_of(side)
+    return prints
+
+
+def _same_question(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
+    """Whether a job asked the same prompts in the same way, whoever answered."""
+
+    def question(asked: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in asked.items() if k not in _NOT_THE_QUESTION}
+
+    return question(msgspec.to_builtins(old.spec)) == question(spec) and (
+        old.fingerprints.get("prompts") == prints["prompts"]
+    )
+
+
+def _whole(side: Side, prints: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+    """What a side is and what its files hold."""
+    own = sorted((k, v) for k, v in prints.items() if k.startswith(f"{side['name']}/"))
+    return identity(side), tuple(f"{k.partition('/')[2]} {v}" for k, v in own)
+
+
+def _same_pair(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
+    """Whether the same sides, from the same files, hold the two roles."""
+    ours = [_whole(side, prints) for side in spec_sides(spec)[:2]]
+    return ours == [_whole(side, old.fingerprints) for side in spec_sides(old.spec)[:2]]
+
+
+def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]) -> None:
+    """Write further sides, and how they are asked, into the comparison's job.yaml."""
+    sides = spec_sides(old.spec)
+    there = {_whole(side, old.fingerprints) for side in sides}
+    taken = {side["name"] for side in sides}
+    new = dict(old.fingerprints)
+    for side in spec_sides(spec)[2:]:
+        if _whole(side, prints) in there:
+            continue
+        name = side["name"]
+        name = next(
+            n for i in range(1, 99) if (n := name if i == 1 else f"{name}-{i}") not in taken
+        )
+        taken.add(name)
+        sides.append(side | {"name": name})
+        new |= prints_of(sides[-1])
+    asked = {**old.spec, **spec, "sides": sides}
+    if (asked, new) != (old.spec, old.fingerprints):
+        job = msgspec.structs.replace(old, spec=asked, fingerprints=new)
+        write_atomically(folder / JOB, msgspec.yaml.encode(msgspec.to_builtins(job)))
+
+
+def _kept_answers(
+    folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]
+) -> dict[str, list[Any]]:
+    """What sides of `spec` have answered in another pairing, under their new names."""
+    named = {_whole(side, old.fingerprints): side["name"] for side in spec_sides(old.spec)}
+    renamed = {
+        there: side["name"]
+        for side in spec_sides(spec)
+        if (there := named.get(_whole(side, prints))) is not None
+    }
+    found: dict[tuple[str, str], SideAnswer] = {}
+    completions = read_completions(folder)
+    for completion in completions:
+        for name in side_names(old.spec):
+            if name in renamed and (answer := completion.answer(name)) is not None:
+                plain = msgspec.structs.asdict(answer)
+                found[completion.id, name] = SideAnswer(
+                    id=completion.id, side=renamed[name], **plain
+                )
+    for single in read_side_answers(folder):
+        if single.side in renamed:
+            new = msgspec.structs.replace(single, side=renamed[single.side])
+            found[single.id, single.side] = new
+    scored = [_renamed(line, renamed) for line in read_token_probabilities(folder).values()]
+    return {ANSWERS: list(found.values()), TOKEN_PROBABILITIES: scored}
+
+
+def _renamed(line: TokenProbabilities, renamed: dict[str, str]) -> TokenProbabilities:
+    old = {"base": line.base, "adapter": line.adapter, **line.others}
+    new = {renamed[name]: values for name, values in old.items() if name in renamed and values}
+    return TokenProbabilities(
+        id=line.id,
+        on=line.on,
+        tokens=line.tokens,
+        base=new.pop("base", []),
+        adapter=new.pop("adapter", []),
+        others=new,
+    )
+
+
+def _vllm_python(project: Project, engine: str) -> tuple[str | None, str]:
+    """The Python whose vLLM answers: one that was asked for, or on a GPU one that is there; and
+    why one that the settings name is of no use."""
+    if engine == "vllm":
+        return find_vllm(project, required=True), ""
+    if engine == "transformers" or not _gpu():
+        return None, ""
+    try:
+        return find_vllm(project), ""
+    except TuiwbError as error:
+        return None, str(error)
+
+
+@functools.cache
+def _gpu() -> bool:
+    return has_gpu()
 
 
 def _prompts_of(

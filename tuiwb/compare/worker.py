@@ -1,148 +1,373 @@
-"""The compare job: base and adapter answer the held-out prompts on one model load.
+"""The compare job: its sides answer the held-out prompts, those of one base on one model load.
 
-Appends completions.jsonl as answers come, goes on after an interruption where it stopped, and
-leaves summary.json and report.md.
+Appends answers as they come, goes on after an interruption where it stopped, and leaves
+summary.json and report.md.
 """
 
+import gc
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from tuiwb.compare import generation
+from tuiwb.compare import generation, scoring, vllm_offline
 from tuiwb.compare.completions import (
+    ANSWERS,
     COMPLETIONS,
+    REPORT,
+    ROLES,
     SUMMARY,
+    TOKEN_PROBABILITIES,
     Completion,
+    SideAnswer,
     Summary,
-    read_completions,
+    read_summary,
+    read_token_probabilities,
     summarise,
 )
-from tuiwb.compare.generation import Encoded, SideName
-from tuiwb.compare.html import write_report
-from tuiwb.compare.loading import Loaded, load_model
-from tuiwb.compare.page import page_of
+from tuiwb.compare.generation import Asking, Encoded
+from tuiwb.compare.loading import Loaded, load_sides
 from tuiwb.compare.prompts import held_out
+from tuiwb.compare.remote import Budget, ask_all
+from tuiwb.compare.report import compare_report
+from tuiwb.compare.sheet import Sheet
+from tuiwb.compare.sides import Side, is_local, spec_sides
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
+from tuiwb.llm.prices import read_prices
 from tuiwb.monitor import notify
 
 PHASE = "generating"
 LOGIT_PROMPTS = 4
 WATCH_EVERY = 0.5
+FIRST_PAIRS = 8
+# Below this a logit's change is what rounding makes of it.
+NO_CHANGE = 1e-4
 
 
 def run(context: JobContext) -> None:
     """Do the comparison that the job's spec asks for."""
-    spec, begun = context.spec, time.monotonic()
     notify.attach(context)
-    context.state("running", "reading prompts")
-    chosen = held_out(
-        Path(spec["prompts"]),
-        limit=spec["limit"],
-        seed=spec.get("seed", 0),
-        system=spec.get("system"),
-    )
-    if chosen.passed_over:
-        context.log(f"{chosen.passed_over} rows passed over: {chosen.why}", level="warning")
-    if spec.get("seen_in_training"):
-        context.emit(
+    _Comparison(context).run()
+
+
+class _Comparison:
+    """One run of the job: the sheet, what was learned of the models, what was said."""
+
+    def __init__(self, context: JobContext) -> None:
+        self.context, self.spec = context, context.spec
+        self.begun = time.monotonic()
+        self.sides = spec_sides(self.spec)
+        self.asking = Asking(
+            max_new_tokens=self.spec["max_new_tokens"],
+            temperature=self.spec.get("temperature") or 0.0,
+            seed=self.spec.get("seed") or 0,
+            batch_size=self.spec.get("batch_size"),
+        )
+        self.evidence: float | None = None
+        self.alerted = False
+        self.device = self.dtype = self.engine = ""
+        self._looked = time.monotonic()
+
+    def run(self) -> None:
+        """Every side in turn, then figures and report."""
+        context, spec = self.context, self.spec
+        context.state("running", "reading prompts")
+        chosen = held_out(
+            Path(spec["prompts"]),
+            limit=spec["limit"],
+            seed=spec.get("seed", 0),
+            system=spec.get("system"),
+        )
+        if chosen.passed_over:
+            context.log(f"{chosen.passed_over} rows passed over: {chosen.why}", level="warning")
+        if spec.get("seen_in_training"):
+            context.emit(
+                Alert(
+                    rule="prompts_seen_in_training",
+                    severity="warning",
+                    evidence="the run was trained on the very file these prompts come from",
+                    fix="compare on held-out prompts: figures on training data flatter the "
+                    "fine-tune",
+                )
+            )
+        if spec.get("without_vllm"):
+            context.log(f"transformers answers: {spec['without_vllm']}", level="warning")
+        names = [side["name"] for side in self.sides]
+        self.sheet = Sheet(context.folder, chosen.prompts, names)
+        self._read_likelihoods()
+        before = read_summary(context.folder)
+        if before is not None:
+            self.evidence = before.max_logit_difference
+            self.device, self.dtype, self.engine = before.device, before.dtype, before.engine
+        context.stop_if_asked()
+        try:
+            for group in self._loads():
+                self._answer_locally(group)
+            for side in self.sides:
+                if not is_local(side) and self.sheet.missing(side["name"]):
+                    self._answer_remotely(side)
+        finally:
+            self.sheet.write()
+        context.state("running", "writing the report")
+        self._finish()
+
+    def _loads(self) -> list[list[Side]]:
+        """Local sides by the model that has to be loaded for them, those with work left."""
+        found: dict[tuple[str, str | None], list[Side]] = {}
+        for side in self.sides:
+            if is_local(side):
+                found.setdefault((side["model"], side.get("revision")), []).append(side)
+        unknown = self.evidence is None
+        return [
+            group
+            for group in found.values()
+            if any(self.sheet.missing(side["name"]) for side in group)
+            or (unknown and _holds_both(group))
+        ]
+
+    # Sides that are loaded here
+
+    def _answer_locally(self, group: Sequence[Side]) -> None:
+        context, spec = self.context, self.spec
+        context.state("running", "loading the model")
+        _limit_threads()
+        adapters = {side["name"]: side["adapter"] for side in group}
+        first = group[0]
+        loaded = load_sides(
+            first["model"], adapters, spec.get("dtype") or "auto", first.get("revision")
+        )
+        context.log(f"{Path(first['model']).name} on {loaded.device} in {loaded.dtype}")
+        self.device, self.dtype = loaded.device, loaded.dtype
+        prompts = list(self.sheet.prompts.values())
+        asked = self._encoded(loaded, prompts)
+        if _holds_both(group):
+            self._measure_logits(loaded, asked["base"])
+        left = {
+            name: [e for e in each if (name, e.prompt.id) in self._open(name)]
+            for name, each in asked.items()
+        }
+        left = {name: each for name, each in left.items() if each}
+        self._score(loaded, left)
+        context.state("running", PHASE)
+        self._tell(0.0, force=True)
+        self.engine = spec.get("engine") or "transformers"
+        if spec.get("vllm_python"):
+            self._with_vllm(loaded, first, adapters, left)
+        else:
+            for ended in generation.answers(loaded, left, self.asking, self._told):
+                self._take(ended)
+        self.sheet.write()
+        del loaded
+        _free_memory()
+
+    def _open(self, name: str) -> set[tuple[str, str]]:
+        return {(name, prompt.id) for prompt in self.sheet.missing(name)}
+
+    def _encoded(self, loaded: Loaded, prompts: Sequence[Any]) -> dict[str, list[Encoded]]:
+        """The prompts of every side; sides with one tokenizer share them."""
+        found: dict[str, list[Encoded]] = {}
+        by_tokenizer: dict[int, list[Encoded]] = {}
+        for name, side in loaded.sides.items():
+            key = id(side.tokenizer)
+            if key not in by_tokenizer:
+                by_tokenizer[key] = [
+                    generation.encode(loaded, prompt, side.tokenizer) for prompt in prompts
+                ]
+            found[name] = by_tokenizer[key]
+            for encoded in found[name]:
+                self.sheet.prompt_tokens.setdefault(encoded.prompt.id, len(encoded.ids))
+        return found
+
+    def _measure_logits(self, loaded: Loaded, prompts: Sequence[Encoded]) -> None:
+        self.evidence = generation.max_logit_difference(loaded, prompts[:LOGIT_PROMPTS])
+        if self.evidence == 0.0:
+            self._alert_not_applied("the adapter changes no logit")
+
+    def _score(self, loaded: Loaded, left: dict[str, list[Encoded]]) -> None:
+        """Log-probabilities of the references of prompts that are about to be answered."""
+        known = self.sheet.likelihoods
+        wanted = {
+            name: [e for e in each if e.prompt.reference and (name, e.prompt.id) not in known]
+            for name, each in left.items()
+        }
+        total = sum(map(len, wanted.values()))
+        if not total:
+            return
+        self.context.state("running", "scoring the references")
+        found: list[scoring.Scored] = []
+        for batch in scoring.score(loaded, wanted, lambda _: self.context.stop_if_asked()):
+            found += batch
+            self.context.progress("scoring the references", len(found), total, "answers")
+        lines = scoring.joined(found)
+        append_lines(self.context.folder / TOKEN_PROBABILITIES, lines)
+        self._read_likelihoods()
+
+    def _read_likelihoods(self) -> None:
+        found = {}
+        for line in read_token_probabilities(self.context.folder).values():
+            for name, values in {"base": line.base, "adapter": line.adapter, **line.others}.items():
+                if values:
+                    found[name, line.id] = (-sum(values), len(values))
+        self.sheet.likelihoods = found
+
+    def _with_vllm(
+        self,
+        loaded: Loaded,
+        side: Side,
+        adapters: dict[str, str | None],
+        left: dict[str, list[Encoded]],
+    ) -> None:
+        """vLLM answers; our own weights make room for its."""
+        loaded.model = None
+        _free_memory()
+        folders = {name: path for name, path in adapters.items() if path is not None}
+        for ended in vllm_offline.answers(
+            self.spec["vllm_python"],
+            self.context.folder,
+            side["model"],
+            side.get("revision"),
+            folders,
+            loaded,
+            left,
+            self.asking,
+            lambda: self._tell(0.0),
+        ):
+            self._take(ended)
+
+    # Sides that are asked over HTTP
+
+    def _answer_remotely(self, side: Side) -> None:
+        name = side["name"]
+        self.context.state("running", PHASE)
+        self.context.log(f"asking {side['label']}")
+        budget = None
+        if side["kind"] == "api":
+            spent = sum(a.usd for c in self.sheet.completions if (a := c.answer(name)) is not None)
+            own = Path(self.spec["run"]).parent.parent / "prices.yaml"
+            budget = Budget(side["model"], read_prices(own), self.spec.get("max_usd") or 5.0, spent)
+        try:
+            ask_all(
+                side,
+                self.sheet.missing(name),
+                self.asking,
+                budget=budget,
+                took=lambda answer: self._take([answer]),
+                tick=lambda: self._tell(0.0),
+            )
+        finally:
+            self.sheet.write()
+            if budget is not None:
+                self.context.log(f"{side['label']} has cost ${budget.spent:.4f}")
+
+    # What is said on the way
+
+    def _told(self, tokens: int, most: int) -> None:
+        self._tell(tokens / max(1, self.asking.max_new_tokens * len(self.sides)))
+
+    def _tell(self, at_work: float, force: bool = False) -> None:
+        """Progress in prompts, `at_work` of them in parts, and a look at what is asked of us."""
+        if not force and time.monotonic() - self._looked < WATCH_EVERY:
+            return
+        self._looked = time.monotonic()
+        total = len(self.sheet.prompts)
+        done = min(total, self.sheet.answered + at_work)
+        self.context.progress(PHASE, round(done, 1), total, "prompts")
+        self.context.stop_if_asked()
+
+    def _take(self, answers: list[SideAnswer]) -> None:
+        new = self.sheet.take(answers)
+        if new:
+            last = new[-1]
+            self.context.emit(Sample(prompt=last.prompt_text, text=last.adapter or last.base))
+            self._look_at_first_pairs()
+        self._tell(0.0)
+
+    def _look_at_first_pairs(self) -> None:
+        """The alert at once, not when all is over: the first pairs are all the same."""
+        if self.alerted or "adapter" not in self.sheet.names:
+            return
+        pairs = self.sheet.pairs
+        if FIRST_PAIRS <= len(pairs) < 2 * FIRST_PAIRS and all(c.identical for c in pairs):
+            self._alert_not_applied(f"the first {len(pairs)} answers are identical")
+
+    def _alert_not_applied(self, seen: str) -> None:
+        self.alerted = True
+        change = "the logits of these sides can't be compared"
+        if self.evidence is not None:
+            change = f"largest logit difference from the base {self.evidence:.3g}"
+            if self.evidence < NO_CHANGE:
+                change += ", which is rounding"
+        self.context.emit(
             Alert(
-                rule="prompts_seen_in_training",
-                severity="warning",
-                evidence="the run was trained on the very file these prompts come from",
-                fix="compare on held-out prompts: figures on training data flatter the fine-tune",
+                rule="adapter_not_applied",
+                severity="critical",
+                evidence=f"{seen}; {change}",
+                fix="check that training ended with a falling loss and that the adapter's lora_B "
+                "weights are not all zero",
             )
         )
-    wanted = {prompt.id for prompt in chosen.prompts}
-    done = [c for c in read_completions(context.folder) if c.id in wanted]
-    there = {completion.id for completion in done}
-    context.stop_if_asked()
-    context.state("running", "loading the model")
-    _limit_threads()
-    loaded = load_model(
-        spec["base"], spec.get("adapter"), spec.get("dtype") or "auto", spec.get("revision")
-    )
-    context.log(f"model on {loaded.device} in {loaded.dtype}")
-    encoded = [generation.encode(loaded, prompt) for prompt in chosen.prompts]
-    evidence = None
-    if loaded.has_adapter:
-        evidence = generation.max_logit_difference(loaded, encoded[:LOGIT_PROMPTS])
-        if evidence == 0.0:
-            _alert_not_applied(context, "the adapter changes no logit", evidence)
-    context.state("running", PHASE)
-    context.progress(PHASE, len(done), len(encoded), "prompts")
-    left = [e for e in encoded if e.prompt.id not in there]
-    _generate_all(context, loaded, left, done, len(encoded))
-    context.state("running", "writing the report")
-    summary = summarise(sorted(done, key=lambda c: c.index), len(encoded))
-    summary.max_logit_difference = evidence
-    summary.device, summary.dtype = loaded.device, loaded.dtype
-    summary.seconds = time.monotonic() - begun
-    if loaded.has_adapter:
-        summary.adapter_applied = evidence != 0.0 and summary.identical < summary.done
-        if evidence != 0.0 and not summary.adapter_applied:
-            _alert_not_applied(context, f"all {summary.done} answers are identical", evidence)
-    _write(context, summary, done)
 
+    def _finish(self) -> None:
+        done = self.sheet.completions
+        summary = summarise(done, len(self.sheet.prompts))
+        summary.max_logit_difference = self.evidence
+        summary.device, summary.dtype, summary.engine = self.device, self.dtype, self.engine
+        summary.seconds = time.monotonic() - self.begun
+        costs = [a.usd for c in done for n in self.sheet.names if (a := c.answer(n)) is not None]
+        summary.usd = sum(costs) or None
+        if "adapter" in self.sheet.names and done:
+            same = summary.identical == summary.done
+            summary.adapter_applied = self.evidence != 0.0 and not same
+            if same and not self.alerted:
+                self._alert_not_applied(f"all {summary.done} answers are identical")
+            elif self.alerted and not same and self.evidence:
+                self.context.log(
+                    f"{summary.done - summary.identical} of {summary.done} answers differ after all"
+                )
+        self._write(summary, done)
 
-def _generate_all(
-    context: JobContext, loaded: Loaded, left: list[Encoded], done: list[Completion], total: int
-) -> None:
-    """Batches in turn, each appended as soon as both sides have answered; Stopped when told to."""
-    looked = time.monotonic()
-
-    def watch(side: SideName, tokens: int) -> None:
-        nonlocal looked
-        if time.monotonic() - looked < WATCH_EVERY:
-            return
-        looked = time.monotonic()
-        # The base answers first, then the adapter: half a batch each.
-        share = tokens / (2 * most) + (0.5 if side == "adapter" else 0.0)
-        context.progress(PHASE, round(len(done) + share * len(batch), 1), total, "prompts")
-        context.stop_if_asked()
-
-    most = context.spec["max_new_tokens"]
-    for batch in generation.batches(left, context.spec["batch_size"]):
-        context.stop_if_asked()
-        found = generation.answer_batch(loaded, batch, most, watch)
-        append_lines(context.folder / COMPLETIONS, found)
-        done.extend(found)
-        last = found[-1]
-        context.emit(Sample(prompt=last.prompt_text, text=last.adapter or last.base))
-        context.progress(PHASE, len(done), total, "prompts")
-
-
-def _alert_not_applied(context: JobContext, seen: str, evidence: float | None) -> None:
-    context.emit(
-        Alert(
-            rule="adapter_not_applied",
-            severity="critical",
-            evidence=f"{seen}; largest logit difference from the base {evidence or 0.0:.3g}",
-            fix="check that training ended with a falling loss and that the adapter's lora_B "
-            "weights are not all zero",
+    def _write(self, summary: Summary, done: list[Completion]) -> None:
+        context = self.context
+        write_atomically(
+            context.folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2)
         )
-    )
+        report = compare_report(context.spec, summary, done)
+        write_atomically(context.folder / REPORT, report.encode("utf-8"))
+        made = {
+            "completions": COMPLETIONS,
+            "answers": ANSWERS,
+            "token probabilities": TOKEN_PROBABILITIES,
+            "summary": SUMMARY,
+            "report": REPORT,
+        }
+        for kind, path in made.items():
+            if (context.folder / path).is_file():
+                context.artifact(kind, path)
 
 
-def _write(context: JobContext, summary: Summary, done: list[Completion]) -> None:
-    write_atomically(
-        context.folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2)
-    )
-    page = page_of(context.spec, summary, sorted(done, key=lambda c: c.index))
-    reports = [path.name for path in write_report(context.folder, page)]
-    context.artifact("completions", COMPLETIONS)
-    context.artifact("summary", SUMMARY)
-    for name in reports:
-        context.artifact("report", name)
+def _holds_both(group: Sequence[Side]) -> bool:
+    """Whether the sides in the two roles stand on one load, so that their logits compare."""
+    return len({side["name"] for side in group} & {*ROLES}) == len(ROLES)
 
 
 def _limit_threads() -> None:
-    """On one or two cores a second torch thread only gets in the way of everything else."""
+    """As many torch threads as cores are free: on a busy machine they only wait for each other."""
     import torch
 
-    if (os.cpu_count() or 1) <= 2:
-        torch.set_num_threads(1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    busy = round(os.getloadavg()[0])
+    torch.set_num_threads(max(1, (cores or 1) - busy))
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

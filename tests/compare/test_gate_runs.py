@@ -1,0 +1,76 @@
+"""The gate on real runs of the sample project: SHIP for the good one, NO-SHIP for each fault."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compare.gate_runs import Case, build, cases, judged, line_words, train
+from tuiwb.compare.evaluation.plan import EVAL
+from tuiwb.compare.evaluation.results import read_items, read_results
+from tuiwb.compare.gate import read_gate, stale, write_gate
+from tuiwb.compare.gate_report import write_reports
+from tuiwb.project import Project, copy_sample
+
+pytestmark = pytest.mark.slow
+# A quarter of the sample's epochs: it files fewer messages right, and ships all the same.
+CASES = {case.name: case for case in cases({"max_steps": 130})}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_sample(tmp_path_factory.mktemp("gate") / "project")
+    build(project.root)
+    return project
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _signals() -> Iterator[None]:
+    """Jobs done in this process set handlers."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def done(sample: Project, case: Case) -> tuple[Path, dict[str, str], str]:
+    run = train(sample, case)
+    found = judged(sample, case.name, limit=24)
+    write_gate(run, found)
+    return run, line_words(found), found.sentence
+
+
+def test_the_good_run_ships_and_says_what_that_rests_on(sample):
+    run, lines, sentence = done(sample, CASES["good"])
+    assert sentence == (
+        "SHIP: better than the base on held-out prompts, no regression above 5% detected"
+    )
+    assert set(lines.values()) == {"ok"}
+    results = read_results(run / EVAL)
+    assert results is not None
+    canary, general = results.suite("canary"), results.suite("general")
+    assert canary is not None
+    assert general is not None
+    assert (canary.n, canary.base, general.n) == (80, 1.0, 200)
+    assert canary.flip_n == 80
+    assert general.base > 0.5
+    items = read_items(run / EVAL)
+    lost = sum(i.base_ok is True and i.adapter_ok is False for i in items if i.suite == "general")
+    assert lost == general.worse
+
+    kept = read_gate(run)
+    assert kept is not None
+    assert stale(run, kept) == []
+    pages = write_reports(run, kept)
+    assert "<svg" in pages[1].read_text()
+    (run / "adapter" / "adapter_config.json").touch()
+    assert stale(run, kept) == ["adapter/adapter_config.json"]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "good"])
+def test_a_faulty_run_does_not_ship_and_its_fault_is_named(sample, name):
+    case = CASES[name]
+    _, lines, sentence = done(sample, case)
+    assert sentence.startswith("NO-SHIP: does not hold: ")
+    assert {line: lines[line] for line in case.wrong} == dict.fromkeys(case.wrong, "NO")

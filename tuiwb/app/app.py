@@ -1,6 +1,5 @@
 """The application: registers screens, themes and commands, and follows the project's jobs."""
 
-import gc
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tuiwb.app import files
-from tuiwb.app.frame import FramedApp
+from tuiwb.app.prompt_app import PromptApp, spare_what_stays
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
@@ -26,13 +25,6 @@ from tuiwb.text import inert
 
 POLL_SECONDS = 1.0
 STILL, SELDOM = 30, 4  # after so many looks that brought nothing, only every fourth is taken
-
-
-def _spare_what_stays() -> None:
-    """Let the collector pass over what is loaded by now: a pass over all of it delays a key by more
-    than all that the key does."""
-    gc.freeze()
-    gc.enable()
 
 
 def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
@@ -49,7 +41,7 @@ def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class WorkbenchApp(FramedApp):
+class WorkbenchApp(PromptApp):
     """tuiwb on one project."""
 
     TITLE = "tuiwb"
@@ -112,7 +104,7 @@ class WorkbenchApp(FramedApp):
             self.notify(complaint, severity="warning", markup=False)
         self.set_interval(POLL_SECONDS, self._look_at_jobs)
         self.call_after_refresh(self.read_jobs)
-        self.call_after_refresh(_spare_what_stays)
+        self.call_after_refresh(spare_what_stays)
 
     def _look_at_jobs(self) -> None:
         """Each second, or every few once nothing has changed for a while."""
@@ -145,7 +137,7 @@ class WorkbenchApp(FramedApp):
         """Show another screen; modal ones are closed first by their own keys."""
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
-            self.call_after_refresh(_spare_what_stays)
+            self.call_after_refresh(spare_what_stays)
 
     def notify(
         self,
@@ -169,16 +161,9 @@ class WorkbenchApp(FramedApp):
             typing = False
         return not typing and super().check_action(action, parameters)
 
-    def action_letter_help(self) -> None:
+    async def action_letter_help(self) -> None:
         """`?`: the same as F1."""
-        self.action_help()
-
-    def action_help(self) -> None:
-        """Every key of the screen that is shown."""
-        from tuiwb.app.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen.of(self.screen))
+        await self.action_help()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         for key, mode, name in PLACES:

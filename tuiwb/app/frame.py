@@ -20,6 +20,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from tuiwb.app.key_order import KeysInOrder
+from tuiwb.app.pace import PromptScreen, ground_of
 
 SAME_BETWEEN = 5  # cells worth sending again: to move the cursor over them takes as many bytes
 FIRST_WIDE = 0x2E80  # East Asian scripts and pictographs, which terminals measure differently
@@ -172,6 +173,8 @@ class FramedApp(KeysInOrder):
     def __init__(self) -> None:
         super().__init__()
         self._frame = Frame()
+        # The screen that the terminal shows, dialogs aside; None when that isn't certain.
+        self.painted_ground: Screen[Any] | None = None
 
     def on_mount(self) -> None:
         """What was painted over while we were suspended is painted again."""
@@ -180,6 +183,9 @@ class FramedApp(KeysInOrder):
     def _display(self, screen: Screen[object], renderable: Any) -> None:
         if isinstance(renderable, CompositorUpdate):
             renderable = self._frame.difference(renderable)
+            # Others' dialogs may tint what is below.
+            ours = isinstance(screen, PromptScreen)
+            self.painted_ground = ground_of(screen) if ours else None
         super()._display(screen, renderable)
 
     def on_resize(self) -> None:
@@ -189,4 +195,5 @@ class FramedApp(KeysInOrder):
     def action_repaint(self) -> None:
         """Paint the whole screen, also what should stand there already."""
         self._frame.forget()
+        self.painted_ground = None
         self.screen.refresh()

@@ -13,6 +13,13 @@ from textual.app import App
 from textual.message_pump import MessagePump
 
 ALONE = 0.3  # seconds after which a key has surely been worked off
+PRESSED = (
+    events.Key,
+    events.MouseDown,
+    events.MouseUp,
+    events.MouseScrollUp,
+    events.MouseScrollDown,
+)
 PATIENCE = 0.5  # seconds that a key waits for the one before it at most
 
 
@@ -26,9 +33,12 @@ class KeysInOrder(App[None]):
         self._sent_to: MessagePump = self  # to whom,
         self._sent_at = 0.0  # and when
         self._turn = 0
+        self.last_input = 0.0  # when a key or button was last pressed, by the monotonic clock
 
     async def on_event(self, event: events.Event) -> None:
         """Hold a key back while the one before it is on its way."""
+        if isinstance(event, PRESSED) and not event.is_forwarded:
+            self.last_input = time.monotonic()
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
         elif self._held:

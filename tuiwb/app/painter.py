@@ -27,6 +27,13 @@ class Painter(Compositor):
         finally:
             self._changes = []
 
+    def lines(self, region: Region) -> list[Strip]:
+        """The whole lines of the screen that a region touches."""
+        rows = range(max(0, region.y), min(region.bottom, len(self.cuts)))
+        whole = Region(0, rows.start, self.size.width, len(rows))
+        chops = self._render_chops(whole, rows.__contains__)
+        return [Strip.join(chops[y].values()) for y in rows]
+
     def _render_chops(
         self, crop: Region, is_rendered_line: Callable[[int], bool]
     ) -> Sequence[Mapping[int, Strip]]:
@@ -50,14 +57,14 @@ class Painter(Compositor):
             if not rows:
                 continue
             strips = widget.render_lines(
-                Region(shown.x - region.x, shown.y - region.y, shown.width, shown.height)
+                Region(shown.x - region.x, rows[0] - region.y, shown.width, rows[-1] + 1 - rows[0])
             )
             for y in rows:
-                if y - shown.y >= len(strips):
+                if y - rows[0] >= len(strips):
                     continue
                 line, wanted = chops[y], open_cuts[y]
                 bounds = [cut for cut in cuts[y] if first <= cut <= last]
-                pieces = strips[y - shown.y].divide([cut - shown.x for cut in bounds[1:]])
+                pieces = strips[y - rows[0]].divide([cut - shown.x for cut in bounds[1:]])
                 for cut, piece in zip(bounds, pieces, strict=False):
                     if line[cut] is None:
                         line[cut] = piece

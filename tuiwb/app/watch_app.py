@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from tuiwb.app.frame import FramedApp
-from tuiwb.app.painter import Painter
+from tuiwb.app.pace import PromptScreen
+from tuiwb.app.prompt_app import PromptApp
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.key_line import KeyLine
@@ -21,7 +21,7 @@ from tuiwb.monitor.watched import Watched
 from tuiwb.text import inert
 
 
-class WatchScreen(Screen[None]):
+class WatchScreen(PromptScreen[None]):
     """The run and the footer."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
@@ -30,10 +30,6 @@ class WatchScreen(Screen[None]):
         "below the charts, tab moves between both, z zooms."
     )
     MODE = "watch"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._compositor = Painter()
 
     def compose(self) -> ComposeResult:
         yield RunView(id="run", acts=False)
@@ -47,7 +43,7 @@ class WatchScreen(Screen[None]):
         view.focus_charts()
 
 
-class WatchApp(FramedApp):
+class WatchApp(PromptApp):
     """Shows `watched` until q."""
 
     TITLE = "tuiwb watch"
@@ -95,13 +91,6 @@ class WatchApp(FramedApp):
             inert(message), title=title, severity=severity, timeout=timeout, markup=False
         )
 
-    def action_help(self) -> None:
-        """Every key."""
-        from tuiwb.app.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen.of(self.screen))
-
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield SystemCommand("Keys", "Every key", self.action_help)
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
@@ -118,8 +107,10 @@ def told_of(folder: Path) -> Path:
 def watch(watched: Watched, log: Path | None = None) -> int:
     """Run the program in this terminal; `log` takes what libraries write to descriptor 2."""
     from tuiwb.app.terminal import end_with_the_terminal, stderr_to, tolerate_any_input
+    from tuiwb.app.terminal_writer import write_at_once
 
     tolerate_any_input()
+    write_at_once()
     end_with_the_terminal()
     with stderr_to(log or Path(os.devnull)):
         app = WatchApp(watched)

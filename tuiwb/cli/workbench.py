@@ -26,8 +26,10 @@ def open_project(project: Project) -> int:
     gc.disable()
     from tuiwb.app.app import WorkbenchApp
     from tuiwb.app.terminal import end_with_the_terminal, stderr_to, tolerate_any_input
+    from tuiwb.app.terminal_writer import write_at_once
 
     tolerate_any_input()
+    write_at_once()
     end_with_the_terminal()
     with stderr_to(project.cache / "stderr.log"):
         app = WorkbenchApp(project)

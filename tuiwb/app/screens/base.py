@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
 from tuiwb.app.failed_thread import complain_of
-from tuiwb.app.painter import Painter
+from tuiwb.app.pace import PromptScreen
 from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.nav_bar import NavBar
 from tuiwb.project import Project
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tuiwb.jobs import JobState
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(PromptScreen[None]):
     """Subclasses give MODE, `compose_body()` and, if they care, `jobs_changed()`.
 
     The screen carries the class `-narrow` below 100 columns, so that its .tcss can stack panes.
@@ -38,10 +37,6 @@ class WorkbenchScreen(Screen[None]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A thread that ended in an error nobody foresaw says so: its part of the screen is old."""
         complain_of(self, event)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._compositor = Painter()
 
     @property
     def workbench(self) -> "WorkbenchApp":

@@ -1,8 +1,8 @@
 """`?`: every key of the screen that is shown, from its bindings."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -12,6 +12,8 @@ from textual.widgets import Static
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
+NAME = "help"
+
 
 class HelpScreen(Modal[None]):
     """A table of keys; any of its own keys closes it."""
@@ -20,15 +22,12 @@ class HelpScreen(Modal[None]):
         Binding("escape,question_mark,f1,q", "dismiss", "Close", key_display="esc"),
     ]
 
-    def __init__(self, title: str, text: str, keys: list[tuple[str, str]]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._title = title
-        self._text = text
-        self._keys = keys
+        self._said: Content | None = None
 
-    @classmethod
-    def of(cls, screen: Screen[object]) -> "HelpScreen":
-        """The keys active on `screen`, each once, the screen's own first."""
+    def tell(self, screen: Screen[object]) -> None:
+        """Say the keys active on `screen`, each once, the screen's own first."""
         rows: dict[str, str] = {}
         app = screen.app
         active = sorted(screen.active_bindings.values(), key=lambda a: a.node is not screen)
@@ -36,21 +35,51 @@ class HelpScreen(Modal[None]):
             if binding.description and not binding.action.startswith(("app.go", "go(")):
                 key = binding.key_display or app.get_key_display(binding)
                 rows.setdefault(binding.description, key)
-        keys = [(key, words) for words, key in rows.items()]
-        title = getattr(screen, "MODE", "keys").capitalize()
-        return cls(title, getattr(screen, "HELP_TEXT", ""), keys)
+        width = max((len(key) for key in rows.values()), default=1)
+        lines = [
+            Content.assemble((f"{key:>{width}}", "bold $accent"), "  ", words)
+            for words, key in rows.items()
+        ]
+        text = getattr(screen, "HELP_TEXT", "")
+        places = "  ".join(f"{key} {name}" for key, _, name in PLACES)
+        go_to = Content.styled(f"Go to: {places}", "$foreground 60%")
+        first = [Content(text), Content("")] if text else []
+        dialog = self.query_one(VerticalScroll)
+        dialog.border_title = f"{getattr(screen, 'MODE', 'keys').capitalize()}: keys"
+        dialog.scroll_home(animate=False)
+        said = Content("\n").join([*first, *lines, Content(""), go_to])
+        if said != self._said:
+            self._said = said
+            self.query_one(Static).update(said)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog") as dialog:
-            dialog.border_title = f"{self._title}: keys"
             dialog.border_subtitle = "esc closes"
-            width = max((len(key) for key, _ in self._keys), default=1)
-            lines = [
-                Content.assemble((f"{key:>{width}}", "bold $accent"), "  ", words)
-                for key, words in self._keys
-            ]
-            text = [Content(self._text), Content("")] if self._text else []
-            places = "  ".join(f"{key} {name}" for key, _, name in PLACES)
-            go_to = Content.styled(f"Go to: {places}", "$foreground 60%")
             # One widget: each one that is mounted keeps the key waiting.
-            yield Static(Content("\n").join([*text, *lines, Content(""), go_to]))
+            yield Static()
+
+
+async def prepare_help(app: App[Any]) -> HelpScreen:
+    """The app's help, mounted and laid out before it is asked for: then it opens at once."""
+    known = app.is_screen_installed(NAME)
+    if not known:
+        app.install_screen(HelpScreen(), NAME)
+    screen, mounted = app._get_screen(NAME)
+    assert isinstance(screen, HelpScreen)
+    if not known:
+        await mounted
+        screen.tell(app.screen)
+        screen._refresh_layout(app.size)
+        screen._layout_required = False
+    return screen
+
+
+async def open_help(app: App[Any]) -> None:
+    """Every key of the screen that is shown."""
+    below = app.screen
+    if isinstance(below, HelpScreen):
+        return
+    screen = await prepare_help(app)
+    screen.tell(below)
+    if app.screen is below:
+        app.push_screen(screen)

@@ -1,27 +1,58 @@
 """A dialog that leaves the screen below as it is: nothing of it is tinted, and so nothing of it is
 painted or sent again when the dialog opens, changes or closes."""
 
+from textual import events
 from textual._context import visible_screen_stack
 from textual.geometry import Region
 from textual.screen import ModalScreen, ScreenResultType
 from textual.strip import Strip
 
+from tuiwb.app.pace import PromptScreen
 from tuiwb.app.painter import Painter
 
 
-class Modal(ModalScreen[ScreenResultType]):
+class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
     """Where the dialog has no widget, the lines of the screen below, without what they can do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = Painter()
+        self._opening = False
+
+    def _on_screen_resume(self, _event: events.ScreenResume) -> None:
+        self._opening = True
+
+    @property
+    def covered(self) -> set[Region]:
+        """Where it has widgets that show."""
+        shown = self._compositor.visible_widgets.items()
+        found = {region.intersection(clip) for widget, (region, clip) in shown if widget != self}
+        return {region for region in found if region}
+
+    def _own_regions(self) -> set[Region]:
+        return super()._own_regions() | self.covered
+
+    def _compositor_refresh(self) -> None:
+        if self._opening:
+            self._opening = False
+            if self.stands:
+                self._compositor._dirty_regions.clear()
+                self._compositor._dirty_regions.update(self._own_regions())
+        if self.app.screen is self:
+            for below in self.app._background_screens:
+                if isinstance(below, PromptScreen):
+                    below.painted_over |= self.covered
+        super()._compositor_refresh()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         try:
             below = visible_screen_stack.get().pop()
         except LookupError:
             return super().render_lines(crop)
-        lines = below._compositor.render_strips(self.size)[crop.y : crop.bottom]
+        compositor = below._compositor
+        if isinstance(compositor, Painter):
+            lines = compositor.lines(crop)
+        else:
+            lines = compositor.render_strips(self.size)[crop.y : crop.bottom]
         strips = [line.crop(crop.x, crop.right).discard_meta() for line in lines]
         missing = crop.height - len(strips)
         return strips + [Strip.blank(crop.width, self.rich_style)] * missing

@@ -1,0 +1,125 @@
+"""When a screen is painted: what a key did at once, news between keys.
+
+In: changes of widgets, and when keys came. Out: paints. Textual paints at most at the ticks of a
+timer; a key whose effect reaches the screen in two steps then waits for two of them.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from textual import events
+from textual.app import App
+from textual.geometry import Region
+from textual.screen import ModalScreen, Screen, ScreenResultType
+
+from tuiwb.app.painter import Painter
+
+if TYPE_CHECKING:
+    from tuiwb.app.frame import FramedApp
+
+CALM = 0.15  # seconds after a key in which news waits: what the key did comes first
+LATEST = 1.0  # seconds after which news comes although keys are pressed all the time
+FRAME = 1 / 60  # seconds between two paints of news
+TURNS = 8  # of the event loop, in which a key reaches what it changes: all of that is painted at once
+
+
+def calm_in(app: App[Any], due: float = 0.0) -> float:
+    """Seconds until no key has come for a while; 0 when that is so. News that has been `due` (by
+    the monotonic clock) for `LATEST` waits no longer."""
+    now = time.monotonic()
+    wait = float(getattr(app, "last_input", 0.0)) + CALM - now
+    if due:
+        wait = min(wait, due + LATEST - now)
+    return max(0.0, wait)
+
+
+def ground_of(screen: Screen[Any]) -> Screen[Any]:
+    """The screen that shows around a dialog; itself where it is none."""
+    stack = screen.app.screen_stack
+    at = stack.index(screen) if screen in stack else len(stack) - 1
+    while at > 0 and isinstance(stack[at], ModalScreen):
+        at -= 1
+    return stack[at]
+
+
+class PromptScreen(Screen[ScreenResultType]):
+    """A screen painted as soon as a key has been worked off, else at most once a frame.
+
+    Asked to paint itself as a whole, because a dialog over it opened or closed, it paints what
+    `painted_over` says: all else stands on the terminal.
+    """
+
+    def __init__(
+        self, name: str | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._compositor = Painter()
+        self._planned: asyncio.Handle | None = None
+        self._last_paint = 0.0
+        self.painted_over: set[Region] = set()  # what dialogs over it have painted on
+
+    async def _on_idle(self, event: events.Idle) -> None:
+        event.prevent_default()
+        changed = (
+            self._layout_required
+            or self._scroll_required
+            or self._repaint_required
+            or self._recompose_required
+            or self._dirty_widgets
+        )
+        if changed and not self.app._batch_count and self.is_current:
+            self._plan_paint()
+        else:
+            await self._invoke_and_clear_callbacks()
+
+    def _plan_paint(self) -> None:
+        """Paint soon, or at the next frame; a key brings forward what waits for that."""
+        soon = calm_in(self.app) > 0
+        if self._planned is not None:
+            if not soon or not isinstance(self._planned, asyncio.TimerHandle):
+                return
+            self._planned.cancel()
+        wait = 0.0 if soon else self._last_paint + FRAME - time.monotonic()
+        if wait > 0:
+            self._planned = asyncio.get_running_loop().call_later(wait, self._paint_changes)
+        else:
+            self._paint_in(TURNS)
+
+    def _paint_in(self, turns: int) -> None:
+        if turns:
+            self._planned = asyncio.get_running_loop().call_soon(self._paint_in, turns - 1)
+        else:
+            self._paint_changes()
+
+    @property
+    def stands(self) -> bool:
+        """Whether the terminal shows this screen as it was painted last, but for dialogs on it."""
+        app = cast("FramedApp", self.app)
+        return getattr(app, "painted_ground", None) is ground_of(self)
+
+    def _own_regions(self) -> set[Region]:
+        """What has to be painted where all of it was asked for and it stands."""
+        if self.app.screen is not self:
+            return set()  # a dialog opened over it
+        regions, self.painted_over = self.painted_over, set()
+        return regions
+
+    def _on_timer_update(self) -> None:
+        if self._repaint_required and not self._layout_required and self.stands:
+            self._repaint_required = False
+            self._repaint_regions.clear()
+            if regions := self._own_regions():
+                self._set_dirty(*regions)
+                self._dirty_widgets.add(self)
+        super()._on_timer_update()
+
+    def _paint_changes(self) -> None:
+        self._planned = None
+        if not self.is_running or self._closing or self.app._exit:
+            return
+        try:
+            self._on_timer_update()
+        except Exception as error:
+            self.app._handle_exception(error)
+        self._last_paint = time.monotonic()

@@ -160,13 +160,16 @@ def test_the_interval_of_a_ratio_of_sums_covers_it_about_as_often_as_it_says():
     assert 0.92 <= hits / 800 <= 0.965
 
 
-def test_long_lists_are_resampled_in_pieces_with_the_same_figures():
-    values = numpy.random.default_rng(2).normal(0.1, 1.0, 4000)
+def test_many_prompts_have_students_interval_which_a_bootstrap_in_pieces_agrees_with():
+    values = numpy.random.default_rng(2).gamma(2.0, 1.0, 3000)
     interval = mean_interval(values.tolist())
-    error = values.std() / numpy.sqrt(4000)
-    assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
-    assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
-    assert interval == mean_interval(values.tolist())
+    error = values.std(ddof=1) / numpy.sqrt(3000)
+    theirs = scipy_stats.t.interval(0.95, 2999, loc=values.mean(), scale=error)
+    assert (interval.low, interval.high) == pytest.approx(theirs)
+    drawn = bootstrap(values.reshape(-1, 1), lambda sums: sums[:, 0] / 3000)
+    assert drawn.low == pytest.approx(interval.low, abs=0.15 * error)
+    assert drawn.high == pytest.approx(interval.high, abs=0.15 * error)
+    assert drawn == bootstrap(values.reshape(-1, 1), lambda sums: sums[:, 0] / 3000)
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 0.3, 1.0]), min_size=2, max_size=11))

@@ -225,7 +225,8 @@ def _conclusion(
         "counted in)"
     )
     if not main.verdict:
-        return f"By {main.label}, no difference is shown: {figures}."
+        none = f"By {main.label}, no difference is shown: {figures}."
+        return none if main.graded else f"{none} {power_sentence(main.better + main.worse)}"
     return f"By {main.label}, {tuned} is {main.verdict} than {base}: {figures}."
 
 

@@ -13,8 +13,10 @@ from typing import Any
 from tuiwb.compare.stats import Interval
 
 RESAMPLES = 10_000
+_FEWEST = 2_000  # resamples of a long list, however long
 # More resamples than this times the prompts buy no digit that is shown.
-_DRAWS = 20_000_000
+_DRAWS = 4_000_000
+_MANY = 400  # prompts from which a mean's bootstrap and Student's interval are the same
 _KEPT = 100  # prompts up to which the draws are kept for the next metric
 _EXACT_FLIPS = 12  # differences; 2**12 sign patterns are fewer than the random ones
 _LARGE = 1000  # degrees of freedom from which Student's t is its expansion to 1e-9
@@ -109,11 +111,17 @@ def _t_within(angle: float, degrees: int) -> float:
 def mean_interval(
     differences: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 ) -> Interval | None:
-    """Bootstrap interval over prompts of a mean paired difference; None for less than two pairs."""
+    """Bootstrap interval over prompts of a mean paired difference, Student's from 400 prompts on;
+    None for less than two pairs."""
     import numpy
 
     rows = numpy.asarray(differences, dtype=float).reshape(-1, 1)
     n = len(rows)
+    if n >= _MANY:
+        middle = float(rows.mean())
+        error = float(rows.std(ddof=1)) / math.sqrt(n)
+        half = t_quantile(0.5 + confidence / 2, n - 1) * error
+        return Interval(middle - half, middle + half)
     return bootstrap(rows, lambda sums: sums[:, 0] / n, confidence=confidence, seed=seed)
 
 
@@ -151,7 +159,7 @@ def _resampled_sums(rows: Array, seed: int) -> Array:
     n = len(rows)
     if n <= _KEPT:
         return _weighed(_small_draws(n, seed), rows)
-    wanted = max(1000, min(RESAMPLES, _DRAWS // n))
+    wanted = max(_FEWEST, min(RESAMPLES, _DRAWS // n))
     # In chunks, so that a long list never becomes resamples x n numbers at once.
     chunk = max(1, 2_000_000 // n)
     random = numpy.random.default_rng(seed)
@@ -230,7 +238,7 @@ def swap_test(
         return abs(statistic(high - moved) - statistic(low + moved))
 
     seen = float(gap(numpy.zeros((1, change.shape[1])))[0])
-    wanted = max(1000, min(RESAMPLES, _DRAWS // n))
+    wanted = max(_FEWEST, min(RESAMPLES, _DRAWS // n))
     random = numpy.random.default_rng(seed)
     at_least, left = 1, wanted
     while left:

@@ -228,10 +228,11 @@ def power_sentence(n: int) -> str:
     """What `n` decisive pairs can and cannot show, in one sentence."""
     seen = power(n)
     if seen.wins_needed is None or seen.detectable is None:
-        return f"{n} decisive pairs are too few: even all wins would not reach p <= .05."
+        pairs = "decisive pair is" if n == 1 else "decisive pairs are"
+        return f"{n or 'No'} {pairs} too few: even all wins would not reach p <= .05."
     return (
         f"{n} decisive pairs need {seen.wins_needed}-{n - seen.wins_needed} to show a difference "
-        f"(two-sided sign test, p <= .05); a fine-tune that truly wins "
+        f"(two-sided sign test, p <= .05); a side that truly wins "
         f"{100 * seen.detectable:.1f}% of them is seen 80% of the time, smaller ones less often."
     )
 

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from tests.compare.builders import make_run
@@ -12,6 +13,9 @@ from tuiwb.compare.completions import COMPLETIONS, Answer, Completion, read_comp
 from tuiwb.compare.figure_text import figure_rows, number
 from tuiwb.compare.html import as_html, write_report
 from tuiwb.compare.interval_plot import LEFT, RIGHT, WIDTH, IntervalRow, interval_plot
+from tuiwb.compare.judge import VERDICTS, Usage, Verdict, VerdictRecord
+from tuiwb.compare.judge_plan import all_questions
+from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
 from tuiwb.compare.page import Agreed, page_of, preferred
 from tuiwb.compare.report import compare_report, markdown
 from tuiwb.compare.rescore import page, rescore
@@ -311,6 +315,76 @@ def test_a_report_is_made_of_kept_answers_and_of_revealed_votes_only(project, an
     assert [path.name for path in written] == ["report.md", "report.html"]
     for path in written:
         assert "fine-tune won 6, lost 0, tied 2" in path.read_text("utf-8")
+
+
+def judged(run, label, folder, winner_of):
+    """A judge job that ended: its verdicts on the answers that are there, and its summary."""
+    spec = {
+        "compare": str(run / "compare"),
+        "model": "m",
+        "label": label,
+        "folder": folder,
+        "base_url": "u",
+        "seed": 0,
+        "rubric": {"name": "tone", "role": "a", "criteria": "b", "tie": "c"},
+    }
+    completions = read_completions(run / "compare")
+    prints = {COMPLETIONS: jobs.fingerprint(run / "compare" / COMPLETIONS)}
+    jobs.create(run / folder, "judge", spec, name=label, fingerprints=prints)
+    records = [
+        VerdictRecord(
+            key=q.key,
+            pair=q.pair,
+            first=q.first,
+            second=q.second,
+            verdict=Verdict(
+                reasoning="r",
+                attempted_manipulation="none",
+                winner="1" if q.first == winner_of(q.pair) else "2",
+                strength="clear",
+            ),
+            raw="",
+            model="m",
+            mode="schema",
+            usage=Usage(),
+        )
+        for q in all_questions(spec, completions)
+    ]
+    append_lines(run / folder / VERDICTS, records)
+    summary = summarise_verdicts(completions, records, [], model="m", rubric="tone")
+    (run / folder / JUDGE_SUMMARY).write_bytes(msgspec.json.encode(summary))
+
+
+def test_judges_stand_in_the_report_with_their_agreement_and_their_doubts(project, answered):
+    judged(answered.parent, "one", "judge", lambda pair: "adapter")
+    judged(
+        answered.parent, "two", "judge-two", lambda pair: "base" if pair == "id00" else "adapter"
+    )
+    completions = read_completions(answered)
+    ballot = Ballot(answered, completions, rater="ann", seed=1)
+    for pair in ballot.pairs:
+        ballot.vote(pair, "left" if pair.left == "adapter" else "right")
+    ballot.reveal()
+    said = page(rescore(project, "support-v1"))
+    counts = {one.source: one.said.counts for one in said.preferences}
+    assert counts == {
+        "votes of ann": PairedCounts(wins=6, ties=2),
+        "judge one": PairedCounts(wins=6, ties=2),
+        "judge two": PairedCounts(wins=5, losses=1, ties=2),
+    }
+    text = markdown(said)
+    assert "the votes and judge two agree on 83.3% of 6 pairs" in text
+    assert "Fewer than 30: unreliable." in text
+    # Neither judged a planted control: whoever reads this must know.
+    assert any(alarm.startswith("judge one is not trusted") for alarm in said.alarms)
+    assert "judge two" in as_html(said)
+
+
+def test_a_very_long_answer_is_cut_in_the_examples_and_says_so():
+    rows = [completion(0, "a" * 30_000, "b")]
+    html = as_html(page_of(SPEC, summarise(rows, 1), rows))
+    assert "(cut: 10,000 more characters)" in html
+    assert len(html) < 60_000
 
 
 def test_further_sides_are_measured_as_the_two_are(project, answered):

@@ -165,6 +165,9 @@ def test_bleu_is_sacrebleus_of_the_corpus_and_of_each_sentence():
     assert 100 * lines["sentence_bleu"].base == pytest.approx(sum(each) / len(each))
     interval = lines["bleu"].difference_interval
     assert interval.low <= lines["bleu"].difference <= interval.high
+    assert (lines["bleu"].better, lines["bleu"].worse) == (8, 8)
+    one_side = by_name(measure([pair(*row[:2]) for row in PROSE]))["bleu"]
+    assert (one_side.base, one_side.adapter, one_side.better) == (lines["bleu"].base, None, 0)
 
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "today"]), max_size=9)

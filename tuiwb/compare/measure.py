@@ -196,12 +196,17 @@ def _corpus_bleu(scored: Sequence[Scored], paired: bool) -> MetricSummary | None
     # Where no answer has four words there is no 4-gram to find: BLEU of a corpus says nothing.
     if not any(s.base_counts[-1] or (s.adapter_counts and s.adapter_counts[-1]) for s in chosen):
         return None
-    return of_sums(
+    line = of_sums(
         MetricSummary(name="bleu", label="BLEU", n=len(chosen), graded=True, base=0, base_right=0),
         [s.base_counts for s in chosen],
         [s.adapter_counts for s in chosen] if paired else None,
         overlap.corpus_bleu,
     )
+    # Which answers are better is a matter of sentences: most have no 4-gram of their own.
+    sentences = [(s.base["sentence_bleu"], (s.adapter or {}).get("sentence_bleu")) for s in chosen]
+    line.better = sum(other is not None and other > one for one, other in sentences)
+    line.worse = sum(other is not None and other < one for one, other in sentences)
+    return line
 
 
 def _adjust(lines: Sequence[MetricSummary]) -> None:

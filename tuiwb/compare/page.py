@@ -19,6 +19,7 @@ from tuiwb.compare.slices import Slice
 from tuiwb.compare.stats import Kappa, PairedCounts, Preference, power_sentence, preference
 
 EXAMPLES = 6
+LONGEST = 20_000  # characters of a text in an example
 Row = tuple[str, str]
 
 
@@ -309,10 +310,16 @@ def _example(
         remark = f"{tuned} {'better' if change > 0 else 'worse'} by {main.label}"
     elif completion.adapter is not None and completion.identical:
         remark = "identical"
+    reference = completion.reference
     return Example(
         line=completion.line,
-        prompt=completion.prompt_text,
-        answers=answers,
-        reference=completion.reference,
+        prompt=_cut(completion.prompt_text),
+        answers=[(label, _cut(text)) for label, text in answers],
+        reference=None if reference is None else _cut(reference),
         remark=remark,
     )
+
+
+def _cut(text: str) -> str:
+    more = len(text) - LONGEST
+    return text if more <= 0 else f"{text[:LONGEST]}\n(cut: {more:,} more characters)"

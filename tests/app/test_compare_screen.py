@@ -21,7 +21,7 @@ from tests.compare.builders import make_adapter, make_base, make_run
 from tests.compare.judge_server import JudgeServer
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
-from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import COMPLETIONS, summarise
 from tuiwb.jobs.lines import append_lines
@@ -161,10 +161,16 @@ async def test_the_judge_is_confirmed_with_its_cost_and_its_verdicts_come_to_the
         screen = await opened(pilot, app)
         await until(lambda: "base says 0" in shown(screen))
         await pilot.press("J")
-        await until(lambda: isinstance(app.screen, Confirm))
-        question = "\n".join(str(s.content) for s in app.screen.query(Static))
-        assert "14 calls to claude-sonnet-5-5" in question
-        assert server.url in question
+        await until(lambda: isinstance(app.screen, AskJudge))
+        offer = app.screen.query_one("#offer", Static)
+        await until(lambda: "14 calls" in str(offer.content))
+        assert f"claude-sonnet-5-5 at {server.url}" in str(offer.content)
+        assert "both orders" in str(offer.content)
+        await pilot.press("r", "b")
+        await until(lambda: "as a batch" in str(offer.content) and "calls" in str(offer.content))
+        assert "rubric helpfulness" not in str(offer.content)
+        await pilot.press("b", "k", "j")
+        await until(lambda: "14 calls" in str(offer.content))
         assert server.asked == []
         await pilot.press("y")
         await until(lambda: "y shows them" in head(screen), 90)

@@ -21,6 +21,7 @@ from tests.app.comparing import (
 from tests.app.conftest import until
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.compare import CompareScreen
+from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.screens.compare_voting import VoteScreen
 from tuiwb.app.screens.dialogs import Ask, Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
@@ -325,3 +326,21 @@ async def test_a_long_prompt_and_a_long_reference_can_be_read_whole(project, com
         assert "base says 0" in shown(screen)
         await pilot.press("h")
         assert "known" not in shown(screen)
+
+
+async def test_the_judge_without_a_key_is_a_sentence_and_votes_go_on(project, compared):
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "question 0" in shown(screen))
+        await pilot.press("J")
+        await until(lambda: isinstance(app.screen, AskJudge))
+        offer = app.screen.query_one("#offer", Static)
+        await until(lambda: "ANTHROPIC_API_KEY" in str(offer.content))
+        # There is nothing to start: yes says why again and asks nobody.
+        await pilot.press("y")
+        assert isinstance(app.screen, AskJudge)
+        await pilot.press("n")
+        await until(lambda: app.screen is screen)
+        await voting(pilot, app)
+        assert not (compared / "judge").exists()

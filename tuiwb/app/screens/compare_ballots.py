@@ -14,7 +14,6 @@ from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.raters import agreement_of, likely_rater, rater_of, remember_rater
 from tuiwb.compare.review import Review, disagreements
-from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import TuiwbError
 
@@ -25,7 +24,6 @@ class CompareVotes(CompareJobs):
     def __init__(self) -> None:
         super().__init__()
         self.looked: Looked | None = None
-        self.sides: tuple[str, str] = MAIN_PAIR
         self.uncovered = self.verdicts = False
         # Read with names before there was a ballot to keep it.
         self.read_named: set[str] = set()

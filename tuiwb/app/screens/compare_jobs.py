@@ -7,10 +7,12 @@ from textual import on, work
 from textual.message import Message
 
 from tuiwb import jobs
+from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.screens.compare_pair import PairScreen
-from tuiwb.app.screens.dialogs import Confirm
-from tuiwb.compare.judge_plan import JUDGE, Estimate, estimate, plan_judge, start_judge
+from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
+from tuiwb.compare.judge_plan import JUDGE, start_judge
 from tuiwb.compare.plan import COMPARE, answered, plan, start
+from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
@@ -28,16 +30,17 @@ class CompareJobs(PairScreen):
             super().__init__()
             self.sentence, self.severity = sentence, severity
 
-    class Priced(Message):
-        """What judging would cost, to be confirmed."""
+    class Offered(Message):
+        """Which judges and rubrics there are to choose from."""
 
-        def __init__(self, spec: dict[str, Any], cost: Estimate) -> None:
+        def __init__(self, run: Path, choices: JudgeChoices) -> None:
             super().__init__()
-            self.spec, self.cost = spec, cost
+            self.run, self.choices = run, choices
 
     def __init__(self) -> None:
         super().__init__()
         self.run: Path | None = None
+        self.sides: tuple[str, str] = MAIN_PAIR
         self.states: dict[Path, JobState] = {}
 
     @on(Refused)
@@ -86,32 +89,25 @@ class CompareJobs(PairScreen):
             self.notify("told it to stop: what is answered stays, enter goes on", markup=False)
 
     def action_judge(self) -> None:
-        """Show what a judge would cost, ask, and start it."""
+        """Choose a judge, see what it would cost, and start it."""
         if self.run is not None:
-            self._price(self.run)
+            self._offer(self.run)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
-    def _price(self, run: Path) -> None:
+    def _offer(self, run: Path) -> None:
         try:
-            spec = plan_judge(self.project, run.name)
-            self.post_message(self.Priced(spec, estimate(spec)))
+            self.post_message(self.Offered(run, judge_choices(self.project, run)))
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))
 
-    @on(Priced)
-    def _ask_to_judge(self, message: Priced) -> None:
-        spec, cost = message.spec, message.cost
-
-        def answer(sure: bool | None) -> None:
-            if sure:
+    @on(Offered)
+    def _ask_to_judge(self, message: Offered) -> None:
+        def answer(spec: dict[str, Any] | None) -> None:
+            if spec is not None:
                 self._judge(spec)
 
-        detail = (
-            f"{cost.sentence}.\n\nEndpoint {spec['base_url']}, rubric {spec['rubric']['name']}, "
-            f"both orders, at most ${spec['max_usd']:g}.\n\nVerdicts stay hidden until you reveal "
-            "your votes or press y."
-        )
-        self.app.push_screen(Confirm("Ask the judge?", inert(detail)), answer)
+        dialog = AskJudge(self.project, message.run.name, message.choices, self.sides)
+        self.app.push_screen(dialog, answer)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
     def _judge(self, spec: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     summarise,
 )
+from tuiwb.compare.judge_plan import all_questions, known_verdicts
+from tuiwb.compare.judge_summary import judge_folders, outcomes, read_judge_summary
 from tuiwb.compare.look import Comparison, look
 from tuiwb.compare.measure import Options
 from tuiwb.compare.plan import COMPARE
@@ -16,6 +18,7 @@ from tuiwb.compare.raters import Agreement, agreements, rater_of, read_ballots
 from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.compare.votes import Ballot, VoteTally
 from tuiwb.errors import BadInput
+from tuiwb.jobs.folder import load
 from tuiwb.project import Project
 
 
@@ -41,7 +44,7 @@ class Looked:
 
 
 def look_at(project: Project, run: Path, sides: tuple[str, str], before: Looked | None) -> Looked:
-    """Read a run's comparison for two of its sides; the judge's word is on the main pair only."""
+    """Read a run's comparison for two of its sides; the judge's word on them comes along."""
     whole = look(project, run, before.whole if before else None)
     folder = run / COMPARE
     seen = whole if sides == MAIN_PAIR else _other_pair(whole, sides, before)
@@ -65,16 +68,24 @@ def _other_pair(whole: Comparison, sides: tuple[str, str], before: Looked | None
     completions = paired(whole.completions, *sides)
     kept = before.seen.summary if before is not None and before.sides == sides else None
     if kept is None or kept.done != len(completions):
-        # BLEU and ROUGE take a second to load and are not worth it here.
         quick = Options(overlap=False)
         kept = summarise(completions, len(completions), quick) if completions else None
-    return Comparison(
+    seen = Comparison(
         run=whole.run,
         spec=whole.spec,
         problem=whole.problem,
         completions=completions,
         summary=kept,
     )
+    folders = judge_folders(whole.run, sides)
+    if folders:
+        asked = all_questions(load(folders[0]).spec, completions)
+        known, failures = known_verdicts(load(folders[0]).spec, asked)
+        keys = {question.key for question in asked}
+        found = outcomes(completions, known.values(), [f for f in failures if f.key in keys])
+        seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
+        seen.judge = read_judge_summary(folders[0])
+    return seen
 
 
 def _tokens(folder: Path, sides: tuple[str, str]) -> dict[str, TokenProbabilities]:

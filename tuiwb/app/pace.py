@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CALM = 0.15  # seconds after a key in which news waits: what the key did comes first
 LATEST = 1.0  # seconds after which news comes although keys are pressed all the time
 FRAME = 1 / 60  # seconds between two paints of news
-TURNS = 8  # of the event loop, in which a key reaches what it changes: all of that is painted at once
+TURNS = 8  # of the event loop, in which a key reaches all that it changes
 
 
 def calm_in(app: App[Any], due: float = 0.0) -> float:

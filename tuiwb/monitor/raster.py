@@ -1,6 +1,7 @@
 """Columns of minimum and maximum to dots: bars, joined to their neighbours, broken at gaps."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,13 @@ class Columns:
     before: tuple[float, float] | None = None
     after: tuple[float, float] | None = None
 
-    @property
+    @cached_property
     def filled(self) -> NDArray[np.bool_]:
         """Columns with at least one value."""
         filled: NDArray[np.bool_] = ~(np.isnan(self.low) | np.isnan(self.high))
         return filled
 
-    @property
+    @cached_property
     def entering(self) -> list[float]:
         """The values at which the line enters and leaves the view on its way to the points beside
         it; a view between two points has no others."""
@@ -96,9 +97,13 @@ def _rows(values: Floats, y_range: tuple[float, float], rows: int) -> Floats:
     low, high = y_range
     # Halves, so that a range of twice the largest float is still a number.
     with np.errstate(invalid="ignore", over="ignore"):
-        share = (high / 2 - values / 2) / (high / 2 - low / 2)
-        placed: Floats = np.nan_to_num(np.rint(np.clip(share, 0, 1) * (rows - 1)))
-    return placed
+        share: Floats = (high / 2 - values / 2) / (high / 2 - low / 2)
+        np.minimum(share, 1, out=share)
+        np.maximum(share, 0, out=share)
+        share *= rows - 1
+        np.rint(share, out=share)
+    share[np.isnan(share)] = 0.0
+    return share
 
 
 def _joined(

@@ -22,7 +22,7 @@ from tuiwb.app.widgets.chart_paint import Mark, Palette
 from tuiwb.monitor.chart import Line, Plot, plot
 from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet, detect
 from tuiwb.monitor.series import Axis
-from tuiwb.monitor.ticks import reading
+from tuiwb.monitor.ticks import UNITS, reading
 from tuiwb.monitor.trace import Trace
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.text import inert
@@ -64,6 +64,9 @@ class DrawnChart(Widget):
         self._gutter = 0
         self._fresh = False
         self._strips: list[Strip] = []
+        self._ticks: list[tuple[int, str]] = []
+        self._palettes: tuple[object, Palette | None] = (None, None)
+        self._rows: dict[int, tuple[tuple[object, ...], Strip]] = {}  # of what a row was made
 
     def show(self, curves: Sequence[Curve], marks: Sequence[Mark] = (), subtitle: str = "") -> None:
         """Take new data; repaints only if there is any.
@@ -94,11 +97,33 @@ class DrawnChart(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: what it looks at costs more than a line does.
         self._paint()
-        self._fresh = True
-        try:
-            return super().render_lines(crop)
-        finally:
-            self._fresh = False
+        if not self._is_plain():
+            self._fresh = True
+            try:
+                return super().render_lines(crop)
+            finally:
+                self._fresh = False
+        strips = self._strips[crop.y : crop.bottom]
+        for line_filter in self.get_line_filters():
+            background = self.background_colors[1]
+            strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        missing = crop.height - len(strips)
+        if missing > 0:
+            strips += [Strip.blank(self.size.width, self.rich_style)] * missing
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(crop.x, crop.right) for strip in strips]
+        return strips
+
+    def _is_plain(self) -> bool:
+        """Whether no style asks for more than our own strips: border, padding, opacity and such."""
+        styles = self.styles
+        return (
+            not any(styles.gutter)
+            and not any(edge for edge, _ in styles.outline)
+            and not styles.tint.a
+            and not styles.has_rule("hatch")
+            and self.opacity == 1.0
+        )
 
     def render_line(self, y: int) -> Strip:
         if not self._fresh:
@@ -110,11 +135,12 @@ class DrawnChart(Widget):
     def _paint(self) -> None:
         """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
         width, height = self.size
+        base = self.rich_style
         key = (
             self._data,
             (width, height),
             self.app.theme,
-            self.rich_style,
+            base,
             self.view,
             self.extent,
             self.log_y,
@@ -126,23 +152,23 @@ class DrawnChart(Widget):
         if self._drawn is not None and self._painted == (key, self.crosshair, self.current):
             return
         if self._drawn is None or not self._painted or self._painted[0] != key:
-            self._draw(width, height)
+            self._draw(width, height, base)
         self._painted = (key, self.crosshair, self.current)
         self._strips = self._compose_strips(width, height)
 
-    def _draw(self, width: int, height: int) -> None:
+    def _draw(self, width: int, height: int, base: Style) -> None:
         self._take()
         lines: list[Line] = []
-        styles: list[Style] = []
+        looks: list[tuple[str, bool]] = []
         for curve, trace in zip(self._curves, self._traces, strict=True):
             smoothed = bool(self.smoothing) and curve.smoothed
             if smoothed:
                 lines.append(Line(trace, faint=True))
-                styles.append(self._style(curve.colour, faint=True))
+                looks.append((curve.colour, True))
             lines.append(
                 Line(trace, smoothed, dashed=curve.dashed, marker=self._marker(curve.marker))
             )
-            styles.append(self._style(curve.colour))
+            looks.append((curve.colour, False))
         _, rows, _, _ = self._heights(height)
         view = self.view or self.extent
         # The gutter is as wide as its words, which are known once it is drawn; it seldom changes.
@@ -153,7 +179,8 @@ class DrawnChart(Widget):
             if wanted == self._gutter:
                 break
             self._gutter = wanted
-        self._drawn = (drawn, drawn.runs(), self._palette(styles))
+        self._drawn = (drawn, drawn.runs(), self._palette(looks, base))
+        self._ticks = drawn.x_ticks(UNITS[self.axis])
         for trace in self._traces:
             trace.release()
 
@@ -191,17 +218,35 @@ class DrawnChart(Widget):
                 text = Segment(words.center(width - gutter), palette.muted)
                 strips.append(Strip([side, text] if gutter else [text], width))
             else:
-                strips.append(
-                    chart_paint.curve_row(drawn, runs[row], row, gutter, look, palette, cross)
-                )
+                strips.append(self._curve_row(drawn, runs[row], row, look, palette, cross))
         if axis:
             strips.append(chart_paint.axis_row(drawn, self._mark_places, gutter, look, palette))
         if labelled:
             pointed = None
             if cross is not None and self.crosshair is not None:
                 pointed = (cross, x_words(self.crosshair, self.axis))
-            strips.append(chart_paint.label_row(drawn, self.axis, gutter, palette, pointed))
+            label = chart_paint.label_row(drawn, self._ticks, self.axis, gutter, palette, pointed)
+            strips.append(label)
         return [strip.adjust_cell_length(width, palette.muted) for strip in strips]
+
+    def _curve_row(
+        self,
+        drawn: Plot,
+        runs: list[tuple[str, int]],
+        row: int,
+        look: Glyphs,
+        palette: Palette,
+        cross: int | None,
+    ) -> Strip:
+        """A row of the plot; the strip that it had where nothing of it differs."""
+        tick = next((words for at, words in drawn.y_ticks if at == row), "")
+        made_of = (runs, tick, self._gutter, look, id(palette), cross)
+        known = self._rows.get(row)
+        if known is not None and known[0] == made_of:
+            return known[1]
+        strip = chart_paint.curve_row(runs, tick, self._gutter, look, palette, cross)
+        self._rows[row] = (made_of, strip)
+        return strip
 
     def _title(self, width: int, drawn: Plot, palette: Palette, look: Glyphs) -> Strip:
         notes = [
@@ -271,10 +316,14 @@ class DrawnChart(Widget):
             return GLYPHS["ascii"].marker
         return marker
 
-    def _palette(self, lines: Sequence[Style]) -> Palette:
-        base, strong = self.rich_style, Style(bold=True)
-        return Palette(
-            lines=[base + style for style in lines],
+    def _palette(self, looks: Sequence[tuple[str, bool]], base: Style) -> Palette:
+        """The styles of curves of these (colour, faint), and of all around them."""
+        made_of = (tuple(looks), base, self.app.theme)
+        if self._palettes[1] is not None and self._palettes[0] == made_of:
+            return self._palettes[1]
+        strong = Style(bold=True)
+        palette = Palette(
+            lines=[base + self._style(colour, faint) for colour, faint in looks],
             muted=base + self._style("foreground", faint=True),
             text=base + self._style("foreground"),
             title=base + self._style("foreground") + strong,
@@ -283,6 +332,8 @@ class DrawnChart(Widget):
             notice=base + self._style("warning") + strong,
             cross=base + self._style("accent"),
         )
+        self._palettes, self._rows = (made_of, palette), {}
+        return palette
 
     def _style(self, colour: str, faint: bool = False) -> Style:
         value = Color.parse(self.app.theme_variables.get(colour, "#ffffff"))

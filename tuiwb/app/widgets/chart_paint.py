@@ -17,7 +17,7 @@ from textual.strip import Strip
 from tuiwb.monitor.chart import INFINITE, NOTHING, OUTSIDE, Plot
 from tuiwb.monitor.glyphs import Glyphs
 from tuiwb.monitor.series import Axis
-from tuiwb.monitor.ticks import UNITS, reading
+from tuiwb.monitor.ticks import reading
 
 Text = Sequence[tuple[str, Style]]
 Floats = NDArray[np.float64]
@@ -88,20 +88,18 @@ def value_texts(told: Sequence[Told], look: Glyphs, palette: Palette) -> list[li
 
 
 def curve_row(
-    plot: Plot,
     runs: Sequence[tuple[str, int]],
-    row: int,
+    tick: str,
     gutter: int,
     look: Glyphs,
     palette: Palette,
     cross: int | None,
 ) -> Strip:
-    """A row of the plot behind its tick; `cross` is the crosshair's column."""
+    """A row of the plot behind the words of its tick; `cross` is the crosshair's column."""
     segments: list[Segment] = []
     if gutter:
-        words = next((words for at, words in plot.y_ticks if at == row), "")
-        sign = look.tick if words else look.side
-        segments.append(Segment(words[: gutter - 1].rjust(gutter - 1) + sign, palette.muted))
+        sign = look.tick if tick else look.side
+        segments.append(Segment(tick[: gutter - 1].rjust(gutter - 1) + sign, palette.muted))
     at = 0
     for text, owner in runs:
         style = palette.owner(owner)
@@ -159,6 +157,7 @@ def axis_row(
 
 def label_row(
     plot: Plot,
+    ticks: Sequence[tuple[int, str]],
     axis: Axis,
     gutter: int,
     palette: Palette,
@@ -177,7 +176,7 @@ def label_row(
         signs[begin : begin + len(words)] = words
         styles[begin : begin + len(words)] = [palette.text + _REVERSE] * len(words)
         covered = range(begin, begin + len(words))
-    for start, words in plot.x_ticks(UNITS[axis]):
+    for start, words in ticks:
         end = gutter + start + len(words)
         if covered and gutter + start <= covered.stop and end >= covered.start:
             continue

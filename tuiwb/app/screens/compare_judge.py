@@ -131,7 +131,7 @@ class AskJudge(Modal[dict[str, Any] | None]):
 def _line(name: str, chosen: str, about: str, key: str) -> Content:
     return Content.assemble(
         (f"{name:<7}", MUTED),
+        (f"{key:<4}", "bold $accent"),
         (inert(chosen, one_line=True), "bold"),
         (f"  {inert(about, one_line=True)}" if about else "", MUTED),
-        (f"  {key}", "bold $accent"),
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from textual.content import Content
 
 MUTED = "$foreground 60%"
-ANSWERS_NEED = 8  # rows: two stacked panes of a title and three lines
+ANSWERS_NEED = 8  # rows side by side; stacked, two panes of a title and five lines
+STACKED_NEED = 12
 PADDING = 2  # cells a line loses to the space at both sides
 GAP = 1  # cells between two answers side by side
 
@@ -59,10 +60,13 @@ def laid_out(texts: Mapping[str, Content], room: Room, offset: int) -> Layout:
         for name in ("prompt", "reference", "verdict")
         if texts[name].plain
     }
-    rows = _rows_around({name: len(found) for name, found in lines.items()}, room.height)
+    need = STACKED_NEED if room.stacked and not texts["single"].plain else ANSWERS_NEED
+    rows = _rows_around({name: len(found) for name, found in lines.items()}, room.height, need)
     for name, found in lines.items():
         title = name != "prompt"
-        text = _first_lines(found, rows[name])
+        # A question may stand at its prompt's beginning or at its end.
+        head = rows[name] // 2 if name == "prompt" else rows[name] - 1
+        text = _some_lines(found, rows[name], head)
         layout.parts[name] = Part(room.width, rows[name] + title, text)
         if len(found) > rows[name]:
             layout.cut.add(name)
@@ -76,30 +80,36 @@ def _wrap_message(layout: Layout, room: Room) -> None:
     layout.parts["message"] = Part(room.width, room.height, Content("\n").join(lines))
 
 
-def _rows_around(wanted: Mapping[str, int], height: int) -> dict[str, int]:
+def _rows_around(wanted: Mapping[str, int], height: int, need: int) -> dict[str, int]:
     """Lines for each part around the answers: a share of the height, less where the answers would
-    have too little, what is least needed giving way first."""
+    have fewer than `need` rows, what is least needed giving way first."""
     share = {"prompt": 0.3, "reference": 0.2, "verdict": 0.25}
     least = {"prompt": 3, "reference": 2, "verdict": 2}
     rows = {name: min(n, max(least[name], int(share[name] * height))) for name, n in wanted.items()}
-    for name in ("verdict", "reference", "prompt"):
+    for name, floor in (("verdict", 1), ("prompt", 3), ("reference", 1), ("prompt", 1)):
         titles = len(rows) - ("prompt" in rows)
-        missing = ANSWERS_NEED - (height - sum(rows.values()) - titles)
-        if name in rows and missing > 0:
-            rows[name] = max(1, rows[name] - missing)
+        missing = need - (height - sum(rows.values()) - titles)
+        if missing > 0 and rows.get(name, 0) > floor:
+            rows[name] = max(floor, rows[name] - missing)
     return rows
 
 
-def _first_lines(lines: list[Content], rows: int) -> Content:
-    """The lines that fit; where some don't, how many more there are at the end of the last."""
+def _some_lines(lines: list[Content], rows: int, head: int) -> Content:
+    """The lines where all fit; else the first `head` ones and the last, and how many are left out
+    between them."""
     if len(lines) <= rows:
         return Content("\n").join(lines)
-    more = Content.styled(f"… {len(lines) - rows + 1} more lines (p)", MUTED)
     if rows == 1:
-        more = Content.styled(f" … {len(lines) - 1} more lines (p)", MUTED)
+        more = Content.styled(f" {_more(len(lines) - 1)}", MUTED)
         room = max(1, lines[0].cell_length - more.cell_length)
         return Content("").join([lines[0].truncate(room), more])
-    return Content("\n").join([*lines[: rows - 1], more])
+    more = Content.styled(_more(len(lines) - rows + 1), MUTED)
+    tail = rows - 1 - head
+    return Content("\n").join([*lines[:head], more, *lines[len(lines) - tail :]])
+
+
+def _more(count: int) -> str:
+    return f"… {count} more line{'s' * (count != 1)} (p)"
 
 
 def _place_answers(

@@ -6,12 +6,23 @@ from textual.content import Content
 
 from tuiwb.app.widgets.compare_words import LABELS, MUTED, rater_name
 from tuiwb.compare.completions import Summary
-from tuiwb.compare.figure_text import difference, figure, p_value
+from tuiwb.compare.figure_text import (
+    FigureRow,
+    field_rows,
+    figure_rows,
+    slice_rows,
+    slices_by_tag,
+)
 from tuiwb.compare.judge_summary import JudgeSummary
 from tuiwb.compare.raters import Agreement
 from tuiwb.compare.stats import Kappa, PairedCounts, power_sentence, preference
 from tuiwb.compare.votes import VoteTally
 from tuiwb.text import inert, short_seconds
+
+MEASURED = (
+    "right of n or a mean; points of difference; p of each test alone, ▲ better and ▼ worse with "
+    "all of them counted in"
+)
 
 
 def figures(
@@ -35,7 +46,7 @@ def figures(
     if judge is not None:
         parts += [*_judge(judge, labels), Content("")]
     if summary is not None:
-        parts += [_metric_table(summary, labels)]
+        parts += _measured(summary, labels)
     return Content("\n").join(parts) if parts else Content("nothing measured yet")
 
 
@@ -85,44 +96,61 @@ def _kappa(who: str, agreement: Kappa) -> Content:
 
 
 def _preference(counts: PairedCounts, labels: tuple[str, str]) -> list[Content]:
-    said = preference(counts)
+    said = preference(counts, names=labels)
     under_test = inert(labels[1], one_line=True)
     lines = [f"{under_test} won {counts.wins}, lost {counts.losses}, tied {counts.ties}"]
     if said.win_rate is not None and said.win_rate_interval is not None:
         low, high = said.win_rate_interval.low, said.win_rate_interval.high
         lines[0] += f": {100 * said.win_rate:.1f}% of decided [{100 * low:.1f}, {100 * high:.1f}]"
-    lines.append(said.verdict)
+    lines.append(inert(said.verdict, one_line=True))
     if counts.wins + counts.losses:
         lines.append(power_sentence(counts.wins + counts.losses))
     return [Content(line) for line in lines]
 
 
-def _metric_table(summary: Summary, labels: tuple[str, str]) -> Content:
-    if not summary.metrics:
-        return Content("No reference answers: nothing to measure against.")
+def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
+    """What was measured: against the references, of the answers, JSON fields, slices."""
     base, tuned = (inert(label, one_line=True)[:12] for label in labels)
-    rows = [("metric", base, tuned, "difference [95%]", "p")]
-    for line in summary.metrics:
-        rows.append(
-            (
-                line.label,
-                figure(line, adapter=False),
-                figure(line, adapter=True),
-                difference(line),
-                p_value(line.p),
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+
+    def head(first: str) -> tuple[str, ...]:
+        return (first, base, tuned, "difference [95%]", "p", "")
+
+    parts = [Content("No reference answers: nothing to measure against.")]
+    if summary.metrics:
+        parts = _table(head("metric"), _cells(figure_rows(summary.metrics)))
+    if summary.quantities:
+        parts += _table(head("of the answers"), _cells(figure_rows(summary.quantities)))
+    if summary.fields:
+        fields = [(row[0], *row[2:], "") for row in field_rows(summary.fields)]
+        parts += _table(head("JSON field"), fields)
+    for tag, chosen in slices_by_tag(summary.slices).items():
+        metric = chosen[0].line.label
+        parts.append(Content.styled(f"{metric} by {inert(tag, one_line=True)[:24]}", "bold"))
+        parts += _table(head("slice"), _cells(slice_rows(chosen)))
+    parts += [Content.styled(f"{name}: {why}", MUTED) for name, why in summary.not_run.items()]
+    return [*parts, Content.styled(MEASURED, MUTED)]
+
+
+def _cells(rows: Sequence[FigureRow]) -> list[tuple[str, ...]]:
+    marks = {"better": "▲", "worse": "▼"}
+    return [
+        (row.metric, row.base, row.adapter, row.difference, row.p, marks.get(row.verdict, ""))
+        for row in rows
+    ]
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Content]:
+    """The rows in columns under a muted head, with an empty line after them."""
+    safe = [(inert(row[0], one_line=True)[:24], *row[1:]) for row in rows]
+    widths = [max(len(row[i]) for row in (head, *safe)) for i in range(len(head))]
     lines = [
         "  ".join(
             cell.ljust(width) if i in (0, 3) else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
+        ).rstrip()
+        for row in (head, *safe)
     ]
-    head = Content.styled(lines[0], MUTED)
-    note = Content.styled("points of difference; p: exact sign test on prompts that differ", MUTED)
-    return Content("\n").join([head, *(Content(line) for line in lines[1:]), note])
+    return [Content.styled(lines[0], MUTED), *map(Content, lines[1:]), Content("")]
 
 
 def _share(share: float | None) -> str:

@@ -166,9 +166,9 @@ def test_a_regression_of_exactly_the_threshold_is_let_pass():
         (with_suites(suite("canary", 8, 8, 0)), "canary", "write 50 or more"),
         (with_suites(suite("general", 200, 52, 0, chance=0.25)), "general", "at chance"),
         (
-            with_suites(Suite(name="canary", state="not run", reason="no canary set")),
+            with_suites(Suite(name="canary", state="not run", reason="no canary set: write one")),
             "canary",
-            "--tasks canary",
+            "no canary set: write one",
         ),
         (with_summary(metrics=[]), "held_out", "tuiwb judge"),
     ],

@@ -65,7 +65,7 @@ def _run_missing(home: Any, run: str) -> None:
         if not comparing.answered(asked):
             comparing.start(home, asked)
             watch(home.run(run) / comparing.COMPARE)
-    wanted = evaluating.plan(home, run)
+    wanted = evaluating.plan_missing(home, run)
     if not evaluating.answered(wanted):
         note(f"eval: {evidence.eval_problem or 'not all of it was done'}")
         evaluating.start(home, wanted)

@@ -18,7 +18,17 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.project import Project
 
-__all__ = ["GATE", "Gate", "GateLine", "gate", "read_gate", "stale", "verdict_of", "write_gate"]
+__all__ = [
+    "GATE",
+    "Gate",
+    "GateLine",
+    "gate",
+    "read_gate",
+    "stale",
+    "verdict_of",
+    "verdict_words",
+    "write_gate",
+]
 
 GATE = "gate.json"
 Verdict = Literal["SHIP", "NO-SHIP"]
@@ -107,3 +117,11 @@ def stale(run: Path, kept: Gate) -> list[str]:
     return sorted(
         name for name in now.keys() | kept.inputs.keys() if now.get(name) != kept.inputs.get(name)
     )
+
+
+def verdict_words(run: Path) -> str:
+    """The kept verdict in a word or two, for beside a run's name; '' where the gate never ran."""
+    kept = read_gate(run)
+    if kept is None:
+        return ""
+    return f"{kept.verdict}, out of date" if stale(run, kept) else kept.verdict

@@ -72,7 +72,7 @@ def _adapter(evidence: Evidence, settings: GateSettings) -> GateLine:
         parts.append(f"{summary.identical} of {summary.done} answers are the base's own")
         wrong.append(summary.identical >= settings.identical * summary.done)
     if facts is not None and facts.update is not None:
-        parts.append(f"changes the base's weights by {100 * facts.update:.2g}% at most")
+        parts.append(f"changes the base's weights by {100 * facts.update:.3g}% at most")
         wrong.append(facts.update < LEAST_UPDATE or not facts.finite)
     known = logit is not None or summary is not None
     return GateLine(

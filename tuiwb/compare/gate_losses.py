@@ -18,8 +18,11 @@ def _suite(evidence: Evidence, name: str, line: GateLine) -> Suite | None:
         if suite.interval is not None:
             line.low, line.high = suite.interval.low, suite.interval.high
         return suite
-    line.figure = suite.reason if suite is not None else evidence.eval_problem or "not run"
-    line.command = f"tuiwb eval {evidence.run} --tasks {name}"
+    if suite is not None:
+        line.figure, line.change = "not run", suite.reason
+    else:
+        line.figure = evidence.eval_problem or "not run"
+        line.command = f"tuiwb eval {evidence.run} --tasks {name}"
     return None
 
 

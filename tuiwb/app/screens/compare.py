@@ -18,6 +18,7 @@ from tuiwb.app.screens.compare_look import Looked, look_at
 from tuiwb.app.screens.dialogs import Pick
 from tuiwb.app.widgets import compare_view as view
 from tuiwb.app.widgets import compare_words as words
+from tuiwb.app.widgets.gate_view import GateScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.judge_plan import JUDGE
@@ -46,6 +47,7 @@ class CompareScreen(CompareVotes):
         Binding("y", "verdicts", "Verdicts", show=False),
         Binding("e", "review", "Review"),
         Binding("i", "figures", "Figures"),
+        Binding("G", "gate", "Gate", key_display="G"),
         Binding("w", "middle('diff')", "Diff"),
         Binding("t", "middle('tokens')", "Tokens", show=False),
         Binding("o", "sides", "Sides"),
@@ -98,6 +100,8 @@ class CompareScreen(CompareVotes):
             return len(self._runs) > 1
         if action == "uncover":
             return self.covered
+        if action == "gate":
+            return self.run is not None and not self.covered
         if action == "verdicts":
             judged = self.looked is not None and bool(self.looked.seen.verdicts)
             return judged and not self.covered and not (ballot is not None and ballot.revealed)
@@ -268,6 +272,11 @@ class CompareScreen(CompareVotes):
         """Show the judge's verdicts before the reveal, or hide them again."""
         self.verdicts = not self.verdicts
         self.paint()
+
+    def action_gate(self) -> None:
+        """May this run be shipped, and what stands against it."""
+        if self.run is not None:
+            self.app.push_screen(GateScreen(self.project, self.run))
 
     def action_sides(self) -> None:
         """Choose which two sides to read and vote on."""

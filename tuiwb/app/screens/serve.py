@@ -65,9 +65,16 @@ class ServeScreen(WorkbenchScreen):
     class Looked(Message):
         """What a look at a server's folder and its /metrics brought."""
 
-        def __init__(self, server: Server, traffic: Traffic | None, log: list[str]) -> None:
+        def __init__(
+            self,
+            server: Server,
+            traffic: Traffic | None,
+            log: list[str],
+            verdicts: dict[str, str],
+        ) -> None:
             super().__init__()
             self.server, self.traffic, self.log = server, traffic, log
+            self.verdicts = verdicts
 
     class Told(Message):
         """What became of something that was asked for; `folder` is a server to show."""
@@ -90,6 +97,7 @@ class ServeScreen(WorkbenchScreen):
         self._traffic: Traffic | None = None
         self._model: str | None = None
         self._painted: dict[str, Content] = {}
+        self._verdicts: dict[str, str] = {}
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="main"):
@@ -200,13 +208,14 @@ class ServeScreen(WorkbenchScreen):
                 pass  # the head says that it does not answer
         log = [] if server.ready else tail(folder / LOG, LOG_LINES)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Looked(server, traffic, log))
+            self.post_message(self.Looked(server, traffic, log, words.verdicts(server)))
 
     @on(Looked)
     def _show(self, message: Looked) -> None:
         if message.server.folder != self._chosen:
             return
         self._server, self._traffic = message.server, message.traffic
+        self._verdicts = message.verdicts
         ids = [m.id for m in message.server.models]
         if self._model not in ids:
             self._model = next((m.id for m in message.server.models if m.parent), ids[0])
@@ -268,10 +277,12 @@ class ServeScreen(WorkbenchScreen):
         width = max(30, menu.size.width - 5)
         models = self._server.models
         self._paint("#columns", Content.assemble("  ", words.model_header(width)))
+        told = Content(words.verdict_line(self._model, self._verdicts))
+        self.query_one("#models-box").border_subtitle = told
         lines = [
             Content.assemble(
                 ("▸ " if m.id == self._model else "  ", "bold $accent"),
-                words.model_line(m, self._traffic, width),
+                words.model_line(m, self._traffic, width, self._verdicts.get(m.id, "")),
             )
             for m in models
         ]

@@ -1,10 +1,12 @@
 """What the Serve screen says about servers, models and talk: pure, text in and Content out."""
 
 import time
+from pathlib import Path
 
 from textual.content import Content
 
 from tuiwb.app.words import STATE_MARKS
+from tuiwb.compare.gate import verdict_words
 from tuiwb.serve.servers import Server
 from tuiwb.serve.spec import Served
 from tuiwb.serve.traffic import ModelTraffic, Traffic
@@ -95,9 +97,21 @@ def model_header(width: int) -> Content:
     return Content.styled(_columns("model", COLUMNS, width), MUTED)
 
 
-def model_line(model: Served, traffic: Traffic | None, width: int) -> Content:
-    """One model and what it has answered, if its server says so; the base is named as such."""
+def verdicts(server: Server) -> dict[str, str]:
+    """What the gate said of the run of each adapter that is served, as it was kept there."""
+    found = {}
+    for model in server.models:
+        if model.parent and model.root and (said := verdict_words(Path(model.root).parent)):
+            found[model.id] = said
+    return found
+
+
+def model_line(model: Served, traffic: Traffic | None, width: int, verdict: str = "") -> Content:
+    """One model and what it has answered, if its server says so; the base is named as such, an
+    adapter with the gate's verdict where there is room for it."""
     name = inert(model.id, one_line=True) + ("" if model.parent else "  (base)")
+    if verdict and len(name) + 2 + len(verdict) <= _room(width):
+        name += f"  {verdict}"
     if traffic is None:
         return Content(_columns(name, ("–",) * len(COLUMNS), width))
     of = traffic.models.get(model.id, ModelTraffic())
@@ -112,12 +126,22 @@ def model_line(model: Served, traffic: Traffic | None, width: int) -> Content:
 
 
 def _columns(name: str, cells: tuple[str, ...], width: int) -> str:
-    sizes = [len(c) for c in COLUMNS]
-    room = max(8, width - sum(sizes) - 2 * len(sizes))
+    sizes, room = [len(c) for c in COLUMNS], _room(width)
     if len(name) > room:
         name = f"{name[: room - 1]}…"
     numbers = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, sizes, strict=True))
     return f"{name:<{room}}{numbers}"
+
+
+def _room(width: int) -> int:
+    """Cells that the numbers leave to a name."""
+    return max(8, width - sum(len(c) + 2 for c in COLUMNS))
+
+
+def verdict_line(model: str | None, verdicts: dict[str, str]) -> str:
+    """What the gate said of the model that is talked to, for below the models; '' for nothing."""
+    said = verdicts.get(model or "")
+    return f"gate of {inert(model or '', one_line=True)[:30]}: {said}" if said else ""
 
 
 def talk(turns: list[tuple[str, str]], note: str = "") -> Content:

@@ -22,6 +22,8 @@ HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
 # What people call the task, and what lm-evaluation-harness calls it.
 ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
 TASK_FILES = "benchmarks"
+# What the next evaluation of a run takes over from the last where nobody says otherwise.
+KEPT = ("canary", "ood", "max_new_tokens", "batch_size", "limit", "seed")
 
 
 def plan(
@@ -77,6 +79,17 @@ def plan(
         "limit": limit,
         "seed": seed,
     }
+
+
+def plan_missing(project: Project, run_name: str) -> dict[str, Any]:
+    """The spec of what the gate needs: all of tuiwb's own tasks, as the last evaluation asked."""
+    before = _before(project.run(run_name) / EVAL)
+    asked = before.spec if before is not None else {}
+    kept = {name: asked[name] for name in KEPT if asked.get(name) is not None}
+    for name in ("canary", "ood"):
+        if name in kept and not Path(str(kept[name])).is_file():
+            del kept[name]
+    return plan(project, run_name, **kept)
 
 
 def prepare(spec: dict[str, Any]) -> Path:

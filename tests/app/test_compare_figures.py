@@ -32,8 +32,7 @@ def test_metrics_quantities_fields_and_slices_stand_in_tables_that_fit_eighty_co
         *("JSON", "valid", "0/30", "30/30", "+100.0", "[+77.3,", "+100.0]", "<.001", "▲")
     ]
     assert by_start["length (tokens)"].split()[2:6] == ["1.00", "4.00", "+3.00", "[+3.00,"]
-    assert "0/30 (30 missing)" in by_start["order"]
-    assert "30/30" in by_start["order"]
+    assert by_start["order"].split()[1:3] == ["0/30", "30/30"]
     assert sum(line.startswith("all fields right by ") for line in lines) == 1
     assert "\x1b" not in shown.plain
     assert max(map(len, lines[:-1])) <= 74

@@ -110,10 +110,10 @@ def _preference(counts: PairedCounts, labels: tuple[str, str]) -> list[Content]:
 
 def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
     """What was measured: against the references, of the answers, JSON fields, slices."""
-    base, tuned = (inert(label, one_line=True)[:12] for label in labels)
+    sides = [inert(label, one_line=True)[:12] for label in labels]
 
     def head(first: str) -> tuple[str, ...]:
-        return (first, base, tuned, "difference [95%]", "p", "")
+        return (first, *sides, "difference [95%]", "p", "")
 
     parts = [Content("No reference answers: nothing to measure against.")]
     if summary.metrics:
@@ -121,7 +121,11 @@ def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
     if summary.quantities:
         parts += _table(head("of the answers"), _cells(figure_rows(summary.quantities)))
     if summary.fields:
-        fields = [(row[0], *row[2:], "") for row in field_rows(summary.fields)]
+        # Without how often a field is missing: that is in the report.
+        fields = [
+            (name, base.split(" ")[0], tuned.split(" ")[0], difference, p, "")
+            for name, _n, base, tuned, difference, p in field_rows(summary.fields)
+        ]
         parts += _table(head("JSON field"), fields)
     for tag, chosen in slices_by_tag(summary.slices).items():
         metric = chosen[0].line.label
@@ -141,7 +145,7 @@ def _cells(rows: Sequence[FigureRow]) -> list[tuple[str, ...]]:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Content]:
     """The rows in columns under a muted head, with an empty line after them."""
-    safe = [(inert(row[0], one_line=True)[:24], *row[1:]) for row in rows]
+    safe = [(inert(row[0], one_line=True)[:22], *row[1:]) for row in rows]
     widths = [max(len(row[i]) for row in (head, *safe)) for i in range(len(head))]
     lines = [
         "  ".join(

@@ -1,6 +1,8 @@
 """`tuiwb vote` and `tuiwb compare export`: the same ballot as on the screen, without one."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,12 @@ def test_revealed_votes_are_exported_and_others_are_named(tuiwb: Tuiwb, home: Pa
     assert (told["rows"], told["held_out"]) == (10, "data/heldout.jsonl")
     again = tuiwb("compare", "export", "support-v1", "--kto", "k.jsonl")
     assert (again.returncode, "nothing is written over" in again.stderr) == (2, True)
+
+
+def test_the_commands_load_neither_torch_nor_textual_nor_the_sdk() -> None:
+    code = (
+        "import sys, tuiwb.cli.vote, tuiwb.cli.compare_export, tuiwb.compare.preference_data; "
+        "print([m for m in ('torch', 'transformers', 'textual', 'anthropic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -13,7 +13,6 @@ from tuiwb.app.widgets.compare_view import NOTHING, Look
 from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.votes import Ballot, Choice
-from tuiwb.text import inert
 
 CHOICES: dict[Choice, str] = {
     "left": "left is better",
@@ -36,7 +35,7 @@ def blind_pair(
     choice, reference = ballot.choice(asked), completion.reference
     note = ballot.note(asked.id)
     said = ["no vote yet" if choice is None else f"your vote: {CHOICES[choice]}"]
-    said += [inert(f"“{note}”", one_line=True)] if note else []
+    said += [words.noted(note)] if note else []
     title = f"pair {place + 1} of {len(ballot.pairs)}"
     return PairText(
         title=f"{title}  Markdown" if look.markdown else title,
@@ -44,8 +43,10 @@ def blind_pair(
         prompt=words.prompt_text(completion),
         left=words.answer_text(texts[asked.left], markdown=look.markdown),
         left_title="Left",
+        left_note="a",
         right=words.answer_text(texts[other], markdown=look.markdown),
         right_title="Right",
+        right_note="l",
         reference=words.answer_text(reference, markdown=look.markdown)
         if reference is not None and look.reference
         else NOTHING,

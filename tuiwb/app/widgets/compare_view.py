@@ -109,7 +109,7 @@ def pair(subject: Subject) -> PairText:
     vote = ballot.winners().get(completion.id) if ballot else None
     note = ballot.note(completion.id) if ballot else ""
     said = [f"you voted: {words.won_by(vote, subject.labels)}"] if vote is not None else []
-    said += [inert(f"“{note}”", one_line=True)] if note else []
+    said += [words.noted(note)] if note else []
     verdict = seen.verdicts.get(completion.id) if subject.verdicts else None
     title = f"{subject.place + 1} of {len(seen.completions)}, line {completion.line}"
     single, name = middle(completion, subject)

@@ -89,6 +89,11 @@ def vote_line(tally: VoteTally) -> Content:
     return Content.assemble((f"votes of {rater_name(tally.rater)} ", MUTED), words)
 
 
+def noted(note: str) -> str:
+    """A note as it stands in a pair's border: its beginning."""
+    return inert(f"“{note[:39]}…”" if len(note) > 40 else f"“{note}”", one_line=True)
+
+
 def rater_name(rater: str) -> str:
     """A rater as they are called before people."""
     return inert(rater, one_line=True) or UNNAMED

@@ -29,10 +29,11 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.generation import Asking, Encoded
+from tuiwb.compare.html import HTML, write_report
 from tuiwb.compare.loading import Loaded, load_sides
+from tuiwb.compare.page import page_of
 from tuiwb.compare.prompts import held_out
 from tuiwb.compare.remote import Budget, ask_all
-from tuiwb.compare.report import compare_report
 from tuiwb.compare.sheet import Sheet
 from tuiwb.compare.sides import Side, is_local, spec_sides
 from tuiwb.jobs.events import Alert, Sample
@@ -337,14 +338,14 @@ class _Comparison:
         write_atomically(
             context.folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=2)
         )
-        report = compare_report(context.spec, summary, done)
-        write_atomically(context.folder / REPORT, report.encode("utf-8"))
+        write_report(context.folder, page_of(context.spec, summary, done))
         made = {
             "completions": COMPLETIONS,
             "answers": ANSWERS,
             "token probabilities": TOKEN_PROBABILITIES,
             "summary": SUMMARY,
             "report": REPORT,
+            "report page": HTML,
         }
         for kind, path in made.items():
             if (context.folder / path).is_file():

@@ -17,7 +17,7 @@ from tuiwb.compare.judge import VERDICTS, Usage, Verdict, VerdictRecord
 from tuiwb.compare.judge_plan import all_questions
 from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
 from tuiwb.compare.page import Agreed, page_of, preferred
-from tuiwb.compare.report import compare_report, markdown
+from tuiwb.compare.report import markdown
 from tuiwb.compare.rescore import page, rescore
 from tuiwb.compare.stats import PairedCounts, cohens_kappa
 from tuiwb.compare.votes import Ballot
@@ -268,7 +268,7 @@ def test_a_plot_puts_dot_interval_and_reference_where_the_figures_are():
 
 def test_the_text_chart_shows_an_interval_around_its_dot():
     rows = good_run()
-    text = compare_report(SPEC, summarise(rows, 20), rows)
+    text = markdown(page_of(SPEC, summarise(rows, 20), rows))
     line = next(line for line in text.split("\n") if line.startswith("exact match  "))
     assert re.search("├─*●─*┤", line)
     assert line.index("│") < line.index("├")

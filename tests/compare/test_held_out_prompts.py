@@ -15,8 +15,9 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.look import look
+from tuiwb.compare.page import page_of
 from tuiwb.compare.prompts import held_out, prompt_of
-from tuiwb.compare.report import compare_report
+from tuiwb.compare.report import markdown
 from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
@@ -140,7 +141,7 @@ def test_an_answer_can_not_break_out_of_its_fence_in_the_report(tmp_path):
     nasty = "```\n# not a heading\n````\n<script>\x1b[2J"
     rows = [completion(0, reference=nasty)]
     spec = {"run": None, "base": "/m/base", "prompts": "/d/p.jsonl", "max_new_tokens": 9}
-    report = compare_report(spec, summarise(rows, 1), rows)
+    report = markdown(page_of(spec, summarise(rows, 1), rows))
     lines = report.split("\n")
     start = lines.index("`````text")
     assert lines[start + 1 : start + 5] == ["```", "# not a heading", "````", "<script>␛[2J"]

@@ -1,10 +1,9 @@
 """report.md of a comparison: figures, how sure they are, and a few answers side by side. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tuiwb.compare.completions import Completion, Summary
 from tuiwb.compare.figure_text import (
     aligned,
     field_head,
@@ -20,7 +19,6 @@ from tuiwb.compare.page import (
     Page,
     agreement_line,
     metric_bars,
-    page_of,
     preference_bars,
     preference_lines,
 )
@@ -37,13 +35,6 @@ NOTES = (
 FEW = "Few prompts say little: such slices stand last. p is adjusted for all slices of a tag."
 _BAR = 41
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
-
-
-def compare_report(
-    spec: Mapping[str, Any], summary: Summary, completions: Sequence[Completion]
-) -> str:
-    """The report of a comparison that nobody has voted on yet, as Markdown."""
-    return markdown(page_of(spec, summary, completions))
 
 
 def markdown(page: Page) -> str:

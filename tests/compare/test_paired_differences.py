@@ -14,6 +14,7 @@ from tuiwb.compare.paired import (
     holm,
     mean_interval,
     sign_flip_test,
+    swap_test,
     t_quantile,
     tango,
 )
@@ -226,3 +227,26 @@ def test_under_holm_ten_true_nulls_together_cry_as_often_as_one():
     p_values = numpy.random.default_rng(3).random((20_000, 10))
     cried = numpy.mean([min(holm(row)) <= 0.05 for row in p_values.tolist()])
     assert cried == pytest.approx(0.05, abs=0.006)
+
+
+def perplexity(sums):
+    return numpy.exp(sums[:, 0] / sums[:, 1])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.15, 0.6])
+def test_the_swap_test_is_the_share_of_all_swaps_that_differ_as_much(shift):
+    random = numpy.random.default_rng(17)
+    tokens = random.integers(5, 40, 9)
+    base = numpy.stack([tokens * random.gamma(8, 0.25, 9), tokens], 1)
+    adapter = numpy.stack([tokens * (random.gamma(8, 0.25, 9) - shift), tokens], 1)
+    swaps = numpy.array(list(itertools.product([0, 1], repeat=9)))[:, :, None]
+    ones = (base + swaps * (adapter - base)).sum(axis=1)
+    others = (adapter - swaps * (adapter - base)).sum(axis=1)
+    gaps = abs(perplexity(others) - perplexity(ones))
+    exact = (gaps >= gaps[0] * (1 - 1e-12)).mean()
+    assert swap_test(base, adapter, perplexity) == pytest.approx(exact, abs=0.015)
+
+
+def test_swapping_sides_that_are_the_same_shows_nothing():
+    rows = numpy.array([[3.0, 2.0], [5.0, 4.0]])
+    assert swap_test(rows, rows, perplexity) == 1.0

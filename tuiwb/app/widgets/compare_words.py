@@ -44,9 +44,7 @@ def _item(line: MetricSummary) -> Content:
         base = f"{line.base_right}"
         adapter = "" if line.adapter_right is None else f" → {line.adapter_right}"
         adapter += f"/{line.n}"
-    style = ""
-    if line.p is not None and line.p <= 0.05 and line.difference:
-        style = "$text-success" if line.difference > 0 else "$text-error"
+    style = {"better": "$text-success", "worse": "$text-error"}.get(line.verdict, "")
     return Content.assemble((f"{line.label} ", MUTED), base, (adapter, f"bold {style}".strip()))
 
 

@@ -78,7 +78,12 @@ class CompareVotes(CompareJobs):
 
     def action_rater(self) -> None:
         """Another person votes now; their ballot is their own."""
-        self._ask_who(lambda: self.look_again())
+        self._ask_who(self._somebody_else)
+
+    def _somebody_else(self) -> None:
+        """What was read before was read by another person."""
+        self.read_named.clear()
+        self.look_again()
 
     def action_vote(self) -> None:
         """Begin, or go on with, the blind vote; asks once who votes."""

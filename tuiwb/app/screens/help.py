@@ -68,6 +68,8 @@ async def prepare_help(app: App[Any]) -> HelpScreen:
     assert isinstance(screen, HelpScreen)
     if not known:
         await mounted
+        if not app.screen_stack:
+            return screen  # the app was left meanwhile
         screen.tell(app.screen)
         screen._refresh_layout(app.size)
         screen._layout_required = False

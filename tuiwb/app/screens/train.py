@@ -148,6 +148,8 @@ class TrainScreen(RunActions):
             self.open_run(run.folder)
 
     def _show_brief(self) -> None:
+        if self.is_open:
+            return  # it does not show
         words = self.query_one("#brief", Static)
         run = self.table.current
         if run is None:
@@ -230,6 +232,7 @@ class TrainScreen(RunActions):
     def close_run(self) -> None:
         """Back to the table."""
         self.remove_class("-open")
+        self._show_brief()
         self.table.focus()
         self.refresh_bindings()
 

@@ -5,19 +5,23 @@ kept in a file.
 """
 
 import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tuiwb.app.pace import calm_in
 from tuiwb.app.widgets.chart import Chart
 from tuiwb.app.widgets.chart_feed import Overlay, curves_of, extent_of, marks_of
 from tuiwb.app.widgets.chart_paint import Mark
 from tuiwb.app.widgets.chart_signs import NotNumbers, signs
+from tuiwb.app.widgets.still import StillVertical
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
 from tuiwb.monitor.metric_names import ChartOf, charts_of
@@ -26,7 +30,7 @@ from tuiwb.monitor.view import View, at_tail
 from tuiwb.monitor.wall import Grid, grid
 
 
-class ChartBoard(Vertical):
+class ChartBoard(StillVertical):
     """`show()` gives it a run; every metric of it gets a chart. All share view and crosshair."""
 
     DEFAULT_CSS = """
@@ -130,7 +134,7 @@ class ChartBoard(Vertical):
             self._charts = charts
             self._make_widgets()
             self._arrange()
-        self._feed()
+        self._feed(news=True)
 
     def _say_nothing(self, live: bool) -> None:
         """What stands there while there is no chart."""
@@ -156,8 +160,14 @@ class ChartBoard(Vertical):
         if new:
             self.query_one(VerticalScroll).mount(*new)
 
-    def _arrange(self) -> None:
-        """Put the charts in order, as many in a row as fit."""
+    def foresee(self, height: int) -> None:
+        """Put the charts in order for another height, which the board gets with the next layout."""
+        if self._charts and self.display:
+            above_and_below = 2 if self.has_class("-filtering") else 1
+            self._arrange(max(1, height - above_and_below))
+
+    def _arrange(self, height: int | None = None) -> None:
+        """Put the charts in order, as many in a row as fit; the area is about to be `height`."""
         area = self.query_one(VerticalScroll)
         shown = self.shown
         if self._current not in shown:
@@ -165,19 +175,25 @@ class ChartBoard(Vertical):
             self.enlarged = self.enlarged and bool(shown)
         visible = [self._current] if self.enlarged else shown
         place = {key: n for n, key in enumerate(self.arranged.arrange(self._charts))}
-        order = {id(widget): place[key] for key, widget in self._widgets.items()}
-        width, height = area.size.width, max(1, area.size.height)
+        ordered = sorted(self._widgets.items(), key=lambda entry: place[entry[0]])
+        width, height = area.size.width, height or max(1, area.size.height)
         # The scroll bar may come or go with the new layout.
         width = area.container_size.width or width
         fits = grid(len(visible), width, height, self.arranged.big_first)
         if sum(fits.heights) > height:
             fits = grid(len(visible), width - 1, height, self.arranged.big_first)
         with self.app.batch_update():
-            area.sort_children(key=lambda widget: order.get(id(widget), -1))
+            # Each of these lays out anew, whether it changes anything or not.
+            if [w for w in area.children if isinstance(w, Chart)] != [w for _, w in ordered]:
+                order = {id(widget): n for n, (_, widget) in enumerate(ordered)}
+                area.sort_children(key=lambda widget: order.get(id(widget), -1))
             for key, widget in self._widgets.items():
-                widget.display = key in visible
+                if widget.display != (key in visible):
+                    widget.display = key in visible
                 big = fits.big_first and bool(visible) and key == visible[0]
-                widget.styles.column_span = fits.columns if big else 1
+                span = fits.columns if big else 1
+                if widget.styles.column_span != span:
+                    widget.styles.column_span = span
                 widget.current = key == self._current
             if fits != self._grid or not area.styles.has_rule("grid_rows"):
                 area.styles.grid_size_columns = fits.columns
@@ -218,8 +234,9 @@ class ChartBoard(Vertical):
 
     # What the charts hold
 
-    def _feed(self) -> None:
-        """Give the charts that are shown their curves and what they share."""
+    def _feed(self, *, news: bool = False) -> None:
+        """Give the charts that are shown their curves and what they share; mere `news` gives way
+        to keys."""
         axis = self.arranged.axis
         runs = [self._series, *(overlay.series for overlay in self._overlays)]
         self._extent = extent_of(runs, axis)
@@ -228,12 +245,21 @@ class ChartBoard(Vertical):
         shown = [key for key, widget in self._widgets.items() if widget.display]
         shown.sort(key=lambda key: key != self._current)
         self._turn += 1
-        self._feed_in_turn(shown, self._turn)
+        self.settled = not shown
+        if news:
+            due = time.monotonic()
+            self.call_after_refresh(self._feed_in_turn, shown, self._turn, due)
+        else:
+            self._feed_in_turn(shown, self._turn)
         self._tell()
 
-    def _feed_in_turn(self, keys: list[str], turn: int) -> None:
-        """The current chart first, each other once that is painted: a key waits for one at most."""
+    def _feed_in_turn(self, keys: list[str], turn: int, due: float | None = None) -> None:
+        """The current chart first, each other once that is painted: a key waits for one at most,
+        and news that has been `due` since then (monotonic clock) waits for keys."""
         if turn != self._turn:
+            return
+        if due is not None and (wait := calm_in(self.app, due)) > 0:
+            self.set_timer(wait, partial(self._feed_in_turn, keys, turn, due))
             return
         self.settled = len(keys) < 2
         if not keys:
@@ -242,7 +268,7 @@ class ChartBoard(Vertical):
         if key in self._widgets:
             self._feed_one(key, self._widgets[key])
         if rest:
-            self.call_after_refresh(self._feed_in_turn, rest, turn)
+            self.call_after_refresh(self._feed_in_turn, rest, turn, due)
 
     def _feed_one(self, key: str, widget: Chart) -> None:
         axis = self.arranged.axis

@@ -14,11 +14,11 @@ from textual.color import Color
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tuiwb.app.widgets import chart_paint
 from tuiwb.app.widgets.chart_curves import Curve, curves_extent, x_words
 from tuiwb.app.widgets.chart_paint import Mark, Palette
+from tuiwb.app.widgets.still import Still
 from tuiwb.monitor.chart import Line, Plot, plot
 from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet, detect
 from tuiwb.monitor.series import Axis
@@ -28,7 +28,7 @@ from tuiwb.monitor.view import View, at_tail
 from tuiwb.text import inert
 
 
-class DrawnChart(Widget):
+class DrawnChart(Still):
     """`show()` gives it curves; everything else is set by assignment and painted when it differs.
 
     `view` is the part of x that is shown (None: all of `extent`, or of the curves); `follow` keeps

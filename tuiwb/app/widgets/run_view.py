@@ -6,19 +6,20 @@ key; what came is posted, and only what changed is painted.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
 from tuiwb.app.log_tail import LogTail
+from tuiwb.app.pace import calm_in
 from tuiwb.app.run_estimate import estimate_of
 from tuiwb.app.run_words import ended_words, log_lines, way_on
 from tuiwb.app.screens.run_dialogs import ShowText
@@ -32,6 +33,7 @@ from tuiwb.app.widgets.recovery_view import RecoveryView
 from tuiwb.app.widgets.run_commands import RunCommands
 from tuiwb.app.widgets.run_head import RunHead
 from tuiwb.app.widgets.samples_view import SamplesView
+from tuiwb.app.widgets.still import StillHorizontal, StillVertical
 from tuiwb.app.words import STATE_MARKS
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
@@ -59,6 +61,7 @@ LOADING_DRAWN = 1.5  # seconds between two drawings of its curves
 HEAD_EVERY = 0.5
 CHARTS = 15  # lines that two rows of charts take, with the line on their signs
 LEAST_PANE = 4  # lines of the hardware, with the tabs: it does not jump with the first sample
+LEAST_SHARED = 6  # lines of any other pane
 AT_REST = 3.0  # seconds between two looks at a run that has ended
 
 
@@ -104,6 +107,7 @@ class RunView(RunCommands):
             self.lines: list[str] = []
             self.rest = ""
             self.ended: Content | None = None
+            self.read_at = time.monotonic()
 
     class Changed(Message):
         """The run came to another state."""
@@ -122,7 +126,7 @@ class RunView(RunCommands):
         self._pane = "device"
         self._reading = False
         self._looked = self._headed = self._used = self._drawn = 0.0
-        self._silent = False
+        self._silent = self._held = False
         self._tail = LogTail(Path())
         self._seen: tuple[object, ...] = ()
         self._stood: tuple[object, ...] = ()
@@ -135,9 +139,9 @@ class RunView(RunCommands):
     def compose(self) -> ComposeResult:
         yield RunHead(id="head")
         yield ChartWall(self._layout_file, id="wall")
-        with Vertical(id="below"):
+        with StillVertical(id="below"):
             yield PaneTabs(PANES, id="tabs")
-            with Horizontal(id="panes"):
+            with StillHorizontal(id="panes"):
                 yield DeviceView(id="device")
                 yield LogView(id="log")
                 yield SamplesView(id="samples")
@@ -175,13 +179,29 @@ class RunView(RunCommands):
     def look(self) -> None:
         """Read on in a thread, if it is time and nothing is being read."""
         watched = self.watched
-        if watched is None or self._reading or not self.is_on_screen:
+        if watched is None or self._reading or self._held or not self.is_on_screen:
             return
         now, used = time.monotonic(), time.thread_time()
-        if watched.loaded >= 1 and bool(self._stood) and now - self._looked < self._pause(used):
-            return
+        if watched.loaded >= 1 and bool(self._stood):
+            due = self._looked + self._pause(used)
+            if now < due or self._hold(due, self.look):
+                return
         self._looked, self._used, self._reading = now, used, True
         self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])
+
+    def _hold(self, due: float, then: Callable[[], None]) -> bool:
+        """Whether news waits for a key that is being worked off; `then` is called after it."""
+        wait = calm_in(self.app, due)
+        if wait <= 0:
+            return False
+
+        def go_on() -> None:
+            self._held = False
+            then()
+
+        self._held = True
+        self.set_timer(wait, go_on)
+        return True
 
     def look_now(self) -> None:
         """Look although it isn't time: something happened to the run."""
@@ -230,6 +250,8 @@ class RunView(RunCommands):
         if watched is not self.watched:
             return
         message.stop()
+        if self._stood and self._hold(message.read_at, partial(self._show, message)):
+            return
         state = watched.state
         seen = self._seen
         stands = (state.state, state.phase, state.last_checkpoint is None)
@@ -323,18 +345,26 @@ class RunView(RunCommands):
         alone = self._pane == "device" and not self._wide and not self.has_class("-pane")
         below = self.query_one("#below")
         styles = below.styles.inline
+        both = self.size.height - self._head.size.height
         if not alone:
             if styles.has_rule("height"):
                 styles.clear_rule("height")
                 styles.clear_rule("min_height")
                 below.refresh(layout=True)
+                share = 1.5 if self.has_class("-roomy") else 2.0
+                self._wall.foresee(min(int(both * 3 / (3 + share)), both - LEAST_SHARED))
             return
         # Not by a class: all that the run shows would be styled anew.
-        styles.min_height = 1
+        if not styles.has_rule("min_height"):
+            styles.min_height = 1
         height = self.size.height
         room = max(LEAST_PANE, min(height * 2 // 5, height - self._head.size.height - CHARTS))
         lines = 1 + self._device.lines_in(self.size.width - 2, room - 1)
-        styles.height = max(min(lines, room), min(LEAST_PANE, height // 3))
+        fitting = max(min(lines, room), min(LEAST_PANE, height // 3))
+        before = styles.height.value if styles.has_rule("height") and styles.height else None
+        if before != fitting:
+            styles.height = fitting
+            self._wall.foresee(both - fitting)
 
     def on_resize(self) -> None:
         """Two panes side by side where there is room, more for the charts where it is tall."""

@@ -360,11 +360,21 @@ def test_a_project_price_wins_over_the_shipped_one(project, judged, server):
     assert read_judge_summary(folder).usd == pytest.approx(CALLS * (400 + 120) / 1e6)
 
 
-@pytest.mark.parametrize("most", [8, 3])
-def test_no_more_calls_run_at_once_than_asked_for(judged, server, most):
+def test_no_more_calls_run_at_once_than_asked_for(judged, server):
     server.answer = slow(0.05)
-    judged(concurrency=most)
-    assert 2 <= server.most_at_once <= most
+    judged(concurrency=3)
+    assert 2 <= server.most_at_once <= 3
+
+
+def test_the_pace_rises_with_every_ten_answers_up_to_the_most():
+    pace = client.Pace(8, 16)
+    limits = []
+    for _ in range(200):
+        pace.answered()
+        limits.append(pace.limit)
+    assert (limits[8], limits[9], limits[19], limits[-1]) == (8, 9, 10, 16)
+    pace.overloaded(0.0)
+    assert pace.limit == 8
 
 
 def test_responses_can_forge_neither_the_delimiter_nor_a_verdict(project, answered):

@@ -64,7 +64,10 @@ def judge(
         str | None, typer.Option(help="Two other sides of the comparison: ONE,OTHER.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses first orders and repeats.")] = 0,
-    concurrency: Annotated[int, typer.Option(help="Calls at once, 1 to 8.")] = 8,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(help="At most this many calls at once (default: 8, rising to 16)."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")

@@ -158,6 +158,7 @@ class BatchRun:
         # A request that the results leave out is asked again.
         for key in mine - {result.custom_id for result in results}:
             self._tries[key] += 1
+        self.judging.sync()
         self._settle(batch, "collected")
 
     def _keep(self, question: Question, result: BatchResult, batch: PendingBatch) -> None:

@@ -25,6 +25,7 @@ class JudgeClient:
             model=spec["model"],
             deadline=spec["deadline"],
             concurrency=spec["concurrency"],
+            most=spec.get("most_at_once"),
             who="the judge",
             url_option="--judge" if spec.get("api") == "openai" else "--base-url",
             worked=worked,

@@ -40,7 +40,9 @@ from tuiwb.project import Project
 JUDGE = "judge"
 # From this many calls on a batch is worth its wait, and is offered.
 BATCH_FROM = 200
-MOST_AT_ONCE = 8
+# Calls at once to begin with, and while the endpoint keeps up; a user's own number is never
+# exceeded.
+AT_ONCE, MOST_AT_ONCE = 8, 16
 
 
 class Estimate(msgspec.Struct, kw_only=True):
@@ -97,7 +99,7 @@ def plan_judge(
     max_usd: float | None = None,
     rubric: str = DEFAULT,
     seed: int = 0,
-    concurrency: int = MOST_AT_ONCE,
+    concurrency: int | None = None,
     batch: bool = False,
     repeats: int = 0,
     key_env: str | None = None,
@@ -130,7 +132,7 @@ def plan_judges(
     max_usd: float | None = None,
     rubric: str = DEFAULT,
     seed: int = 0,
-    concurrency: int = MOST_AT_ONCE,
+    concurrency: int | None = None,
     batch: bool = False,
     repeats: int = 0,
     key_env: str | None = None,
@@ -149,6 +151,7 @@ def plan_judges(
     chosen_sides = None if sides in (None, ROLES) else sides
     labels = _check_sides(compare, run_name, chosen_sides or ROLES)
     pairs = _pairs(compare, run_name, chosen_sides)
+    chosen = msgspec.to_builtins(read_rubric(rubric, project.root))
     settings = project.settings.judge
     url = base_url or settings.base_url
     addresses = [
@@ -158,7 +161,7 @@ def plan_judges(
     budget = settings.max_usd if max_usd is None else max_usd
     if not budget > 0:
         raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
-    if not 1 <= concurrency <= MOST_AT_ONCE:
+    if concurrency is not None and not 1 <= concurrency <= MOST_AT_ONCE:
         raise BadInput(f"concurrency is {concurrency}: give 1 to {MOST_AT_ONCE}")
     if not 0 <= repeats <= pairs:
         raise BadInput(f"repeats is {repeats}: give 0 to {pairs}, the pairs to ask a second time")
@@ -167,7 +170,6 @@ def plan_judges(
             raise BadInput(
                 f"{address.model} at {address.url} takes no batches: they are the Messages API's"
             )
-    chosen = msgspec.to_builtins(read_rubric(rubric, project.root))
     return [
         {
             "run": str(run),
@@ -184,7 +186,8 @@ def plan_judges(
             "rubric": chosen,
             "prices": str(project.root / "prices.yaml"),
             "seed": seed,
-            "concurrency": concurrency,
+            "concurrency": concurrency or AT_ONCE,
+            "most_at_once": concurrency or MOST_AT_ONCE,
             "batch": batch,
             "repeats": repeats,
             "poll": 30.0,

@@ -1,6 +1,7 @@
 """One judge job while it runs: what was asked, what is known, what it cost. Appends
 verdicts.jsonl, leaves summary.json; knows no network."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,7 @@ class JudgeRun:
         self._dearest_call = 0.0
         self._done = self.cached
         self._batch_done = -1
+        self._unsynced = False
         self.budget_reached = False
         self.begun = time.monotonic()
 
@@ -118,7 +120,7 @@ class JudgeRun:
             )
             if final:
                 self.failures.append(failure)
-            append_lines(self.path, [failure])
+            self._append(failure)
             self.context.log(f"no verdict on {question.pair}: {reply.reason}", level="warning")
         else:
             record = VerdictRecord(
@@ -137,9 +139,22 @@ class JudgeRun:
                 t=time.time(),
             )
             self.known[question.key] = record
-            append_lines(self.path, [record])
+            self._append(record)
         self._done += final
         self.context.progress(PHASE, self._done, len(self.asked), "verdicts")
+
+    def _append(self, record: VerdictRecord | FailureRecord) -> None:
+        """Write a line that outlives this process; `sync` has it outlive the machine. A sync for
+        each would hold up every other call."""
+        append_lines(self.path, [record], durable=False)
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Have all lines outlive the machine."""
+        if self._unsynced:
+            self._unsynced = False
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def batch_progress(self, done: int) -> None:
         """Say how many of a batch's requests the provider has done; only where it changed."""
@@ -149,6 +164,7 @@ class JudgeRun:
 
     def write_summary(self) -> None:
         """Fold what is known into summary.json."""
+        self.sync()
         verdicts = [self.known[q.key] for q in self.asked if q.key in self.known]
         summary: Any = summarise_verdicts(
             self.completions,

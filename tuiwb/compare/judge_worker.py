@@ -54,6 +54,7 @@ async def _until_stopped(judging: JudgeRun, work: Coroutine[Any, Any, None]) -> 
     async def watch() -> None:
         while True:
             judging.context.stop_if_asked()
+            await asyncio.to_thread(judging.sync)
             await asyncio.sleep(0.2)
 
     watching, working = asyncio.create_task(watch()), asyncio.create_task(work)
@@ -102,9 +103,9 @@ class _Calls:
 
     async def make(self) -> None:
         """Ask them all, or until the budget is reached."""
-        tasks = [
-            asyncio.create_task(self._work()) for _ in range(self._judging.spec["concurrency"])
-        ]
+        # How many of them really ask at once is the client's pace.
+        most = int(self._judging.spec.get("most_at_once") or self._judging.spec["concurrency"])
+        tasks = [asyncio.create_task(self._work()) for _ in range(most)]
         try:
             await asyncio.gather(*tasks)
         finally:

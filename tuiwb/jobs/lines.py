@@ -10,8 +10,12 @@ import msgspec
 T = TypeVar("T")
 
 
-def append_lines(path: Path, values: Iterable[msgspec.Struct]) -> None:
-    """Append values as lines of JSON in one durable write; a torn last line is closed first."""
+def append_lines(path: Path, values: Iterable[msgspec.Struct], *, durable: bool = True) -> None:
+    """Append values as lines of JSON in one durable write; a torn last line is closed first.
+
+    What is not `durable` outlives the process all the same, but not the machine: the caller
+    syncs the file later.
+    """
     data = b"".join(msgspec.json.encode(value) + b"\n" for value in values)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -22,7 +26,8 @@ def append_lines(path: Path, values: Iterable[msgspec.Struct]) -> None:
         if written != len(data):
             os.ftruncate(fd, size)
             raise OSError(28, "No space left on device", str(path))
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -82,10 +82,12 @@ class Endpoint(Protocol):
 
 
 class Pace:
-    """How many calls may run at once: halved, and all paused, when the endpoint is overloaded."""
+    """How many calls may run at once: `limit` to begin with, one more for every ten answers up to
+    `most` (by default no more than to begin with); halved, and all paused, when the endpoint is
+    overloaded."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = self._most = limit
+    def __init__(self, limit: int, most: int | None = None) -> None:
+        self.limit, self._most = limit, max(limit, most or 0)
         self._active = 0
         self._good = 0
         self._until = 0.0
@@ -110,14 +112,15 @@ class Pace:
         self._until = max(self._until, time.monotonic() + pause)
 
     def answered(self) -> None:
-        """Ten answers in a row earn one more call at once, up to where we began."""
+        """Ten answers in a row earn one more call at once."""
         self._good += 1
         if self._good >= 10 and self.limit < self._most:
             self.limit, self._good = self.limit + 1, 0
 
 
 class Client:
-    """Asks one endpoint. `who` names it in sentences, `url_option` is how a user names its URL.
+    """Asks one endpoint. `who` names it in sentences, `url_option` is how a user names its URL;
+    `concurrency` calls run at once to begin with, up to `most` where the endpoint keeps up.
 
     `worked` is the mode of an earlier answer from this endpoint: it need prove nothing.
     """
@@ -130,6 +133,7 @@ class Client:
         deadline: float,
         concurrency: int,
         who: str,
+        most: int | None = None,
         url_option: str = "--base-url",
         worked: str = "",
     ) -> None:
@@ -138,7 +142,7 @@ class Client:
         self._modes = endpoint.modes
         self._proven = worked in self._modes
         self._mode = self._modes.index(worked) if self._proven else 0
-        self.pace = Pace(concurrency)
+        self.pace = Pace(concurrency, most)
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -63,7 +63,7 @@ def cases(good: dict[str, Any]) -> list[Case]:
         Case(
             "wrong-template",
             "NO-SHIP",
-            wrong=("template", "held_out"),
+            wrong=("template", "endings"),
             model=OTHER,
             training={"max_steps": 30},
         ),
@@ -115,11 +115,14 @@ def train(project: Project, case: Case) -> Path:
     return folder
 
 
-def judged(project: Project, name: str, **compare: Any) -> Gate:
+def judged(
+    project: Project, name: str, *, limit: int = 50, max_new_tokens: int | None = None
+) -> Gate:
     """Compare and evaluate a trained case in this process, and ask the gate."""
+    most = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
     for folder in (
-        comparing.prepare(comparing.plan(project, name, **compare)),
-        evaluating.prepare(evaluating.plan(project, name)),
+        comparing.prepare(comparing.plan(project, name, limit=limit, **most)),
+        evaluating.prepare(evaluating.plan(project, name, **most)),
     ):
         assert do_job(folder) == 0, jobs.status(folder).message
     return gate(project, project.run(name))

@@ -275,6 +275,18 @@ def test_the_metric_that_decides_is_the_plainest_on_which_a_side_gets_anywhere()
         lines(several, metric="rouge")
 
 
+def test_of_json_answers_only_their_fields_count():
+    braces = with_summary(
+        metrics=[metric("all_fields", 0, 0, p=1.0), metric("token_f1", 0, 40),
+                 metric("field_accuracy", 0, 0, p=1.0)]
+    )  # fmt: skip
+    assert lines(braces)["held_out"].ok is False
+    partly = with_summary(
+        metrics=[metric("all_fields", 0, 0, p=1.0), metric("field_accuracy", 0, 40)]
+    )
+    assert lines(partly)["held_out"].ok is True
+
+
 def test_a_line_listed_as_optional_decides_nothing_and_a_wrong_name_is_refused():
     forgets = with_suites(suite("canary", 80, 80, 20))
     assert verdict(forgets, optional=["canary"]) == "SHIP"

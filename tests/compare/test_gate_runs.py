@@ -15,7 +15,8 @@ from tuiwb.project import Project, copy_sample
 
 pytestmark = pytest.mark.slow
 # A quarter of the sample's epochs: it files fewer messages right, and ships all the same.
-CASES = {case.name: case for case in cases({"max_steps": 130})}
+CASES = {case.name: case for case in cases({"max_steps": 110})}
+FAULTY = ("over-trained", "scaled-to-nothing", "wrong-template")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def _signals() -> Iterator[None]:
 
 def done(sample: Project, case: Case) -> tuple[Path, dict[str, str], str]:
     run = train(sample, case)
-    found = judged(sample, case.name, limit=24)
+    found = judged(sample, case.name, limit=24, max_new_tokens=80)
     write_gate(run, found)
     return run, line_words(found), found.sentence
 
@@ -68,7 +69,7 @@ def test_the_good_run_ships_and_says_what_that_rests_on(sample):
     assert stale(run, kept) == ["adapter/adapter_config.json"]
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "good"])
+@pytest.mark.parametrize("name", FAULTY)
 def test_a_faulty_run_does_not_ship_and_its_fault_is_named(sample, name):
     case = CASES[name]
     _, lines, sentence = done(sample, case)

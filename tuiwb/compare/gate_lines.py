@@ -17,7 +17,9 @@ LEAST_LOGIT = 1e-3
 LEAST_UPDATE = 1e-6
 FEWEST = 20  # items of a suite below which nothing can be said of 5%
 # From the plainest to the most forgiving: the first on which either side gets anywhere decides.
-TASK_METRICS = ("all_fields", "normalised_match", "token_f1", "exact_match")
+# Where references are JSON only what their fields say counts: braces alone make no answer better.
+JSON_METRICS = ("all_fields", "field_accuracy")
+TASK_METRICS = ("normalised_match", "token_f1", "exact_match")
 JSON_VALID = "json_valid"
 _GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 
@@ -187,7 +189,9 @@ def task_metric(summary: Summary, named: str | None) -> MetricSummary | None:
                 f"gate.metric in tuiwb.yaml is {named!r}, which was not measured: one of {known}"
             )
         return found
-    measured = [m for name in TASK_METRICS if (m := summary.metric(name)) and m.adapter is not None]
+    json = (fields := summary.metric(JSON_METRICS[0])) is not None and fields.n == summary.done
+    names = JSON_METRICS if json else TASK_METRICS
+    measured = [m for name in names if (m := summary.metric(name)) and m.adapter is not None]
     moved = [m for m in measured if max(m.base, m.adapter or 0.0) > 0]
     return next(iter(moved or measured), None)
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from tuiwb.compare.evaluation.general import ProbeItem
 from tuiwb.compare.loading import Loaded
@@ -64,45 +66,113 @@ def log_likelihoods(
     """Nats a byte of each option after its context, by the model as it stands.
 
     Length-normalised by bytes, as lm-evaluation-harness's acc_norm is: the tokenizer plays no part.
+    What an item's options share is read once where the model's cache can be repeated.
     """
     scores = [0.0] * len(options)
     done = 0
-    for batch in _batches(loaded, options):
-        longest = max(len(options[i].ids) for i in batch)
-        ids = torch.full((len(batch), longest), int(loaded.tokenizer.pad_token_id))
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for row, i in enumerate(batch):
-            ids[row, : len(options[i].ids)] = torch.tensor(options[i].ids)
-            mask[row, : len(options[i].ids)] = 1
+    shares = loaded.steps and _cache(loaded) is not None
+    for batch in _batches(loaded, options, shares=shares):
         with torch.inference_mode():
-            logits = loaded.model(
-                input_ids=ids.to(loaded.device), attention_mask=mask.to(loaded.device)
-            ).logits
-            for row, i in enumerate(batch):
-                scores[i] = _score(logits[row], options[i])
+            for place, score in zip(batch, _scores(loaded, options, batch, shares), strict=True):
+                scores[place] = score
         done += len(batch)
         watch(done)
     return scores
 
 
-def _score(logits: Any, option: Option) -> float:
-    """Mean log-probability a byte of the option's tokens; padding stands to their right."""
-    end = len(option.ids)
-    told = torch.log_softmax(logits[option.before - 1 : end - 1].float(), dim=-1)
+def _scores(
+    loaded: Loaded, options: Sequence[Option], batch: list[int], shares: bool
+) -> list[float]:
+    """The scores of a batch; its options are those of whole items, item after item."""
+    rows = [options[i] for i in batch]
+    starts = _shared(rows) if shares else [0] * len(rows)
+    cache, before = None, torch.zeros((len(rows), 0), dtype=torch.long)
+    if min(starts) > 0:
+        cache, before = _read_shared(loaded, rows, starts)
+    else:
+        starts = [0] * len(rows)
+    longest = max(len(r.ids) - s for r, s in zip(rows, starts, strict=True))
+    ids = torch.full((len(rows), longest), int(loaded.tokenizer.pad_token_id))
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for n, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        ids[n, : len(row.ids) - start] = torch.tensor(row.ids[start:])
+        mask[n, : len(row.ids) - start] = 1
+    inputs = {"input_ids": ids, "attention_mask": torch.cat([before, mask], dim=1)}
+    if cache is not None:
+        inputs["position_ids"] = torch.tensor(starts)[:, None] + torch.arange(longest)
+    inputs = {name: tensor.to(loaded.device) for name, tensor in inputs.items()}
+    kept = {} if cache is None else {"past_key_values": cache}
+    logits = loaded.model(**inputs, **kept).logits
+    return [_score(logits[n], r, s) for n, (r, s) in enumerate(zip(rows, starts, strict=True))]
+
+
+def _score(logits: Any, option: Option, start: int) -> float:
+    """Mean log-probability a byte of the option's tokens; `logits` begin at token `start`."""
+    first, end = option.before - start, len(option.ids) - start
+    told = torch.log_softmax(logits[first - 1 : end - 1].float(), dim=-1)
     tokens = torch.tensor(option.ids[option.before :], device=told.device)
     return float(told.gather(1, tokens[:, None]).sum()) / option.size
 
 
-def _batches(loaded: Loaded, options: Sequence[Option]) -> Iterator[list[int]]:
-    """Places of options alike in length, as many as their logits leave room for."""
+def _shared(rows: Sequence[Option]) -> list[int]:
+    """How many tokens each row shares with its item's other options, one less than all: the last
+    gives the logits of the first that differs."""
+    least: dict[int, int] = {}
+    for row in rows:
+        least[row.item] = min(least.get(row.item, row.before), row.before)
+    return [least[row.item] - 1 for row in rows]
+
+
+def _read_shared(
+    loaded: Loaded, rows: Sequence[Option], starts: Sequence[int]
+) -> tuple[Any, torch.Tensor]:
+    """The cache of what each item's options share, a row an option, and its attention mask."""
+    firsts = [n for n, row in enumerate(rows) if n == 0 or rows[n - 1].item != row.item]
+    counts = [b - a for a, b in zip(firsts, [*firsts[1:], len(rows)], strict=True)]
+    width = max(starts)
+    ids = torch.full((len(firsts), width), int(loaded.tokenizer.pad_token_id))
+    mask = torch.zeros((len(firsts), width), dtype=torch.long)
+    for n, first in enumerate(firsts):
+        ids[n, width - starts[first] :] = torch.tensor(rows[first].ids[: starts[first]])
+        mask[n, width - starts[first] :] = 1
+    cache = _cache(loaded)
+    loaded.model(
+        input_ids=ids.to(loaded.device),
+        attention_mask=mask.to(loaded.device),
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(loaded.device),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    places = torch.repeat_interleave(torch.arange(len(firsts)), torch.tensor(counts))
+    cache.batch_select_indices(places.to(loaded.device))
+    return cache, mask[places]
+
+
+def _cache(loaded: Loaded) -> Any:
+    """An empty cache whose rows can be repeated; None where layers have states of their own."""
+    cache = DynamicCache(config=loaded.config)
+    plain = bool(cache.layers) and all(type(layer) is DynamicLayer for layer in cache.layers)
+    return cache if plain else None
+
+
+def _batches(loaded: Loaded, options: Sequence[Option], *, shares: bool) -> Iterator[list[int]]:
+    """Places of whole items' options, items alike in length together, as many as their logits
+    leave room for."""
     words = int(loaded.model.get_input_embeddings().weight.shape[0])
     most = max(256, min(8192, LOGITS // words))
+    items: dict[int, list[int]] = {}
+    for place, option in enumerate(options):
+        items.setdefault(option.item, []).append(place)
+    ordered = sorted(items.values(), key=lambda places: -len(options[places[0]].ids))
     batch: list[int] = []
-    for place in sorted(range(len(options)), key=lambda i: -len(options[i].ids)):
-        longest = len(options[batch[0]].ids) if batch else 0
-        if batch and longest * (len(batch) + 1) > most:
+    widest = 0
+    for places in ordered:
+        # Shared tokens give no logits that are kept: a quarter counts for them.
+        size = max(len(options[i].ids) for i in places) // (4 if shares else 1) + 1
+        if batch and max(widest, size) * (len(batch) + len(places)) > most:
             yield batch
-            batch = []
-        batch.append(place)
+            batch, widest = [], 0
+        batch.extend(places)
+        widest = max(widest, size)
     if batch:
         yield batch

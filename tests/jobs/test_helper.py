@@ -1,6 +1,7 @@
 """A long log read by two processes says what it says to one, whatever becomes of the other."""
 
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 
 from tests.jobs.event_strategies import logs
+from tests.jobs.test_blocks import plainly
 from tests.jobs.test_standing import expected, long_events, told, write
 from tuiwb.jobs import blocks, helper, standing
 from tuiwb.jobs.blocks import Block, BlockDecoder
-from tuiwb.jobs.events import AnyEvent, Metrics, decode, encode
+from tuiwb.jobs.events import AnyEvent, Log, Metrics, encode
 from tuiwb.jobs.folder import EVENTS, create
 from tuiwb.jobs.packed_block import pack, unpack
 from tuiwb.jobs.standing import Standing
@@ -29,7 +31,6 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(standing, "WORTH_HELP", 1)
     monkeypatch.setattr(standing, "AT_ONCE", PART)
     monkeypatch.setattr(standing, "READ", PART)
-    monkeypatch.setattr(helper, "FIRST", PART)
     monkeypatch.setattr(helper, "PART", PART)
     monkeypatch.setattr(helper, "worth_it", lambda: True)
     create(tmp_path / "run", "train", {})
@@ -42,9 +43,19 @@ class Reading:
     def __init__(self, job: Path) -> None:
         self.standing = Standing(job, whole=True, alone=False)
         self.steps: list[float] = []
+        self.helped = 0
 
     def poll(self) -> None:
         self.standing.poll(0.01, self._take)
+
+    def until_helped(self) -> None:
+        """Read on until the other process has orders."""
+        while (other := self.standing._helper) is None:
+            self.poll()
+        while not other._ready:
+            select.select([other._fd], [], [], 20.0)
+            other.order(self.standing.log.offset)
+        assert other.next_part is not None
 
     def to_the_end(self) -> None:
         self.poll()
@@ -60,37 +71,69 @@ class Reading:
     def _take(self, block: Block | list[AnyEvent]) -> None:
         if isinstance(block, Block):
             self.steps += block.steps.tolist()
+            self.helped += not block.times.flags.writeable  # unpacked from what was sent
         else:
             self.steps += [e.step for e in block if isinstance(e, Metrics)]
 
 
 def steps_of(log: bytes) -> list[float]:
-    events = (decode(line) for line in log.split(b"\n") if line)
-    return [e.step for e in events if isinstance(e, Metrics)]
+    return [e.step for e in plainly(log) if isinstance(e, Metrics)]
 
 
 def test_two_processes_read_what_one_reads(job: Path, long_log: bytes) -> None:
     reading = Reading(write(job, long_log))
-    helped = 0
-    reading.poll()
-    while not reading.standing.exact:
-        if reading.standing._helper is not None:
-            left = len(reading.standing._helper._parts)
-            reading.poll()
-            after = reading.standing._helper
-            helped += left - (len(after._parts) if after is not None else 0)
-        else:
-            reading.poll()
-    assert helped > 10
+    reading.until_helped()
+    reading.to_the_end()
+    assert reading.helped > 10
     assert reading.steps == steps_of(long_log)
     assert told(reading.standing.state) == told(expected(long_log))
+    reading.poll()
+    assert reading.process is None
+
+
+def test_torn_broken_and_endless_lines_are_passed_over_by_both(job: Path, long_log: bytes) -> None:
+    lines = long_log.splitlines(keepends=True)
+    for place in range(0, len(lines), 701):
+        lines[place] = lines[place][: place % 90] + b"\n"
+    lines[9000] = encode(Log(t=1.0, message="x" * (3 * PART)))
+    lines[20_000] = b"x" * (5 * PART) + b"\n"
+    log = b"".join(lines)
+    reading = Reading(write(job, log))
+    reading.until_helped()
+    reading.to_the_end()
+    assert reading.helped > 5
+    assert reading.steps == steps_of(log)
+    assert told(reading.standing.state) == told(expected(log))
+
+
+def test_what_is_added_while_two_processes_read_is_read_too(job: Path, long_log: bytes) -> None:
+    reading = Reading(write(job, long_log))
+    reading.until_helped()
+    later = b"".join(encode(Metrics(t=1e5, step=n)) for n in range(50_000, 53_000))
+    torn = later[:-9]
+    reading.poll()
+    write(job, torn, "ab")
+    reading.to_the_end()
+    assert reading.steps == steps_of(long_log + torn)
+    write(job, later[-9:], "ab")
+    reading.to_the_end()
+    assert reading.steps == steps_of(long_log + later)
+
+
+def test_a_second_process_that_never_starts_costs_nothing(
+    job: Path, long_log: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helper, "MODULE", "tuiwb.jobs.no_such_module")
+    reading = Reading(write(job, long_log))
+    reading.to_the_end()
+    assert reading.helped == 0
+    assert reading.steps == steps_of(long_log)
 
 
 def test_the_other_process_may_die_at_any_time(job: Path, long_log: bytes) -> None:
     reading = Reading(write(job, long_log))
-    while reading.process is None:
-        reading.poll()
-    while len(reading.steps) < 5000:
+    reading.until_helped()
+    while not reading.helped:
         reading.poll()
     assert reading.process is not None
     os.kill(reading.process, signal.SIGKILL)
@@ -103,22 +146,26 @@ def test_the_other_process_may_fall_silent(
 ) -> None:
     monkeypatch.setattr(helper, "PATIENCE", 0.2)
     reading = Reading(write(job, long_log))
-    while reading.process is None:
-        reading.poll()
+    reading.until_helped()
+    assert reading.process is not None
     os.kill(reading.process, signal.SIGSTOP)
     reading.to_the_end()
     assert reading.steps == steps_of(long_log)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 def test_another_log_put_in_its_place_meanwhile_is_read_from_its_beginning(
-    job: Path, long_log: bytes
+    job: Path, long_log: bytes, in_place: bool
 ) -> None:
     reading = Reading(write(job, long_log))
-    while reading.process is None:
-        reading.poll()
+    reading.until_helped()
+    reading.poll()
     short = b"".join(encode(event) for event in long_events(300))
-    (job / "new").write_bytes(short)
-    (job / "new").rename(job / EVENTS)
+    if in_place:
+        write(job, short)
+    else:
+        (job / "new").write_bytes(short)
+        (job / "new").rename(job / EVENTS)
     reading.steps.clear()
     reading.to_the_end()
     assert reading.standing._helper is None

@@ -16,7 +16,7 @@ from tuiwb.jobs.events import Alert, Artifact, Device, Gpu, Log, Metrics
 from tuiwb.monitor.clock import DAY, Clock
 from tuiwb.monitor.series import RunSeries
 from tuiwb.monitor.series_file import SERIES, load_series, save_series
-from tuiwb.monitor.thinned import MOST
+from tuiwb.monitor.thinned import MOST, DeviceHistory
 
 
 def look_of(series: RunSeries) -> str:
@@ -201,3 +201,16 @@ def test_each_change_is_told_by_the_version() -> None:
     assert series.version == versions[-1]
     assert series.checkpoints == [1]
     assert len(series.alerts) == 1
+
+
+def test_samples_of_the_hardware_are_thinned_alike_one_by_one_and_many_at_a_time() -> None:
+    used = [(n * 7919) % 1013 for n in range(3000)]
+    samples = [Device(t=float(n), gpus=[Gpu(index=0, memory_used=u)]) for n, u in enumerate(used)]
+    one, many = DeviceHistory(most=50), DeviceHistory(most=50)
+    for sample in samples:
+        one.add(sample)
+    for start in range(0, len(samples), 37):
+        many.add(*samples[start : start + 37])
+    assert one == many
+    assert len(one.samples) <= 50
+    assert max(used) == max(s.gpus[0].memory_used or 0 for s in one.samples)

@@ -37,7 +37,8 @@ PIECE = 256 << 10  # bytes; what fits the processor's cache is read fastest
 SMALL = 16 << 10  # bytes; below it columns cost more than they save
 MOST_NAMES = 256
 _ODD = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')  # what no field of a decoder may be called
-_HEAD = b'{"type":"'  # how every line of an event log begins
+_NEWLINE = 10
+_BETWEEN = int.from_bytes(b'}\n{"', "little")  # an event's end and the next one's beginning
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # A NaN that no log line can hold: the name was not logged. Logged NaN has other bits.
 _UNLOGGED_BITS = 0xFFF8_0000_0BAD_BEEF
@@ -59,7 +60,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive events. `times` of all, in order; `others` all but metrics, with their places.
+    """Consecutive events. `times` of all, in order; `others` with their places: all but metrics,
+    and of progress only the newest, which is all that anybody asks for.
 
     Of the metrics: their places, steps, epochs and total steps (NaN where not logged), and the
     values in groups. Groups that share a name are in the order of the log.
@@ -159,10 +161,7 @@ class BlockDecoder:
             events: list[Any] = self._decoder.decode_lines(lines)
         except _ERRORS:
             return self._line_by_line(lines)
-        # JSON may span lines, or share one: not in an event log.
-        if lines.startswith(_HEAD) and lines.count(b"\n" + _HEAD) + 1 == len(events):
-            return events
-        return self._line_by_line(lines)
+        return events if _one_a_line(lines, len(events)) else self._line_by_line(lines)
 
     def _line_by_line(self, lines: bytes, *, again: bool = False) -> list[Any] | None:
         events: list[Any] = []
@@ -243,6 +242,7 @@ class BlockDecoder:
             times = np.empty(count)
             times[apart] = [event.t for _, event in others]
             times[places] = own[0]
+            others = _newest_progress(others)
         groups = self._groups(table) if len(table) else []
         if groups is None:
             return None
@@ -278,6 +278,27 @@ class BlockDecoder:
         names = tuple(self._names[n] for n in columns.tolist())
         some = table if len(rows) == len(table) else table[rows]
         return Group(names, rows, some if len(columns) == table.shape[1] else some[:, columns])
+
+
+def _one_a_line(lines: bytes, events: int) -> bool:
+    """Whether so many JSON objects found in `lines` are one on each: none spans or shares lines.
+
+    A line end inside an object never stands between `}` and `{"`, so where there are as many of
+    these as objects, less one, each parts two; and where there are no more lines, that is all.
+    """
+    newlines = np.count_nonzero(np.frombuffer(lines, np.uint8) == _NEWLINE)
+    if not events or newlines != events or not lines.endswith(b"\n"):
+        return False
+    between = 0
+    for start in range(4):
+        words = np.frombuffer(lines, "<u4", (len(lines) - start) // 4, start)
+        between += int(np.count_nonzero(words == _BETWEEN))
+    return between + 1 == events
+
+
+def _newest_progress(others: list[tuple[int, AnyEvent]]) -> list[tuple[int, AnyEvent]]:
+    newest = next((n for n, event in reversed(others) if type(event) is Progress), -1)
+    return [(n, event) for n, event in others if type(event) is not Progress or n == newest]
 
 
 def _leads(names: list[str]) -> list[int]:

@@ -11,6 +11,7 @@ from tuiwb.jobs.state import JobState, apply, fold
 from tuiwb.jobs.tally import ACTIVE, IDLE_PHASES, LONGEST_SILENCE, OLD, Tally
 
 Bools = NDArray[np.bool_]
+REMEMBERED = 256  # log lines; what came before weighs 1e-40 of a pace, less than its last bit
 _LATEST_COUNTS = frozenset({Progress, Device, Sample})  # a state holds only the newest of these
 
 
@@ -57,11 +58,11 @@ def _count(tally: Tally, block: Block, before: float | None) -> None:
     counting = np.full(len(gaps) + 1, tally.counting)
     anew = np.zeros(len(gaps), np.bool_)
     for place, event in block.others:
-        if isinstance(event, State):
+        if type(event) is Device:
+            tally.take_device(event)
+        elif type(event) is State:
             counting[place + 1 :] = event.state in ACTIVE and event.phase not in IDLE_PHASES
             anew[place] = event.state in ("queued", "starting")
-        elif isinstance(event, Device):
-            tally.take_device(event)
     counts = counting[:-1] & ~anew & (gaps > 0) & (gaps <= LONGEST_SILENCE)
     # With the sum so far in front, so that the order of additions is that of one by one.
     active = np.cumsum(np.append(tally.active, np.where(counts, gaps, 0.0)))[1:]
@@ -112,6 +113,9 @@ def _pace(
     paced = (np.diff(began) == 0) & counting[places + 1] & (did > 0)
     paced[0] &= tally.paced_step is not None
     each = took[paced] / did[paced]
+    if len(each) > REMEMBERED:
+        each = each[-REMEMBERED:]
+        tally.pace = None
     if len(each):
         # The pace so far, if any, weighs as much as was left to it after each line.
         first = each[0] if tally.pace is None else tally.pace

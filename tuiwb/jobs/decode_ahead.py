@@ -1,44 +1,42 @@
 """`python -m tuiwb.jobs.decode_ahead`: decodes parts of a long log for the process that reads it.
 
-In, on stdin: a JSON object of the log's path and the parts (start, end), each of whole lines. Out,
-on stdout: for each part its length as 8 bytes and the packed block; nothing where it is no block.
+In, on stdin: the log's path as a line, then for each part that is wanted its start and end, of
+whole lines, as two times 8 bytes. Out, on stdout: a length of 0 once it is ready; then for each
+part its length as 8 bytes and the packed block, of length 0 where it is no block.
 """
 
+import os
 import struct
 import sys
 from pathlib import Path
-
-import msgspec
 
 from tuiwb.jobs.blocks import PIECE, Block, BlockDecoder
 from tuiwb.jobs.packed_block import pack
 
 LENGTH = struct.Struct("<Q")
-
-
-class Order(msgspec.Struct):
-    """What is to be decoded, and of which file."""
-
-    log: str
-    inode: int
-    parts: list[tuple[int, int]]
+PART = struct.Struct("<QQ")
 
 
 def main() -> int:
-    """Decode what stdin asks for; 1 when the log can't be read so far or nobody wants it."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    decoder = BlockDecoder()
+    """Decode what stdin asks for, until it ends; 1 when the log can't be read so far."""
+    orders, decoder = sys.stdin.buffer, BlockDecoder()
+    log = Path(os.fsdecode(orders.readline()[:-1]))
     try:
-        with Path(order.log).open("rb", buffering=0) as file:
-            for start, end in order.parts:
+        with log.open("rb", buffering=0) as file:
+            _send(b"")
+            while len(order := orders.read(PART.size)) == PART.size:
+                start, end = PART.unpack(order)
                 file.seek(start)
-                data = _packed(decoder, file.read(end - start))
-                sys.stdout.buffer.write(LENGTH.pack(len(data)))
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
+                _send(_packed(decoder, file.read(end - start)))
     except OSError:
         return 1
     return 0
+
+
+def _send(data: bytes) -> None:
+    sys.stdout.buffer.write(LENGTH.pack(len(data)))
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _packed(decoder: BlockDecoder, lines: bytes) -> bytes:

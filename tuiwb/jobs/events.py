@@ -18,8 +18,11 @@ from tuiwb.jobs.log_file import LogFile
 VERSION = 1
 
 
-class Event(msgspec.Struct, kw_only=True, tag_field="type", omit_defaults=True):
-    """What every event carries: format version and unix seconds."""
+class Event(msgspec.Struct, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
+    """What every event carries: format version and unix seconds.
+
+    No event refers to itself, so the garbage collector need not look at them: a log has many.
+    """
 
     v: int = 0
     t: float = 0.0
@@ -54,7 +57,7 @@ class Metrics(Event, tag="metrics"):
     values: dict[str, float] = {}
 
 
-class GpuProcess(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GpuProcess(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A process that holds memory of a GPU: bytes, None where the driver doesn't say."""
 
     pid: int
@@ -64,7 +67,7 @@ class GpuProcess(msgspec.Struct, kw_only=True, omit_defaults=True):
     job: bool = False
 
 
-class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One GPU, or one MIG instance, at one moment. None: not reported.
 
     Bytes, percent, degrees Celsius, watts, MHz; PCIe throughput in bytes/s. `throttle` holds
@@ -104,7 +107,7 @@ class Gpu(msgspec.Struct, kw_only=True, omit_defaults=True):
     processes: list[GpuProcess] = []
 
 
-class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Host(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The machine and the job's process with its children at one moment: bytes and percent.
 
     `limit` names what memory_total is where it isn't the machine's ("cgroup"); `cores` is how many
@@ -125,7 +128,7 @@ class Host(msgspec.Struct, kw_only=True, omit_defaults=True):
     swap_total: int | None = None
 
 
-class TorchMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TorchMemory(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What torch's caching allocator holds on one GPU, in bytes; peaks since the run began."""
 
     index: int

@@ -95,10 +95,12 @@ class Standing:
             new, self.exact = False, False
             while not self.exact:
                 block: Decoded | None = None
-                if self._helper is not None and self._helper.next_part == self.log.offset:
-                    block = self._helped(max(0.0, until - time.monotonic()))
-                    if block is None and self._helper is not None:
-                        break  # it comes with the next poll
+                if self._helper is not None:
+                    self._helper.order(self.log.offset)
+                    if self._helper.next_part == self.log.offset:
+                        block = self._helped(max(0.0, until - time.monotonic()))
+                        if block is None and not self._helper.over:
+                            break  # it comes with the next poll
                 lines = self._lines() if block is None else []
                 if self.log.generation != self.generation:
                     self.generation = self.log.generation
@@ -141,8 +143,6 @@ class Standing:
         assert self._helper is not None
         found = self._helper.take(seconds)
         if found is None:
-            if self._helper.next_part is None:
-                self._helper = None
             return None
         end, block = found
         self.log.skip(end)
@@ -157,7 +157,7 @@ class Standing:
         from tuiwb.jobs.helper import Helper, worth_it
 
         if worth_it():
-            self._helper = Helper(self.log.path, self.log.offset, self.log.inode, self.log.size)
+            self._helper = Helper(self.log.path, self.log.inode, self.log.size)
 
     def _publish(self) -> None:
         self._settled = self.exact

@@ -68,31 +68,36 @@ class Tally(msgspec.Struct, kw_only=True):
 
     def take_device(self, event: Device) -> None:
         """Count a sample of the hardware."""
-        driver = by_torch = used = hidden = 0
-        has_driver = has_torch = False
+        driver = by_torch = None
+        used = hidden = 0
         for gpu in event.gpus:
             memory, told_by = gpu.memory_job, gpu.job_from
             if memory is not None:
                 used += memory != 0
                 if told_by:
-                    by_torch, has_torch = by_torch + memory, True
+                    by_torch = (by_torch or 0) + memory
                 else:
-                    driver, has_driver = driver + memory, True
+                    driver = (driver or 0) + memory
             # Where nobody can tell which of them it uses: those that it may.
-            hidden += told_by == "hidden" and gpu.visible is not False
-        if has_driver:
-            self.gpu_memory = max(self.gpu_memory or 0, driver)
+            if told_by == "hidden" and gpu.visible is not False:
+                hidden += 1
         if event.torch:
-            reserved = 0
+            by_torch, hidden = 0, len(event.torch)
             for torch in event.torch:
-                reserved += max(torch.reserved, torch.peak_reserved)
-            by_torch, has_torch, hidden = reserved, True, len(event.torch)
-        if has_torch:
-            self.torch_memory = max(self.torch_memory or 0, by_torch)
-        self.gpus = max(self.gpus, used, hidden)
+                reserved, peak = torch.reserved, torch.peak_reserved
+                by_torch += reserved if reserved > peak else peak
+        # Compared by hand: a log may hold a hundred thousand samples.
+        if driver is not None and (self.gpu_memory is None or driver > self.gpu_memory):
+            self.gpu_memory = driver
+        if by_torch is not None and (self.torch_memory is None or by_torch > self.torch_memory):
+            self.torch_memory = by_torch
+        if used > self.gpus or hidden > self.gpus:
+            self.gpus = max(used, hidden)
         host = event.host
         if host is not None and host.job_memory is not None:
-            self.host_memory = max(self.host_memory or 0, host.job_memory)
+            held = host.job_memory
+            if self.host_memory is None or held > self.host_memory:
+                self.host_memory = held
 
     def take_best(self, name: str, value: float, step: int) -> None:
         """A loss at a step, if it is the lowest yet."""

@@ -15,6 +15,7 @@ from tuiwb.monitor.series_file import WORTH, load_series, save_series
 
 COMMANDS = frozenset({"stop", "checkpoint", "evaluate", "pause", "resume", "set"})
 SHOWN = 200  # events of a poll worth showing, at most
+_NUMBERS = frozenset({Metrics, Device, Progress})  # events that nobody reads as text
 LONG = 10_000  # characters; nobody reads more of one text on a screen
 
 
@@ -86,9 +87,7 @@ class RunHistory:
         self._before = log.offset
         self.series.add_block(block, (log.size - log.offset) / read if read > 0 else 0.0)
         events = block if isinstance(block, list) else [event for _, event in block.others]
-        self._new += [
-            shortened(e) for e in events if not isinstance(e, Metrics | Device | Progress)
-        ]
+        self._new += [shortened(e) for e in events if type(e) not in _NUMBERS]
         del self._new[:-SHOWN]
 
     def _notice(self) -> None:

@@ -19,7 +19,7 @@ from tuiwb.monitor.thinned import DeviceHistory
 
 Axis = Literal["step", "tokens", "epoch", "time"]
 TOKENS = "num_tokens"  # TRL's running count of trained tokens
-_TAKEN = frozenset({Artifact, Alert, Device})  # what `RunSeries._take` looks at
+_TAKEN = frozenset({Artifact, Alert})  # what `RunSeries._take` looks at, beside the many samples
 HELD_UP = 60  # times the median: an interval so long was a pause, not the pace
 
 
@@ -202,9 +202,13 @@ class RunSeries:
         for group in block.groups:
             rows = group.rows
             self._put_rows(group, block.steps[rows], seconds[rows], block.epochs[rows])
+        samples = []
         for _, event in block.others:
-            if type(event) in _TAKEN:
+            if type(event) is Device:
+                samples.append(event)
+            elif type(event) in _TAKEN:
                 self._take(event)
+        self._devices.add(*samples)
         self.version += 1
 
     def seconds_left(self, total_steps: int, window: int = 20) -> float | None:

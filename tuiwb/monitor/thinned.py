@@ -27,22 +27,33 @@ class DeviceHistory(msgspec.Struct):
             kept.append(self.newest)
         return kept
 
-    def add(self, sample: Device) -> None:
-        """Take in the next sample; each place is filled by `stride` of them."""
-        if self.count % self.stride == 0 and len(self.kept) >= self.most - 1:
-            kept = self.kept
-            self.kept = [max(kept[n : n + 2], key=memory) for n in range(0, len(kept), 2)]
-            self.stride *= 2
-        if self.count % self.stride == 0:
-            self.kept.append(sample)
-        else:
-            self.kept[-1] = max(self.kept[-1], sample, key=memory)
-        self.count += 1
-        self.newest = sample
+    def add(self, *samples: Device) -> None:
+        """Take in the next samples; each place is filled by `stride` of them."""
+        fullest = memory(self.kept[-1]) if self.kept else 0
+        for sample in samples:
+            begins = self.count % self.stride == 0
+            if begins and len(self.kept) >= self.most - 1:
+                kept = self.kept
+                self.kept = [max(kept[n : n + 2], key=memory) for n in range(0, len(kept), 2)]
+                self.stride *= 2
+                begins = self.count % self.stride == 0
+                fullest = memory(self.kept[-1])
+            full = memory(sample)
+            if begins:
+                self.kept.append(sample)
+                fullest = full
+            elif full > fullest:
+                self.kept[-1] = sample
+                fullest = full
+            self.count += 1
+            self.newest = sample
 
 
 def memory(sample: Device) -> int:
     """Bytes in use on the GPUs, or on the host where there is none."""
     if sample.gpus:
-        return sum(gpu.memory_used or 0 for gpu in sample.gpus)
+        used = 0
+        for gpu in sample.gpus:
+            used += gpu.memory_used or 0
+        return used
     return sample.host.memory_used if sample.host else 0

@@ -1,12 +1,25 @@
-"""`tuiwb compare RUN`: base against fine-tune on held-out prompts, measured."""
+"""`tuiwb compare RUN`: a run against its base or any other model on held-out prompts, measured."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, say_table, single
-from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    note,
+    project_at,
+    say,
+    say_json,
+    say_table,
+    single,
+)
+from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput
+
+if TYPE_CHECKING:
+    from tuiwb.project import Project
 
 app = single()
 
@@ -14,33 +27,61 @@ app = single()
 @app.command()
 def compare(
     run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the run is compared against: base, another run, RUN:checkpoint-100, a "
+            "model's or adapter's folder, URL#MODEL of a server, anthropic:MODEL. Repeat for more "
+            "sides; the first is the one in focus.",
+            show_default="base",
+        ),
+    ] = None,
     prompts: Annotated[
         Path | None,
         typer.Option(help="A dataset of prompts (default: the run's held-out file)."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most this many prompts.")] = 50,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
-    batch_size: Annotated[int, typer.Option(help="Prompts answered at once.")] = 16,
-    seed: Annotated[int, typer.Option(help="Chooses the prompts of a longer file.")] = 0,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Prompts answered at once (default: as many as fit).")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Chooses the prompts of a longer file, and what is drawn.")
+    ] = 0,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token; above, tokens are drawn by seed.")
+    ] = 0.0,
     dtype: Annotated[
         str | None, typer.Option(help="auto, float32, bfloat16, float16 (default: the run's).")
     ] = None,
     system: Annotated[
         str | None, typer.Option(help="A system turn for prompts that have none.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="auto (vLLM on a GPU where installed), transformers or vllm.")
+    ] = "auto",
+    max_usd: Annotated[
+        float | None, typer.Option(help="Stop an API side when this much is spent, in US dollars.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before spending on an API side.")
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
     ] = True,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Generate with base and adapter on one model load, and print what they got right.
+    """Let a run and what it is compared against answer held-out prompts; print what they got right.
+
+    Sides on one base share one model load. A side that joins later is the only one to answer then.
 
     The job goes on without this terminal, and a second call goes on where it stopped. Exit codes:
     0 fine, 1 the adapter changes nothing, 2 bad input, 3 something missing here, 4 the job failed.
     """
-    from tuiwb.compare.completions import read_summary
+    from tuiwb.compare.completions import label_of, read_summary, side_names
     from tuiwb.compare.plan import COMPARE, answered, plan, start
+    from tuiwb.jobs.folder import load
 
     home = project_at(project)
     spec = plan(
@@ -49,13 +90,18 @@ def compare(
         prompts=None if prompts is None else prompts.absolute(),
         limit=limit,
         max_new_tokens=max_new_tokens,
+        against=tuple(against or ["base"]),
         batch_size=batch_size,
         seed=seed,
+        temperature=temperature,
         dtype=dtype,
         system=system,
+        engine=engine,
+        max_usd=max_usd,
     )
     folder = home.run(run) / COMPARE
     if not answered(spec):
+        _confirm(home, spec, yes)
         start(home, spec)
         if not follow:
             return _detached(folder, json)
@@ -65,10 +111,12 @@ def compare(
         from tuiwb.errors import JobFailed
 
         raise JobFailed(f"{folder} has no summary: its comparison was stopped before the end")
+    asked = load(folder).spec
     if json:
-        say_json({"name": run, "folder": str(folder), **_plain(summary)})
+        sides = [{"name": name, "label": label_of(asked, name)} for name in side_names(asked)]
+        say_json({"name": run, "folder": str(folder), "sides": sides, **_plain(summary)})
     else:
-        _say_summary(run, home.shorten(Path(spec["prompts"])), home.shorten(folder), summary)
+        _say_summary(run, asked, home, summary)
     raise typer.Exit(EXIT_FINDINGS if summary.adapter_applied is False else EXIT_FINE)
 
 
@@ -76,7 +124,6 @@ def watch(folder: Path) -> None:
     """Say on stderr what the job does until it ends; raise the error it ended with."""
     import time
 
-    from tuiwb.cli.common import note
     from tuiwb.cli.follow import INTERRUPTED, POLL, Printer
     from tuiwb.errors import EXIT_BAD_INPUT, EXIT_MISSING, BadInput, JobFailed, MissingHere
     from tuiwb.jobs.events import State
@@ -128,34 +175,66 @@ def _plain(summary: Any) -> dict[str, Any]:
     return plain
 
 
-def _say_summary(run: str, prompts: str, folder: str, summary: Any) -> None:
-    from tuiwb.compare.figure_text import difference, figure, p_value
+def _confirm(home: "Project", spec: dict[str, Any], yes: bool) -> None:
+    """Show what API sides will cost and ask; BadInput when nobody is here to be asked."""
+    from tuiwb.compare.api_cost import api_costs
 
-    say(f"{run}: base against fine-tune, {summary.done} of {summary.total} prompts from {prompts}")
+    costs = api_costs(home, spec)
+    for cost in costs:
+        note(f"{cost.sentence}; at most ${spec['max_usd']:g} are spent")
+    if costs and not yes:
+        if not sys.stdin.isatty():
+            raise BadInput("nobody is here to confirm the cost: give --yes to go ahead")
+        if not typer.confirm("ask now?", err=True):
+            raise typer.Exit(EXIT_FINE)
+
+
+def _say_summary(run: str, spec: dict[str, Any], home: "Project", summary: Any) -> None:
+    from tuiwb.compare.completions import LABELS, label_of, labels
+    from tuiwb.compare.figure_text import figure_rows, head
+    from tuiwb.compare.plan import COMPARE
+
+    base, tuned = labels(spec)
+    folder = home.shorten(home.run(run) / COMPARE)
+    say(
+        f"{run}: {base} against {tuned}, {summary.done} of {summary.total} prompts from "
+        f"{home.shorten(Path(spec['prompts']))}"
+    )
     say()
     if summary.metrics:
-        say_table(
-            ("metric", "n", "base", "fine-tune", "difference [95%]", "better/worse", "p"),
-            [
-                (
-                    line.label,
-                    str(line.n),
-                    figure(line, adapter=False),
-                    figure(line, adapter=True),
-                    difference(line),
-                    f"{line.better}/{line.worse}" if line.adapter is not None else "-",
-                    p_value(line.p),
-                )
-                for line in summary.metrics
-            ],
-        )
+        rows = [row.cells for row in figure_rows([*summary.metrics, *summary.quantities])]
+        say_table(head(base, tuned), rows, capitals=False)
     else:
         say("the prompts have no reference answers: read and vote on them, or ask a judge")
     say()
+    sides = {"base": summary.base, "adapter": summary.adapter, **summary.others}
+    say_table(
+        ("side", "tokens", "tokens/s", "first token", "whole answer", "cut", "empty"),
+        [
+            (
+                label_of(spec, name),
+                str(side.tokens),
+                f"{side.tokens_per_second:.0f}",
+                f"{side.first_seconds:.2f} s" if side.first_seconds else "-",
+                f"{side.latency:.2f} s",
+                str(side.cut),
+                str(side.empty),
+            )
+            for name, side in sides.items()
+            if side is not None
+        ],
+    )
+    say()
+    if summary.usd:
+        say(f"API sides cost ${summary.usd:.4f}")
     if summary.adapter_applied is not None:
-        word = "applied" if summary.adapter_applied else "NOT APPLIED"
-        say(
-            f"adapter {word}: {summary.identical} of {summary.done} answers identical, largest "
-            f"logit difference {summary.max_logit_difference:.3g}"
-        )
+        change = ""
+        if summary.max_logit_difference is not None:
+            change = f", largest logit difference {summary.max_logit_difference:.3g}"
+        word = "adapter applied" if summary.adapter_applied else "adapter NOT APPLIED"
+        if base != LABELS[0]:
+            word = "the sides differ" if summary.adapter_applied else "the sides DO NOT DIFFER"
+        say(f"{word}: {summary.identical} of {summary.done} answers identical{change}")
+    for name in summary.others:
+        say(f"{label_of(spec, name)} against {tuned}: 'tuiwb score {run} --against {name}'")
     say(f"report: {folder}/report.md")

@@ -189,7 +189,7 @@ def labels(spec: Mapping[str, Any]) -> tuple[str, str]:
     return label_of(spec, "base"), label_of(spec, "adapter")
 
 
-class TokenProbabilities(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TokenProbabilities(msgspec.Struct, kw_only=True):
     """Log-probabilities (nats) that the sides gave the same text's tokens, prompt `id` before it.
 
     `on` says which text: 'reference'. A side that splits it into other tokens is not here.

@@ -85,7 +85,9 @@ def joined(scored: Sequence[Scored]) -> list[TokenProbabilities]:
     found: dict[tuple[str, tuple[str, ...]], TokenProbabilities] = {}
     for one in scored:
         key = (one.prompt, tuple(one.tokens))
-        line = found.setdefault(key, TokenProbabilities(id=one.prompt, tokens=one.tokens))
+        line = found.setdefault(
+            key, TokenProbabilities(id=one.prompt, on="reference", tokens=one.tokens)
+        )
         if one.side in ("base", "adapter"):
             setattr(line, one.side, one.logprobs)
         else:

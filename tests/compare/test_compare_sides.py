@@ -1,0 +1,230 @@
+"""Who is compared and what is kept when that changes; no model is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.compare.builders import make_run
+from tuiwb import jobs
+from tuiwb.compare.completions import (
+    Answer,
+    Completion,
+    SideAnswer,
+    TokenProbabilities,
+    labels,
+    paired,
+    read_completions,
+    read_side_answers,
+    read_token_probabilities,
+    side_names,
+)
+from tuiwb.compare.plan import ADAPTER_FILES, answered, plan, prepare
+from tuiwb.compare.prompts import held_out
+from tuiwb.compare.sheet import Sheet
+from tuiwb.errors import BadInput, MissingHere
+from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.lines import append_lines
+from tuiwb.project import Project
+
+
+def adapter(folder: Path, text: str = "{}") -> Path:
+    folder.mkdir(parents=True)
+    for name in ADAPTER_FILES:
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def runs(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two runs on one base, the first with a checkpoint and with answers to every prompt."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (base / name).write_text("{}")
+    for name in ("one", "two"):
+        run = make_run(project, name, str(base), project.root / "data" / "heldout.jsonl")
+        adapter(run / "adapter", f'"{name}"')
+    adapter(project.runs / "one" / "checkpoints" / "checkpoint-100", '"earlier"')
+    return project
+
+
+def answer_all(project: Project, spec: dict[str, Any]) -> Path:
+    """A finished comparison in which every side has said its own name and a prompt's place."""
+    folder = prepare(spec)
+    names = side_names(jobs.load(folder).spec)
+    prompts = held_out(Path(spec["prompts"]), limit=spec["limit"]).prompts
+    sheet = Sheet(folder, prompts, names)
+    for name in names:
+        sheet.take(
+            [SideAnswer(id=p.id, side=name, text=f"{name} {p.index}") for p in sheet.missing(name)]
+        )
+    sheet.write()
+    writer = EventWriter(folder / "events.jsonl")
+    writer.emit(State(state="finished"))
+    writer.close()
+    return folder
+
+
+def test_the_first_side_against_a_run_is_the_base_and_the_run_is_the_adapter(runs):
+    spec = plan(runs, "one", against=["base", "two", "one:checkpoint-100"])
+    assert side_names(spec) == ["base", "adapter", "two", "one-checkpoint-100"]
+    assert labels(spec) == ("base", "one")
+    assert [side["adapter"] is None for side in spec["sides"]] == [True, False, False, False]
+    assert labels(plan(runs, "one")) == ("base", "fine-tune")
+    assert labels(plan(runs, "one", against=["two"])) == ("two", "one")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("tow", "did you mean 'two'"),
+        ("one:checkpoint-7", "no checkpoint 'checkpoint-7': there are checkpoint-100"),
+        ("models/none", "there is no folder"),
+        ("data", "it is not a model's folder"),
+        ("http://127.0.0.1:8000", "names no model"),
+        ("http://me:secret@127.0.0.1:8000#m", "carries a secret"),
+        ("ftp://x#m", "there is no folder"),
+        ("anthropic:", "names no model"),
+        ("one", "are the same model"),
+    ],
+)
+def test_a_side_that_can_t_be_is_refused_in_one_sentence(runs, word, says):
+    with pytest.raises(BadInput, match=says) as refused:
+        plan(runs, "one", against=[word])
+    assert "\n" not in str(refused.value)
+    assert "me:secret" not in str(refused.value)
+
+
+def test_an_api_side_needs_a_key_and_a_remote_one_a_safe_way_for_it(runs, monkeypatch):
+    with pytest.raises(MissingHere, match="set ANTHROPIC_API_KEY"):
+        plan(runs, "one", against=["anthropic:some-model"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    with pytest.raises(BadInput, match="unencrypted"):
+        plan(runs, "one", against=["http://10.1.2.3:8000#m"])
+    side = plan(runs, "one", against=["http://127.0.0.1:8000/v1#org/m"])["sides"][0]
+    assert (side["url"], side["model"]) == ("http://127.0.0.1:8000", "org/m")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"temperature": -1.0}, "temperature is -1"),
+        ({"engine": "llama"}, "no engine 'llama'"),
+        ({"max_usd": 0.0}, "max-usd is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"against": []}, "nothing to compare against"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(runs, given, says):
+    with pytest.raises(BadInput, match=says):
+        plan(runs, "one", **given)
+
+
+def test_vllm_that_is_not_here_is_said_in_one_sentence(runs, monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIWB_VLLM_PYTHON", str(tmp_path / "nowhere"))
+    with pytest.raises(MissingHere, match="TUIWB_VLLM_PYTHON"):
+        plan(runs, "one", engine="vllm")
+    assert plan(runs, "one", engine="transformers")["vllm_python"] is None
+
+
+def test_a_side_that_joins_leaves_every_answer_there_and_is_the_only_one_missing(runs):
+    folder = answer_all(runs, plan(runs, "one"))
+    before = (folder / "completions.jsonl").read_bytes()
+    wider = plan(runs, "one", against=["base", "two"])
+    assert not answered(wider)
+    assert prepare(wider) == folder
+    assert (folder / "completions.jsonl").read_bytes() == before
+    prompts = held_out(Path(wider["prompts"]), limit=50).prompts
+    sheet = Sheet(folder, prompts, side_names(jobs.load(folder).spec))
+    assert [len(sheet.missing(name)) for name in sheet.names] == [0, 0, 5]
+    answer_all(runs, wider)
+    assert answered(wider)
+    assert answered(plan(runs, "one"))
+    assert side_names(jobs.load(folder).spec) == ["base", "adapter", "two"]
+    assert [c.others["two"].text for c in read_completions(folder)] == [
+        f"two {i}" for i in range(5)
+    ]
+
+
+def test_another_pair_takes_along_what_its_sides_have_answered(runs):
+    folder = answer_all(runs, plan(runs, "one", against=["base", "two"]))
+    append_lines(
+        folder / "token_probabilities.jsonl",
+        [TokenProbabilities(id="x", tokens=["a"], base=[-1.0], others={"two": [-2.0]})],
+    )
+    other = plan(runs, "one", against=["two"])
+    assert prepare(other) == folder
+    assert (folder.with_name("compare-1") / "completions.jsonl").is_file()
+    prompts = held_out(Path(other["prompts"]), limit=50).prompts
+    sheet = Sheet(folder, prompts, side_names(other))
+    assert [len(sheet.missing(name)) for name in sheet.names] == [0, 0]
+    first = sheet.completions[0]
+    assert (first.base, first.adapter) == ("two 0", "adapter 0")
+    assert read_token_probabilities(folder)["x"].base == [-2.0]
+
+
+def test_a_changed_adapter_or_another_question_keeps_nothing(runs):
+    folder = answer_all(runs, plan(runs, "one"))
+    (runs.runs / "one" / "adapter" / ADAPTER_FILES[1]).write_text("other weights")
+    spec = plan(runs, "one")
+    assert not answered(spec)
+    prepare(spec)
+    assert {a.side for a in read_side_answers(folder)} == {"base"}
+    prepare(plan(runs, "one", temperature=0.5))
+    assert read_side_answers(folder) == []
+
+
+def test_answers_of_one_side_are_kept_until_their_pair_is_there(runs):
+    spec = plan(runs, "one")
+    folder = prepare(spec)
+    prompts = held_out(Path(spec["prompts"]), limit=50).prompts
+    sheet = Sheet(folder, prompts, side_names(spec))
+    told = {"text": "hi", "tokens": 2, "seconds": 0.5, "stop": "length"}
+    sheet.take([SideAnswer(id=prompts[0].id, side="base", **told)])
+    sheet.write()
+    assert read_completions(folder) == []
+    again = Sheet(folder, prompts, side_names(spec))
+    assert len(again.missing("base")) == 4
+    (pair,) = again.take([SideAnswer(id=prompts[0].id, side="adapter", text="ho")])
+    again.write()
+    assert (pair.base, pair.base_tokens, pair.base_stop, pair.adapter) == ("hi", 2, "length", "ho")
+    assert read_completions(folder) == [pair]
+
+
+def test_any_two_sides_can_take_the_roles():
+    base = {"base": "b", "base_tokens": 3, "base_reference_nll": 2.0, "reference_tokens": 4}
+    one = Completion(
+        id="a", index=0, line=1, prompt=[], **base, adapter="t", adapter_reference_nll=1.0,
+        others={"x": Answer(text="x", reference_nll=5.0, reference_tokens=4),
+                "y": Answer(text="y", reference_nll=7.0, reference_tokens=9)},
+    )  # fmt: skip
+    bare = Completion(id="b", index=1, line=2, prompt=[], base="b", adapter="t")
+    assert paired([one, bare], "base", "adapter") == [one, bare]
+    (swapped,) = paired([one, bare], "x", "base")
+    assert (swapped.base, swapped.adapter) == ("x", "b")
+    assert (swapped.base_reference_nll, swapped.adapter_reference_nll) == (5.0, 2.0)
+    assert set(swapped.others) == {"adapter", "y"}
+    assert paired([swapped], "adapter", "x") == []
+    # Over other tokens the likelihoods can't be compared.
+    (foreign,) = paired([one], "adapter", "y")
+    assert (foreign.base_reference_nll, foreign.adapter_reference_nll) == (1.0, None)
+
+
+def test_token_probabilities_of_one_prompt_are_joined_where_the_tokens_agree(tmp_path):
+    append_lines(
+        tmp_path / "token_probabilities.jsonl",
+        [
+            TokenProbabilities(id="a", tokens=["x", "y"], base=[-1.0, -2.0]),
+            TokenProbabilities(id="a", tokens=["x", "y"], adapter=[-0.5, -0.25]),
+            TokenProbabilities(id="a", tokens=["xy"], others={"far": [-9.0]}),
+        ],
+    )
+    found = read_token_probabilities(tmp_path)["a"]
+    assert msgspec.to_builtins(found) == {
+        "id": "a", "on": "reference", "tokens": ["x", "y"],
+        "base": [-1.0, -2.0], "adapter": [-0.5, -0.25], "others": {},
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """The gate on real runs of the sample project: SHIP for the good one, NO-SHIP for each fault."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,10 @@ def test_the_good_run_ships_and_says_what_that_rests_on(sample):
     assert kept is not None
     assert stale(run, kept) == []
     pages = write_reports(run, kept)
-    assert "<svg" in pages[1].read_text()
+    assert pages[1].read_text().count("<svg") == 3
+    linked = re.findall(r"\]\((gate_files/[a-z0-9-]+\.svg)\)", pages[0].read_text())
+    assert linked == [f"gate_files/{n}.svg" for n in ("changes", "curve-0", "curve-1")]
+    assert all((run / name).read_text().startswith("<svg") for name in linked)
     (run / "adapter" / "adapter_config.json").touch()
     assert stale(run, kept) == ["adapter/adapter_config.json"]
 

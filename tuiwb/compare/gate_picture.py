@@ -19,10 +19,11 @@ STYLE = (
 )
 
 
-def picture(lines: Sequence[GateLine]) -> str:
+def picture(lines: Sequence[GateLine], *, style: bool = False) -> str:
     """An <svg> of the lines that have a change to draw, in points of 100; '' where none has.
 
-    A dashed mark is the largest loss let pass: a dot to its left does not hold.
+    A dashed mark is the largest loss let pass: a dot to its left does not hold. `style` puts the
+    colours into the picture, for a page that has none.
     """
     drawn = [line for line in lines if line.at is not None]
     if not drawn:
@@ -42,6 +43,7 @@ def picture(lines: Sequence[GateLine]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gate plot" viewBox="0 0 {WIDTH} {height}" '
         'role="img" aria-label="change against the base">',
+        f"<style>{STYLE}</style>" if style else "",
         f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
     ]
     foot = TOP + ROW * len(drawn)
@@ -58,7 +60,7 @@ def picture(lines: Sequence[GateLine]) -> str:
     )
     for number, line in enumerate(drawn):
         parts += _row(line, TOP + ROW * number + ROW / 2, x)
-    return "\n".join([*parts, "</svg>"])
+    return "\n".join(filter(None, [*parts, "</svg>"]))
 
 
 def _row(line: GateLine, y: float, x: Callable[[float], float]) -> list[str]:

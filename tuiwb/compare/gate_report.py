@@ -5,6 +5,7 @@ a model or a dataset is made inert and escaped.
 """
 
 import time
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from tuiwb.compare.gate_picture import STYLE as PICTURE_STYLE
 from tuiwb.compare.gate_picture import picture
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import write_atomically
-from tuiwb.monitor.report import gather
+from tuiwb.monitor.report import Plot, gather
 from tuiwb.monitor.report_html import PAGE_STYLE
 from tuiwb.monitor.svg import STYLE, svg_plot
 from tuiwb.text import inert
 
-MARKDOWN, HTML = "gate.md", "gate.html"
+MARKDOWN, HTML, IMAGES = "gate.md", "gate.html", "gate_files"
 MARKS = {True: "holds", False: "DOES NOT HOLD", None: "NOT KNOWN"}
 MOST_ITEMS = 20
 CURVES = 2
@@ -38,17 +39,30 @@ def write_reports(run: Path, found: Gate, folder: Path | None = None) -> list[Pa
     where = folder or run
     results, items = read_results(run / EVAL), read_items(run / EVAL)
     try:
-        where.mkdir(parents=True, exist_ok=True)
-        pages = {MARKDOWN: markdown(found, results, items), HTML: html(run, found, results, items)}
+        (where / IMAGES).mkdir(parents=True, exist_ok=True)
+        drawn = _pictures(run, found)
+        pages = {
+            **{f"{IMAGES}/{name}": svg for name, (_, svg) in drawn.items()},
+            MARKDOWN: markdown(
+                found, results, items, {n: title for n, (title, _) in drawn.items()}
+            ),
+            HTML: html(run, found, results, items),
+        }
         for name, text in pages.items():
             write_atomically(where / name, text.encode("utf-8", "replace"))
     except OSError as error:
         raise BadInput(f"can't write into {where}: {error.strerror or error}") from None
-    return [where / name for name in pages]
+    return [where / name for name in (MARKDOWN, HTML)]
 
 
-def markdown(found: Gate, results: Results | None, items: list[Item]) -> str:
-    """The report as Markdown; texts of models stand in fenced blocks or escaped cells."""
+def markdown(
+    found: Gate,
+    results: Results | None,
+    items: list[Item],
+    images: Mapping[str, str] | None = None,
+) -> str:
+    """The report as Markdown; texts of models stand in escaped cells. `images` are the pictures'
+    files in gate_files/ with their titles."""
     lines = [
         f"# Gate of {found.run}: {found.verdict}",
         "",
@@ -63,6 +77,8 @@ def markdown(found: Gate, results: Results | None, items: list[Item]) -> str:
         lines.append("| " + " | ".join(map(_cell, cells)) + " |")
     if found.missing:
         lines += ["", "To know more:", "", *(f"    {inert(c)}" for c in found.missing)]
+    for name, title in (images or {}).items():
+        lines += ["", f"![{_cell(title)}]({IMAGES}/{name})"]
     for title, header, rows in _tables(results, items):
         lines += ["", f"## {title}", "", "| " + " | ".join(header) + " |"]
         lines.append("|" + "---|" * len(header))
@@ -156,12 +172,28 @@ def _said(item: Item) -> str:
 
 def _curves(run: Path) -> str:
     """The run's loss and its next curve, as its own report draws them."""
-    try:
-        plots = gather(run).plots[:CURVES]
-    except (TuiwbError, OSError):
-        return ""
-    drawn = [svg_plot(p.title, p.curves, marks=p.marks, style=False) for p in plots]
+    drawn = [svg_plot(p.title, p.curves, marks=p.marks, style=False) for p in _plots(run)]
     return f'<h2>The run</h2><div class="plots">{"".join(drawn)}</div>' if drawn else ""
+
+
+def _plots(run: Path) -> list[Plot]:
+    try:
+        return gather(run).plots[:CURVES]
+    except (TuiwbError, OSError):
+        return []
+
+
+def _pictures(run: Path, found: Gate) -> dict[str, tuple[str, str]]:
+    """Title and <svg> of each picture by its file's name, colours inside."""
+    drawn = {}
+    if changes := picture(found.lines, style=True):
+        drawn["changes.svg"] = ("change against the base, and what is let pass", changes)
+    for number, plot in enumerate(_plots(run)):
+        drawn[f"curve-{number}.svg"] = (
+            plot.title,
+            svg_plot(plot.title, plot.curves, marks=plot.marks),
+        )
+    return drawn
 
 
 def _made(found: Gate) -> str:

@@ -97,7 +97,7 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
         assert "you: base   judge: fine-tune" in first
         assert "it says [bold]n[/] in slot" in first
         await pilot.press("a", "l", "space")
-        assert "1 you, 1 judge, 1 unclear, 2 open" in head(walk)
+        assert "you 1   judge 1   unclear 1   open 2" in head(walk)
         assert "disagreement 4 of 5" in shown(walk)
         await pilot.press("k")
         assert "unclear" in shown(walk)

@@ -15,7 +15,7 @@ from tuiwb.compare.completions import TokenProbabilities
 
 
 def texts(**more: str) -> dict[str, Content]:
-    names = ("message", "prompt", "left", "right", "single", "reference", "verdict")
+    names = ("message", "prompt", "asked", "left", "right", "single", "reference", "verdict")
     return {name: Content(more.get(name, "")) for name in names}
 
 
@@ -76,6 +76,19 @@ def test_scrolling_reaches_the_last_line_of_the_longer_answer():
     assert layout.parts["left"].text.plain.endswith("word 99")
     assert layout.parts["right"].text.plain == ""
     assert layout.offset == 100 - layout.visible
+
+
+def test_of_a_cut_prompt_the_last_turn_is_shown_before_the_system_turn():
+    given_texts = texts(
+        prompt="system " + lines(30, "rule") + "\nuser where is it?",
+        asked="user where is it?",
+        left="a",
+        right="b",
+    )
+    for height in (16, 24):
+        shown = laid_out(given_texts, Room(80, height, True), 0).parts["prompt"].text.plain
+        assert "user where is it?" in shown
+        assert "30 more lines (p)" in shown
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", " ", ", ", "\n", "ä", "(x)", "12"])).map("".join)

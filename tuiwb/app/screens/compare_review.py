@@ -25,6 +25,9 @@ RULED: dict[Ruling | None, str] = {
 }
 
 
+SHORT = 32  # rows below which there is no room for all
+
+
 class DisagreementScreen(PairScreen):
     """Walks the disagreements; a ruling is kept at once and goes on to the next without one."""
 
@@ -58,6 +61,12 @@ class DisagreementScreen(PairScreen):
         self._labels = labels
         self._at = self._open_after(-1) or 0
 
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self.app.size.height < SHORT:
+            # Both reasons matter more here than the reference, which h brings back.
+            self.look = replace(self.look, reference=False)
+
     def _open_after(self, place: int) -> int | None:
         count = len(self._items)
         places = ((place + 1 + i) % count for i in range(count))
@@ -66,11 +75,12 @@ class DisagreementScreen(PairScreen):
     def paint(self) -> None:
         item = self._items[self._at]
         count = self._review.count(self._items)
-        told = f"{count['human']} you, {count['judge']} judge, {count['unclear']} unclear, "
+        told = "".join(f"   {name} {number}" for name, number in count.items())
         self.paint_head(
             Content.assemble(
                 ("You and the judge disagree ", "bold"),
-                (f"on {len(self._items)} pairs: right were {told}{count['open']} open", ""),
+                (f"on {len(self._items)} pairs", ""),
+                (told.replace("human", "you"), words.MUTED),
             )
         )
         pair = named_pair(self._completions[item.pair], self._labels, self.look)
@@ -80,6 +90,7 @@ class DisagreementScreen(PairScreen):
                 title=f"disagreement {self._at + 1} of {len(self._items)}",
                 subtitle=RULED[self._review.ruling(item)],
                 verdict=self._reasons(item),
+                verdict_least=4,
                 verdict_title=f"you: {words.won_by(item.vote, self._labels)}   judge: "
                 f"{words.won_by(item.verdict.outcome, self._labels)}",
             )
@@ -87,9 +98,10 @@ class DisagreementScreen(PairScreen):
 
     def _reasons(self, item: Disagreement) -> Content:
         """What you noted, and what the judge said in each order."""
+        said = words.verdict_text(item.verdict, self._labels)
         note = self._ballot.note(item.pair)
-        mine = Content(inert(f"you noted: {note}" if note else "you left no note", one_line=True))
-        return Content("\n").join([mine, words.verdict_text(item.verdict, self._labels)])
+        mine = Content(inert(f"you noted: {note}", one_line=True))
+        return Content("\n").join([mine, said]) if note else said
 
     def action_rule(self, ruling: Ruling | None) -> None:
         """Keep a ruling and go on; None takes the one shown back."""

@@ -41,6 +41,7 @@ def blind_pair(
         title=f"{title}  Markdown" if look.markdown else title,
         subtitle="  ".join(said),
         prompt=words.prompt_text(completion),
+        asked=words.asked_text(completion),
         left=words.answer_text(texts[asked.left], markdown=look.markdown),
         left_title="Left",
         left_note="a",

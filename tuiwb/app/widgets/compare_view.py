@@ -133,6 +133,7 @@ def named_pair(completion: Completion, labels: tuple[str, str], look: Look) -> P
     return PairText(
         title="",
         prompt=words.prompt_text(completion),
+        asked=words.asked_text(completion),
         left=said(completion.base),
         left_title=inert(labels[0], one_line=True),
         left_note=words.side_note(completion, "base"),

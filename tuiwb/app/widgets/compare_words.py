@@ -1,5 +1,8 @@
 """How the Compare screen says things: the head's lines, notes on an answer, verdicts. Text only."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from textual.content import Content
 
 from tuiwb.compare import metrics
@@ -159,14 +162,21 @@ def prompt_text(completion: Completion) -> Content:
     turns = completion.prompt
     if completion.raw is not None or (len(turns) == 1 and turns[0].get("role") == "user"):
         return answer_text(completion.prompt_text)
-    parts = [
-        Content.assemble(
-            (f"{inert(str(turn.get('role')), one_line=True)}  ", "bold $text-accent"),
-            (inert(str(turn.get("content") or "")), MUTED if turn.get("role") == "system" else ""),
-        )
-        for turn in turns
-    ]
-    return Content("\n").join(parts)
+    return Content("\n").join(_turn(turn) for turn in turns)
+
+
+def asked_text(completion: Completion) -> Content:
+    """The prompt's last turn: what an answer answers."""
+    if completion.raw is not None or len(completion.prompt) < 2:
+        return prompt_text(completion)
+    return _turn(completion.prompt[-1])
+
+
+def _turn(turn: Mapping[str, Any]) -> Content:
+    return Content.assemble(
+        (f"{inert(str(turn.get('role')), one_line=True)}  ", "bold $text-accent"),
+        (inert(str(turn.get("content") or "")), MUTED if turn.get("role") == "system" else ""),
+    )
 
 
 def answer_text(text: str, *, markdown: bool = False) -> Content:

@@ -46,9 +46,12 @@ class Layout:
     cut: set[str] = field(default_factory=set)
 
 
-def laid_out(texts: Mapping[str, Content], room: Room, offset: int) -> Layout:
+def laid_out(
+    texts: Mapping[str, Content], room: Room, offset: int, verdict_least: int = 1
+) -> Layout:
     """Share `room` among the texts by name (empty ones are left out). A `message` has it alone, a
-    `single` text the place of both answers."""
+    `single` text the place of both answers; the verdict keeps `verdict_least` lines; `asked` is
+    the prompt's last turn, shown first where the prompt is cut."""
     layout = Layout()
     if texts["message"].plain:
         layout.parts["message"] = Part(room.width, room.height, texts["message"])
@@ -61,12 +64,14 @@ def laid_out(texts: Mapping[str, Content], room: Room, offset: int) -> Layout:
         if texts[name].plain
     }
     need = STACKED_NEED if room.stacked and not texts["single"].plain else ANSWERS_NEED
-    rows = _rows_around({name: len(found) for name, found in lines.items()}, room.height, need)
+    wanted = {name: len(found) for name, found in lines.items()}
+    rows = _rows_around(wanted, room.height, need, verdict_least)
     for name, found in lines.items():
         title = name != "prompt"
-        # A question may stand at its prompt's beginning or at its end.
-        head = rows[name] // 2 if name == "prompt" else rows[name] - 1
-        text = _some_lines(found, rows[name], head)
+        if name == "prompt" and len(found) > rows[name]:
+            text = _some_prompt(found, texts["asked"].wrap(width), rows[name], width)
+        else:
+            text = _some_lines(found, rows[name], rows[name] - 1, width)
         layout.parts[name] = Part(room.width, rows[name] + title, text)
         if len(found) > rows[name]:
             layout.cut.add(name)
@@ -80,13 +85,16 @@ def _wrap_message(layout: Layout, room: Room) -> None:
     layout.parts["message"] = Part(room.width, room.height, Content("\n").join(lines))
 
 
-def _rows_around(wanted: Mapping[str, int], height: int, need: int) -> dict[str, int]:
+def _rows_around(
+    wanted: Mapping[str, int], height: int, need: int, verdict_least: int
+) -> dict[str, int]:
     """Lines for each part around the answers: a share of the height, less where the answers would
     have fewer than `need` rows, what is least needed giving way first."""
     share = {"prompt": 0.3, "reference": 0.2, "verdict": 0.25}
-    least = {"prompt": 3, "reference": 2, "verdict": 2}
+    least = {"prompt": 3, "reference": 2, "verdict": max(2, verdict_least)}
     rows = {name: min(n, max(least[name], int(share[name] * height))) for name, n in wanted.items()}
-    for name, floor in (("verdict", 1), ("prompt", 3), ("reference", 1), ("prompt", 1)):
+    floors = (("verdict", verdict_least), ("prompt", 3), ("reference", 1), ("prompt", 1))
+    for name, floor in floors:
         titles = len(rows) - ("prompt" in rows)
         missing = need - (height - sum(rows.values()) - titles)
         if missing > 0 and rows.get(name, 0) > floor:
@@ -94,16 +102,28 @@ def _rows_around(wanted: Mapping[str, int], height: int, need: int) -> dict[str,
     return rows
 
 
-def _some_lines(lines: list[Content], rows: int, head: int) -> Content:
+def _some_prompt(lines: list[Content], asked: list[Content], rows: int, width: int) -> Content:
+    """Of a prompt that is cut, what is asked last comes first; it may begin with the question or
+    end with it."""
+    if asked and len(asked) < rows:
+        more = Content.styled(_more(len(lines) - len(asked)), MUTED)
+        return Content("\n").join([more, *asked])
+    return _some_lines(asked or lines, rows, rows // 2, width, len(lines))
+
+
+def _some_lines(
+    lines: list[Content], rows: int, head: int, width: int, of: int | None = None
+) -> Content:
     """The lines where all fit; else the first `head` ones and the last, and how many are left out
-    between them."""
-    if len(lines) <= rows:
+    between them, of `of` there are."""
+    count = len(lines) if of is None else of
+    if count <= rows:
         return Content("\n").join(lines)
     if rows == 1:
-        more = Content.styled(f" {_more(len(lines) - 1)}", MUTED)
-        room = max(1, lines[0].cell_length - more.cell_length)
+        more = Content.styled(f" {_more(count - 1)}", MUTED)
+        room = max(1, width - more.cell_length)
         return Content("").join([lines[0].truncate(room), more])
-    more = Content.styled(_more(len(lines) - rows + 1), MUTED)
+    more = Content.styled(_more(count - rows + 1), MUTED)
     tail = rows - 1 - head
     return Content("\n").join([*lines[:head], more, *lines[len(lines) - tail :]])
 

@@ -25,11 +25,13 @@ MUTED = "$foreground 60%"
 @dataclass(frozen=True)
 class PairText:
     """All that is shown of one pair; an empty text hides its part. A `single` text (a diff, the
-    tokens) stands in the place of both answers."""
+    tokens) stands in the place of both answers, `asked` is the prompt's last turn, `verdict_least`
+    the fewest lines the verdict keeps."""
 
     title: str
     subtitle: str = ""
     prompt: Content = field(default=NOTHING)
+    asked: Content = field(default=NOTHING)
     left: Content = field(default=NOTHING)
     right: Content = field(default=NOTHING)
     left_title: str = ""
@@ -41,6 +43,7 @@ class PairText:
     reference: Content = field(default=NOTHING)
     verdict: Content = field(default=NOTHING)
     verdict_title: str = "judge"
+    verdict_least: int = 1
     message: Content = field(default=NOTHING)
 
 
@@ -160,8 +163,8 @@ class PairView(Vertical, can_focus=True, inherit_bindings=False):
         if self._whole:
             single, title = getattr(pair, self._whole), self._whole
         room = Room(size.width, size.height, stacked=self._stacked)
-        texts = {name: getattr(pair, name) for name in PARTS if name != "single"}
-        layout = laid_out({**texts, "single": single}, room, self._offset)
+        texts = {name: getattr(pair, name) for name in (*PARTS, "asked") if name != "single"}
+        layout = laid_out({**texts, "single": single}, room, self._offset, pair.verdict_least)
         self._layout, self._offset = layout, layout.offset
         with self.app.batch_update():
             for name in PARTS:

@@ -92,8 +92,13 @@ def test_another_side_can_be_measured_against_and_under_test(answered, capsys):
     base, old = json.loads(capsys.readouterr().out)["comparisons"]
     assert (base["sides"], old["sides"]) == (["base", "adapter"], ["old", "adapter"])
     assert old["labels"] == ["old adapter", "fine-tune"]
-    assert run(["score", "support-v1", "--side", "old"]) == 0
+    assert run(["score", "support-v1", "--side", "old", "--report"]) == 0
     assert "base against old adapter" in capsys.readouterr().out
+    # The report of the two sides in focus is not written over.
+    assert sorted(path.name for path in answered.glob("report*")) == [
+        "report-base-old.html",
+        "report-base-old.md",
+    ]
 
 
 def test_the_report_is_written_beside_the_answers(answered, capsys):
@@ -104,7 +109,7 @@ def test_the_report_is_written_beside_the_answers(answered, capsys):
     assert "<svg" in html
     assert "all fields right by kind" in html
     assert "by prompt length" not in html
-    assert "# support\\-v1" not in (answered / "report.md").read_text("utf-8")
+    assert (answered / "report.md").read_text("utf-8").startswith("# support-v1: base against")
 
 
 def test_answers_of_another_tool_are_measured_by_their_references(project, capsys):

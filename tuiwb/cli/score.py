@@ -98,8 +98,11 @@ def _run(
     home = project_at(project)
     found = [rescore(home, run, options, sides) for sides in pairs]
     folder = home.run(run) / COMPARE
-    # The report tells of one pair of sides: the first asked for.
-    written = write_report(folder, page(found[0])) if report else []
+    pages = [page(one) for one in found]
+    written = []
+    if report:
+        for one, said in zip(found, pages, strict=True):
+            written += write_report(folder, said, one.sides)
     if json:
         import msgspec
 
@@ -119,10 +122,9 @@ def _run(
             }
         )
         return
-    for number, one in enumerate(found):
-        if number:
+    for one, said in zip(found, pages, strict=True):
+        if said is not pages[0]:
             say()
-        said = page(one)
         say(f"{said.title}, {one.summary.done} of {one.summary.total} prompts")
         for alarm in said.alarms:
             say(f"! {alarm}")

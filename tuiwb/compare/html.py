@@ -28,6 +28,7 @@ from tuiwb.compare.page import (
     slice_bars,
 )
 from tuiwb.compare.report import FEW, NO_REFERENCES, NOTES, markdown
+from tuiwb.compare.vote_records import MAIN_PAIR, votes_name
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.monitor.report_html import PAGE_STYLE
 from tuiwb.monitor.svg import STYLE
@@ -44,12 +45,15 @@ DIFFERENCES = "Difference in percentage points, 95% interval"
 WON = "Won of the decided pairs in percent, 95% interval"
 
 
-def write_report(folder: Path, page: Page) -> list[Path]:
-    """Write report.md and report.html into `folder`; returns both paths."""
-    pages = {REPORT: markdown(page), HTML: as_html(page)}
-    for name, text in pages.items():
+def write_report(folder: Path, page: Page, sides: tuple[str, str] = MAIN_PAIR) -> list[Path]:
+    """Write report.md and report.html into `folder`, report-ONE-OTHER for other sides than the
+    two in focus; returns both paths."""
+    # '' for the two in focus, else '-ONE-OTHER', as their votes are called.
+    told = votes_name(*sides).removeprefix("votes").removesuffix(".jsonl")
+    names = [name.replace(".", f"{told}.", 1) for name in (REPORT, HTML)]
+    for name, text in zip(names, (markdown(page), as_html(page)), strict=True):
         write_atomically(folder / name, text.encode("utf-8", "replace"))
-    return [folder / name for name in pages]
+    return [folder / name for name in names]
 
 
 def as_html(page: Page) -> str:

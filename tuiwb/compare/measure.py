@@ -193,8 +193,8 @@ def _metric(
 
 def _corpus_bleu(scored: Sequence[Scored], paired: bool) -> MetricSummary | None:
     chosen = [s for s in scored if s.base_counts]
-    # Where no answer has four words there is no 4-gram to find: BLEU of a corpus says nothing.
-    if not any(s.base_counts[-1] or (s.adapter_counts and s.adapter_counts[-1]) for s in chosen):
+    # Where no answer shares four words in a row, BLEU of a corpus is made of its smoothing alone.
+    if not any(overlap.four_in_a_row(s.base_counts, s.adapter_counts) for s in chosen):
         return None
     line = of_sums(
         MetricSummary(name="bleu", label="BLEU", n=len(chosen), graded=True, base=0, base_right=0),

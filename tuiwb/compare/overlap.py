@@ -39,6 +39,11 @@ def bleu(answer: str, reference: str) -> tuple[float, list[int]]:
     return min(1.0, float(score.score) / 100), counts
 
 
+def four_in_a_row(*counts: Sequence[int]) -> bool:
+    """Whether any of these answers shares a 4-gram with its reference."""
+    return any(one[1 + ORDERS] for one in counts if one)
+
+
 def corpus_bleu(sums: Array) -> Array:
     """BLEU of many corpora at once: rows of summed counts, (m, 10), to scores, (m,).
 

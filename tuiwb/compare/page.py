@@ -227,7 +227,10 @@ def _conclusion(
     )
     if not main.verdict:
         none = f"By {main.label}, no difference is shown: {figures}."
-        return none if main.graded else f"{none} {power_sentence(main.better + main.worse)}"
+        differ = main.better + main.worse
+        if not differ:
+            return f"{none} No prompt is better or worse by it."
+        return none if main.graded else f"{none} {power_sentence(differ)}"
     return f"By {main.label}, {tuned} is {main.verdict} than {base}: {figures}."
 
 

@@ -51,7 +51,7 @@ def quantities(pairs: Sequence[Asked], paired: bool) -> list[MetricSummary]:
             plain("length", "length", lambda a: float(len(a.text)), "characters", "neither")
         )
     if any(a.latency for a in answers):
-        lines.append(plain("latency", "latency", lambda a: a.latency, "seconds", "lower"))
+        lines.append(_of_batches("latency", "latency", _latency, "seconds", "lower", bases, others))
     lines.append(_speed(bases, others))
     return [line for line in lines if line is not None]
 
@@ -98,20 +98,38 @@ def _speed(bases: Sequence[Answered], others: Sequence[Answered] | None) -> Metr
     sides = [bases] if others is None else [bases, others]
     if any(not sum(a.seconds for a in side) for side in sides):
         return None
+    return _of_batches("tokens_per_second", "speed", _rate, "tokens/s", "higher", bases, others)
+
+
+def _of_batches(
+    name: str,
+    label: str,
+    of: Callable[[Sequence[Answered]], float],
+    unit: Unit,
+    direction: Direction,
+    bases: Sequence[Answered],
+    others: Sequence[Answered] | None,
+) -> MetricSummary:
+    """A figure of time: answers of one batch share it, so an interval over prompts or a test that
+    takes them for independent would be wrong."""
     line = MetricSummary(
-        name="tokens_per_second",
-        label="speed",
+        name=name,
+        label=label,
         n=len(bases),
         graded=True,
-        base=_rate(bases),
+        base=of(bases),
         base_right=0,
-        unit="tokens/s",
+        unit=unit,
+        direction=direction,
     )
     if others is not None:
-        # One figure a side, of shared batches: an interval over prompts would mean nothing.
-        line.adapter, line.adapter_right = _rate(others), 0
+        line.adapter, line.adapter_right = of(others), 0
         line.difference = line.adapter - line.base
     return line
+
+
+def _latency(answers: Sequence[Answered]) -> float:
+    return math.fsum(a.latency for a in answers) / len(answers)
 
 
 def _rate(answers: Sequence[Answered]) -> float:

@@ -21,6 +21,7 @@ from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.gate_view import GateScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion, label_of
+from tuiwb.compare.evaluation.plan import EVAL
 from tuiwb.compare.judge_plan import JUDGE
 from tuiwb.compare.plan import COMPARE, comparable_runs
 from tuiwb.compare.raters import side_pairs
@@ -129,7 +130,7 @@ class CompareScreen(CompareVotes):
         self.states = jobs
         self._runs = comparable_runs(self.project)
         wanted = self.workbench.wanted_run
-        if wanted is not None and wanted.name.partition("-")[0] in (COMPARE, JUDGE):
+        if wanted is not None and wanted.name.partition("-")[0] in (COMPARE, JUDGE, EVAL):
             wanted = wanted.parent if wanted.parent in self._runs else wanted
         if wanted in self._runs:
             self.workbench.wanted_run = None

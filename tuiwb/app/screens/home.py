@@ -18,7 +18,13 @@ from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.jobs import JobState
 from tuiwb.text import inert, short_bytes
 
-SCREEN_OF = {"check": "data", "compare": "compare", "judge": "compare", "serve": "serve"}
+SCREEN_OF = {
+    "check": "data",
+    "compare": "compare",
+    "judge": "compare",
+    "evaluate": "compare",
+    "serve": "serve",
+}
 
 
 class HomeScreen(WorkbenchScreen):

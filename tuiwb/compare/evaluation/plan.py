@@ -21,7 +21,7 @@ OWN = ("canary", "ood", "general", "seen")
 HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
 # What people call the task, and what lm-evaluation-harness calls it.
 ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
-TASK_FILES = "benchmarks"
+TASK_FILES = BENCHMARKS = "benchmarks"
 # What the next evaluation of a run takes over from the last where nobody says otherwise.
 KEPT = ("canary", "ood", "max_new_tokens", "batch_size", "limit", "seed")
 
@@ -105,7 +105,7 @@ def prepare(spec: dict[str, Any]) -> Path:
     if (before := _before(folder)) is not None and _alike(before, spec, prints):
         tasks = [*before.spec["tasks"], *spec["tasks"]]
         spec = {**spec, "tasks": list(dict.fromkeys(tasks))}
-        kept = (ITEMS,)
+        kept = (ITEMS, *(path.name for path in folder.glob(f"{BENCHMARKS}-*.json")))
     aside = set(run.glob(f"{EVAL}-*")) if kept else set()
     open_job(folder, "evaluate", spec, prints, name=f"{run.name}-eval", carry=kept)
     for old in set(run.glob(f"{EVAL}-*")) - aside if kept else ():

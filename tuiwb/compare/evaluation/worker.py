@@ -19,6 +19,7 @@ from tuiwb.compare.completions import Completion
 from tuiwb.compare.evaluation import checks, likelihood
 from tuiwb.compare.evaluation.general import chosen, read_probe
 from tuiwb.compare.evaluation.harness import run_task
+from tuiwb.compare.evaluation.plan import BENCHMARKS
 from tuiwb.compare.evaluation.prompts import Asked, read_suite, seen_in_training
 from tuiwb.compare.evaluation.results import (
     AGAIN,
@@ -48,7 +49,6 @@ LOGIT_PROMPTS = 8
 HELD_OUT = 200
 # Where more of the canary set came out different, no rerun could undo it: p is far below .001.
 MOST_RERUN = 0.25
-BENCHMARKS = "benchmarks"
 ABSENT = {
     "canary": "no canary set: write 50 or more questions that the base answers right, with their "
     "answers, into data/canary.jsonl",

@@ -1,0 +1,103 @@
+"""What an evaluation is asked, and what it keeps of the one before."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.compare.builders import chat, make_run, write_rows
+from tuiwb.compare.evaluation.harness import run_task
+from tuiwb.compare.evaluation.plan import answered, plan, plan_missing, prepare
+from tuiwb.compare.evaluation.results import ITEMS, Item, Suite
+from tuiwb.errors import BadInput
+from tuiwb.jobs import load
+from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.lines import append_lines
+from tuiwb.project import Project
+
+
+@pytest.fixture
+def run(project: Project, tiny_base: Path, tiny_adapter: Path) -> Path:
+    folder = make_run(project, "support-v1", str(tiny_base), project.root / "data/heldout.jsonl")
+    (folder / "adapter").symlink_to(tiny_adapter)
+    write_rows(project.root / "data" / "canary.jsonl", [chat("2 + 2?", "4")])
+    return folder
+
+
+def finished(folder: Path) -> None:
+    """As the worker leaves it: an item, a benchmark's figures, an end."""
+    append_lines(folder / ITEMS, [Item(suite="canary", id="1")])
+    (folder / "benchmarks-arc_easy.json").write_bytes(msgspec.json.encode(Suite(name="arc_easy")))
+    writer = EventWriter(folder / "events.jsonl")
+    writer.emit(State(state="finished", exit_code=0))
+    writer.close()
+
+
+def test_without_tasks_all_of_our_own_are_asked_and_files_are_found_where_they_usually_are(
+    project, run
+):
+    spec = plan(project, "support-v1")
+    assert spec["tasks"] == ["canary", "ood", "general", "seen"]
+    assert spec["canary"] == str(project.root / "data" / "canary.jsonl")
+    assert spec["ood"] is None
+    assert plan(project, "support-v1", tasks=["truthfulqa", " gsm8k", "gsm8k"])["tasks"] == [
+        "truthfulqa_mc2",
+        "gsm8k",
+    ]
+
+
+def test_more_tasks_join_what_was_done_and_answers_and_benchmarks_stay(project, run):
+    first = plan(project, "support-v1", tasks=["canary", "arc_easy"])
+    folder = prepare(first)
+    assert not answered(first)
+    finished(folder)
+    assert answered(first)
+    assert answered(plan(project, "support-v1", tasks=["arc_easy"]))
+
+    more = plan(project, "support-v1", tasks=["general"])
+    assert not answered(more)
+    prepare(more)
+    assert load(folder).spec["tasks"] == ["canary", "arc_easy", "general"]
+    assert (folder / ITEMS).is_file()
+    assert (folder / "benchmarks-arc_easy.json").is_file()
+    assert not list(run.glob("eval-*"))
+
+
+def test_another_canary_set_or_setting_sets_the_old_evaluation_aside(project, run):
+    folder = prepare(plan(project, "support-v1"))
+    finished(folder)
+    write_rows(project.root / "data" / "canary.jsonl", [chat("3 + 3?", "6")])
+    assert not answered(plan(project, "support-v1"))
+    prepare(plan(project, "support-v1"))
+    assert not (folder / ITEMS).exists()
+    assert (run / "eval-1" / ITEMS).is_file()
+
+
+def test_what_is_missing_is_asked_as_the_last_evaluation_was(project, run):
+    other = write_rows(project.root / "data" / "other.jsonl", [chat("a", "b")])
+    finished(prepare(plan(project, "support-v1", tasks=["canary"], canary=other, max_new_tokens=9)))
+    again = plan_missing(project, "support-v1")
+    assert (again["canary"], again["max_new_tokens"]) == (str(other), 9)
+    assert again["tasks"] == ["canary", "ood", "general", "seen"]
+    other.unlink()
+    assert plan_missing(project, "support-v1")["canary"].endswith("canary.jsonl")
+
+
+def test_a_base_that_is_gone_is_named(project, tiny_adapter):
+    folder = make_run(project, "lost", "/nowhere/model", None)
+    (folder / "adapter").symlink_to(tiny_adapter)
+    with pytest.raises(BadInput, match="the base model of run lost is gone from /nowhere/model"):
+        plan(project, "lost")
+
+
+def test_a_benchmark_without_the_harness_is_not_run_and_says_what_to_install(monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "lm_eval" else found(name)
+    )
+    asked: list[str] = []
+    suite = run_task(None, "mmlu", limit=None, batch_size=1, folder=None, watch=asked.append)
+    assert (suite.state, suite.n, asked) == ("not run", 0, [])
+    assert "pip install 'tuiwb[eval]'" in suite.reason

@@ -57,6 +57,7 @@ def test_headless_commands_load_no_textual_and_no_torch(tmp_path: Path) -> None:
         ["runs", "list", "-C", str(tmp_path)],
         ["data", "show", str(tmp_path / "rows.jsonl"), "--row", "0"],
         ["data", "check", str(tmp_path / "rows.jsonl")],
+        ["score", *(f"--{kind}={tmp_path / 'rows.jsonl'}" for kind in ("references", "answers"))],
     ):
         code = (
             f"import json, sys; from tuiwb.cli import run; run({arguments!r}); "

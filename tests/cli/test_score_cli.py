@@ -134,6 +134,13 @@ def test_answers_with_ids_are_put_in_the_references_order(project, capsys):
     assert figures["metrics"][0]["base_right"] == 3
 
 
+def test_chats_are_measured_by_their_last_turn(project, capsys):
+    path = str(write_rows(Path("heldout.jsonl"), HELD_OUT))
+    assert run(["score", "--answers", path, "--references", path, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {line["base_right"] for line in figures["metrics"] if not line["graded"]} == {5, 2}
+
+
 def test_answers_alone_are_measured_by_a_rule(project, capsys):
     Path("a.txt").write_text("yes\nno\nmaybe\n")
     assert run(["score", "--answers", "a.txt", "--regex", "^(yes|no)$"]) == 0

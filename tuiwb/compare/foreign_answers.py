@@ -1,7 +1,8 @@
 """Answers that another tool wrote, and their references, as they are measured.
 
-In: files with a line per answer: JSON objects (the text under a usual name), JSON strings, or plain
-lines of text. References may be a dataset of any format too: its held-out answers are taken.
+In: files with a line per answer: JSON objects (the text under a usual name, or a chat that ends
+with it), JSON strings, or plain lines of text. References may be a dataset of any format too: its
+held-out answers are taken.
 """
 
 from collections.abc import Sequence
@@ -121,14 +122,21 @@ def _lines(path: Path, values: Sequence[Any], names: Sequence[str]) -> list[Line
         if isinstance(value, str):
             found.append(_line(None, value, {}))
             continue
-        name = next((n for n in names if isinstance(value, dict) and n in value), None)
+        row = value if isinstance(value, dict) else {}
+        name = next((n for n in (*names, "messages") if n in row), None)
         if name is None:
             raise BadInput(f"{path}:{number} has none of {', '.join(names)}")
-        text = value[name]
+        text = _last_turn(row[name]) if name == "messages" else row[name]
         said = text if isinstance(text, str) else msgspec.json.encode(text).decode()
-        tags = {k: v for k, v in value.items() if k not in (*names, "id")}
-        found.append(_line(value.get("id"), said, tags))
+        tags = {k: v for k, v in row.items() if k not in (*names, "id")}
+        found.append(_line(row.get("id"), said, tags))
     return found
+
+
+def _last_turn(messages: Any) -> Any:
+    """What the last turn of a chat says; the whole where it is no chat."""
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return last.get("content", messages) if isinstance(last, dict) else messages
 
 
 def _line(key: Any, text: str, tags: dict[str, Any]) -> Line:

@@ -100,6 +100,8 @@ def page(rescored: Rescored) -> Page:
                 notes.append(
                     f"Asked again: the same answer {tally.consistent} of {tally.repeated}."
                 )
+            if tally.not_blind:
+                notes.append(f"{tally.not_blind} votes were on pairs read with names: not blind.")
             if tally.open:
                 notes.append(f"{tally.open} pairs are still open.")
             said.append(preferred(name, tally.counts, rescored.labels, notes))

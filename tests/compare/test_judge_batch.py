@@ -20,11 +20,14 @@ from tuiwb.compare.judge_plan import (
     completions_of,
     estimate,
     plan_judge,
+    plan_judges,
+    prepare_judge,
     start_judge,
 )
-from tuiwb.compare.judge_summary import read_judge_summary
+from tuiwb.compare.judge_summary import read_judge_summary, read_judges
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
+from tuiwb.jobs.run import main
 
 SOON = {"poll": 0.01}
 pytestmark = pytest.mark.usefixtures("judge_key")
@@ -91,6 +94,23 @@ def test_what_waits_in_a_batch_is_not_asked_one_by_one_either(judged, server, ba
     assert state.state == "finished", state.message
     assert (len(batches.sent), len(server.asked)) == (1, 1)
     assert read_judge_summary(folder).batched == CALLS - 1
+
+
+def test_a_batch_sent_from_another_judges_folder_is_collected_not_sent_again(
+    judged, server, batches, project, answered
+):
+    batches.instead = lambda method, path: (error(401),) if method == "GET" else None
+    assert judged(SOON, batch=True, model="first")[1].state == "failed"
+    batches.instead = lambda method, path: None
+    specs = plan_judges(
+        project, "support-v1", judges=["second", "first"], base_url=server.url, batch=True
+    )
+    assert [(e.calls, e.waiting) for e in map(estimate, specs)] == [(CALLS, 0), (0, CALLS - 1)]
+    for spec in specs:
+        assert main(prepare_judge({**spec, **SOON})) == 0
+    models = [sent[0]["params"]["model"] for sent in batches.sent]
+    assert models == ["first", "second"]
+    assert [summary.trusted for summary in read_judges(answered.parent)] == [True, True]
 
 
 def test_a_batch_whose_sending_got_no_answer_is_found_again(judged, server, batches):

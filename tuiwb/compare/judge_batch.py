@@ -12,6 +12,7 @@ from tuiwb.compare import judge_batch_log as log
 from tuiwb.compare.judge import Question, Verdict
 from tuiwb.compare.judge_batch_log import BATCHES, PendingBatch, Sending, Sent, Settled
 from tuiwb.compare.judge_client import JudgeClient
+from tuiwb.compare.judge_plan import waiting_batches
 from tuiwb.compare.judge_run import JudgeRun
 from tuiwb.errors import JobFailed, MissingHere
 from tuiwb.llm.anthropic_batches import AnthropicBatches, BatchRequest, BatchResult, BatchState
@@ -40,10 +41,11 @@ class BatchRun:
 
     async def finish_pending(self) -> None:
         """Collect what an earlier run of this judge sent and did not live to see."""
-        asked = {question.key for question in self.judging.asked}
-        for batch in log.pending(log.read(self._path)):
-            if asked.isdisjoint(batch.keys):
+        for batch in waiting_batches(self.judging.spec):
+            if {question.key for question in self.judging.left()}.isdisjoint(batch.keys):
                 continue
+            if not batch.n:
+                self._take_over(batch)
             if not batch.id:
                 await self._look_for(batch)
             if batch.id:
@@ -178,7 +180,7 @@ class BatchRun:
         self.judging.keep(question, reply, 0.0, batch=batch.id, final=final)
 
     async def _until_ended(self, batch: PendingBatch) -> None:
-        lost = 0
+        lost = looks = 0
         while True:
             try:
                 state = await self._batches.state(batch.id)
@@ -197,7 +199,9 @@ class BatchRun:
                 self.judging.batch_progress(state.done)
                 if state.ended:
                     return
-            await asyncio.sleep(self._poll)
+            # A small batch is done in a minute, a large one takes hours.
+            looks += 1
+            await asyncio.sleep(min(self._poll, 2.0 * 1.3 ** min(looks, 20)))
 
     async def _results(self, batch: PendingBatch) -> list[BatchResult]:
         lost = 0
@@ -229,6 +233,13 @@ class BatchRun:
     def _is_sent(self, batch: PendingBatch, state: BatchState) -> None:
         batch.id = state.id
         log.write(self._path, Sent(n=batch.n, id=state.id, t=time.time()))
+
+    def _take_over(self, batch: PendingBatch) -> None:
+        """Put a batch that was sent from another folder on this one's record."""
+        batch.n = log.next_number(log.read(self._path))
+        sent = Sending(n=batch.n, keys=batch.keys, mode=batch.mode, t=batch.t)
+        log.write(self._path, sent)
+        log.write(self._path, Sent(n=batch.n, id=batch.id, t=time.time()))
 
     def _settle(self, batch: PendingBatch, note: str) -> None:
         log.write(self._path, Settled(n=batch.n, note=note, t=time.time()))

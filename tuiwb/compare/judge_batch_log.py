@@ -4,6 +4,7 @@ Append-only. A `sending` line is on disk before a batch goes out and a `sent` li
 after: whatever dies in between, the next run knows what to look for.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -78,6 +79,19 @@ def pending(records: list[Record]) -> list[PendingBatch]:
         elif isinstance(record, Settled):
             found.pop(record.n, None)
     return list(found.values())
+
+
+def waiting(own: Path, others: Iterable[Path]) -> list[PendingBatch]:
+    """Pending batches of a judge's own file, and those that other folders of its run have sent
+    and this one knows nothing of (numbered 0)."""
+    records = read(own)
+    found, known = pending(records), {r.id for r in records if isinstance(r, Sent)}
+    for path in others:
+        for batch in pending(read(path)):
+            if path != own and batch.id and batch.id not in known:
+                known.add(batch.id)
+                found.append(msgspec.structs.replace(batch, n=0))
+    return found
 
 
 def next_number(records: list[Record]) -> int:

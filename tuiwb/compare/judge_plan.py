@@ -29,7 +29,7 @@ from tuiwb.compare.judge import (
     repeated,
 )
 from tuiwb.compare.judge_address import address_of, folder_names
-from tuiwb.compare.judge_batch_log import BATCHES
+from tuiwb.compare.judge_batch_log import BATCHES, PendingBatch
 from tuiwb.compare.judge_rubric import DEFAULT, Rubric, read_rubric
 from tuiwb.compare.plan import COMPARE
 from tuiwb.errors import BadInput
@@ -207,7 +207,7 @@ def estimate(spec: dict[str, Any]) -> Estimate:
     completions = completions_of(spec)
     asked = all_questions(spec, completions)
     cached, _ = known_verdicts(spec, asked)
-    underway = _in_batches(spec)
+    underway = {key for batch in waiting_batches(spec) for key in batch.keys}
     open_ones = [question for question in asked if question.key not in cached]
     left = [question for question in open_ones if question.key not in underway]
     system = tokens_of(Rubric(**spec["rubric"]).system)
@@ -290,10 +290,12 @@ def known_verdicts(
     return found | {k: r for k, r in mine.items() if k in keys}, failures
 
 
-def _in_batches(spec: dict[str, Any]) -> set[str]:
-    """Keys of questions that are in a batch whose results are still to come."""
-    records = judge_batch_log.read(judge_folder(spec) / BATCHES)
-    return {key for batch in judge_batch_log.pending(records) for key in batch.keys}
+def waiting_batches(spec: dict[str, Any]) -> list[PendingBatch]:
+    """Batches with questions of this run whose results are still to come, whichever judge's
+    folder they were sent from."""
+    own = judge_folder(spec)
+    others = sorted(own.parent.glob(f"{JUDGE}*/{BATCHES}"))
+    return judge_batch_log.waiting(own / BATCHES, others)
 
 
 def _check_sides(compare: Path, run_name: str, sides: tuple[str, str]) -> list[str]:

@@ -139,7 +139,8 @@ class AnthropicChat:
         if system:
             body["system"] = system
         if mode == "drawn":
-            body["temperature"] = min(1.0, asked["temperature"])
+            # Not a word of the SDK any more, but of models that are older than it.
+            body["extra_body"] = {"temperature": min(1.0, asked["temperature"])}
         with errors_in_our_words():
             answer = answer_of(await self._client.messages.create(**body))
         said = Said(text=answer.text, stop=answer.stop)

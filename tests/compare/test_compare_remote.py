@@ -1,0 +1,198 @@
+"""Sides asked over HTTP: faults of a loopback server, and tuiwb's own engine end to end."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compare.builders import make_run
+from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
+from tests.serve.waiting import until
+from tuiwb import jobs
+from tuiwb.compare.completions import SideAnswer, read_completions, read_summary
+from tuiwb.compare.plan import plan, prepare
+from tuiwb.compare.prompts import HeldOutPrompt
+from tuiwb.errors import JobFailed, MissingHere
+from tuiwb.jobs.run import main
+from tuiwb.project import Project
+
+pytestmark = pytest.mark.slow
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[Asked], Answer]], EndpointServer]]:
+    running: list[EndpointServer] = []
+
+    def start(answer: Callable[[Asked], Answer]) -> EndpointServer:
+        running.append(EndpointServer(answer))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.close()
+
+
+def prompts(count: int) -> list[HeldOutPrompt]:
+    """Prompts whose words are JSON, as the loopback server reads them."""
+    system = {"role": "system", "content": "be short"}
+    return [
+        HeldOutPrompt(
+            id=f"id{i}", index=i, line=i + 1,
+            messages=[system, {"role": "user", "content": json.dumps({"n": i})}],
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def stream(*pieces: str, finish: str | None = "stop", tokens: int = 7) -> Answer:
+    """A chat answer as server-sent events; without `finish` the server went away."""
+    events: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"content": piece}, "finish_reason": None}]} for piece in pieces
+    ]
+    if finish:
+        events.append({"choices": [{"delta": {}, "finish_reason": finish}]})
+        events.append({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}})
+    data = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return 200, {}, (data + ("data: [DONE]\n\n" if finish else "")).encode()
+
+
+def ask(
+    kind: str, url: str, count: int, *, max_usd: float = 5.0, temperature: float = 0.0
+) -> list[SideAnswer]:
+    """Every answer of a side; JobFailed carries those that came as `.args[1]`."""
+    from tuiwb.compare.generation import Asking
+    from tuiwb.compare.remote import Budget, ask_all
+    from tuiwb.llm.prices import read_prices
+
+    side = {
+        "name": "far", "kind": kind, "label": "the far side", "url": url,
+        "model": "claude-sonnet-5-5", "key_variable": "OPENAI_API_KEY",
+    }  # fmt: skip
+    found: list[SideAnswer] = []
+    try:
+        ask_all(
+            side,
+            prompts(count),
+            Asking(max_new_tokens=16, temperature=temperature, seed=7),
+            budget=Budget("claude-sonnet-5-5", read_prices(), max_usd, 0.0)
+            if kind == "api"
+            else None,
+            took=found.append,
+            tick=lambda: None,
+        )
+    except JobFailed as failed:
+        raise JobFailed(str(failed), found) from None
+    return sorted(found, key=lambda answer: int(answer.id[2:]))
+
+
+def test_a_served_model_is_asked_greedily_and_its_tokens_and_times_are_kept(serve):
+    server = serve(lambda asked: stream("say ", str(asked.data["n"])))
+    found = ask("served", server.url, 3)
+    assert [(a.id, a.side, a.text, a.tokens, a.stop) for a in found] == [
+        (f"id{i}", "far", f"say {i}", 7, "eos") for i in range(3)
+    ]
+    assert all(0 < a.first_seconds <= a.latency for a in found)
+    body = server.asked[0].body
+    assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.0, 7, 16)
+    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
+
+
+def test_a_server_that_is_busy_or_cuts_a_stream_is_asked_again(serve):
+    def answer(asked: Asked) -> Answer:
+        if asked.n == 0:
+            return error(429, retry_after="0")
+        return stream("half", finish=None) if asked.n == 1 else stream("whole", finish="length")
+
+    found = ask("served", serve(answer).url, 1)
+    assert [(a.text, a.stop) for a in found] == [("whole", "length")]
+
+
+def test_a_model_that_knows_no_temperature_is_asked_without(serve):
+    def answer(asked: Asked) -> Answer:
+        return error(400, said="temperature") if "temperature" in asked.body else stream("fine")
+
+    server = serve(answer)
+    assert [a.text for a in ask("served", server.url, 2)] == ["fine", "fine"]
+    assert "seed" not in server.asked[-1].body
+
+
+def test_prompts_without_an_answer_are_counted_and_the_others_are_kept(serve):
+    server = serve(lambda asked: error(500) if asked.data["n"] == 1 else stream("fine"))
+    with pytest.raises(JobFailed, match=r"left 1 of 3 prompts without an answer \(line 2: ") as end:
+        ask("served", server.url, 3)
+    assert {answer.id for answer in end.value.args[1]} == {"id0", "id2"}
+
+
+def test_a_refused_key_is_one_sentence_without_the_key(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server = serve(lambda asked: error(401, said=f"bad key {KEY}"))
+    with pytest.raises(MissingHere, match="check OPENAI_API_KEY") as refused:
+        ask("served", server.url, 2)
+    assert KEY not in str(refused.value)
+
+
+def test_an_api_model_gets_the_system_turn_apart_and_its_refusals_are_answers(serve, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    stops = ("end_turn", "max_tokens", "refusal")
+    server = serve(lambda asked: message("yes", stop=stops[asked.data["n"]]))
+    found = ask("api", server.url, 3)
+    assert [a.stop for a in found] == ["eos", "length", "refusal"]
+    assert all(a.usd > 0 and a.tokens == 60 for a in found)
+    body = server.asked[0].body
+    assert (body["system"], [m["role"] for m in body["messages"]]) == ("be short", ["user"])
+
+
+def test_a_spent_budget_ends_the_asking_and_keeps_what_was_paid(serve, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    server = serve(lambda asked: message("yes", tokens=(100_000, 100_000)))
+    with pytest.raises(JobFailed, match="the budget of \\$1 is spent") as end:
+        ask("api", server.url, 40, max_usd=1.0)
+    assert 1 <= len(end.value.args[1]) <= len(server.asked) < 12
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_base: Path) -> Iterator[str]:
+    """tuiwb's own engine with the tiny base on loopback; its address."""
+    from tuiwb.serve.builtin.in_process import BuiltinEngine
+    from tuiwb.serve.client import Client
+    from tuiwb.serve.spec import ServeSpec
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    spec = ServeSpec(engine="builtin", base=str(tiny_base), base_name="tiny", port=port)
+    running = BuiltinEngine(spec, Path("unused"), None)
+    running.start()
+    until(lambda: running.ready(Client(spec.url)), 60)
+    yield spec.url
+    running.stop()
+
+
+def test_a_served_model_joins_a_comparison_and_the_others_are_not_asked_again(
+    project: Project, tiny_base: Path, tiny_adapter: Path, engine: str, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    heldout = project.root / "data" / "heldout.jsonl"
+    run = make_run(project, "support-v1", str(tiny_base), heldout)
+    shutil.copytree(tiny_adapter, run / "adapter")
+    folder = prepare(plan(project, "support-v1", max_new_tokens=8))
+    assert main(folder) == 0
+    before = (folder / "completions.jsonl").read_bytes()
+    wider = plan(project, "support-v1", max_new_tokens=8, against=["base", f"{engine}#tiny"])
+    assert prepare(wider) == folder
+    assert main(folder) == 0, jobs.status(folder).message
+    assert (folder / "completions.jsonl").read_bytes() == before
+    (name,) = read_summary(folder).others
+    found = read_completions(folder)
+    # The engine leaves special tokens out of its texts.
+    assert [c.others[name].text for c in found] == [
+        c.base.replace("<|im_start|>", "").replace("<|pad|>", "") for c in found
+    ]
+    assert all(c.base_reference_nll > 0 and c.reference_tokens > 0 for c in found)
+    assert all(KEY.encode() not in p.read_bytes() for p in folder.iterdir() if p.is_file())

@@ -6,7 +6,6 @@ it differ: over SSH the bytes are what lags.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from tuiwb.app.key_order import KeysInOrder
 from tuiwb.app.pace import PromptScreen, ground_of
 
 SAME_BETWEEN = 5  # cells worth sending again: to move the cursor over them takes as many bytes
+MOST_CHARACTERS = 1 << 13
 FIRST_WIDE = 0x2E80  # East Asian scripts and pictographs, which terminals measure differently
 
 
@@ -138,12 +138,22 @@ def _ansi(style: Style, system: ColorSystem) -> str:
     return style._ansi if style._ansi is not None else Strip.render_ansi(style, system)
 
 
-@lru_cache(8192)
+class _OneCell(dict[str, bool]):
+    """Whether a character takes one cell, in any terminal; asked once of each."""
+
+    def __missing__(self, char: str) -> bool:
+        found = ord(char) < FIRST_WIDE and get_character_cell_size(char) == 1
+        if len(self) < MOST_CHARACTERS:
+            self[char] = found
+        return found
+
+
+_ONE_CELL = _OneCell()
+
+
 def _plain(text: str) -> bool:
-    """Whether every character takes one cell, in any terminal."""
-    return (text.isascii() and text.isprintable()) or all(
-        get_character_cell_size(char) == 1 and ord(char) < FIRST_WIDE for char in text
-    )
+    """Whether every character takes one cell. By character: whole texts would be kept for ever."""
+    return (text.isascii() and text.isprintable()) or all(_ONE_CELL[char] for char in set(text))
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:

@@ -6,7 +6,7 @@ timer; a key whose effect reaches the screen in two steps then waits for two of 
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from textual import events
 from textual.app import App
@@ -57,6 +57,8 @@ class PromptScreen(Screen[ScreenResultType]):
         self._compositor = Painter()
         self._planned: asyncio.Handle | None = None
         self._last_paint = 0.0
+        self._asked_for: set[Region] = set()
+        self._all_asked_for = False
         self.painted_over: set[Region] = set()  # what dialogs over it have painted on
 
     async def _on_idle(self, event: events.Idle) -> None:
@@ -98,20 +100,35 @@ class PromptScreen(Screen[ScreenResultType]):
         app = cast("FramedApp", self.app)
         return getattr(app, "painted_ground", None) is ground_of(self)
 
+    def refresh(
+        self,
+        *regions: Region,
+        repaint: bool = True,
+        layout: bool = False,
+        recompose: bool = False,
+    ) -> Self:
+        """As any widget's; what is asked for by its region is painted in any case."""
+        self._asked_for.update(regions)
+        self._all_asked_for |= repaint and not regions
+        super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        return self
+
     def _own_regions(self) -> set[Region]:
         """What has to be painted where all of it was asked for and it stands."""
-        if self.app.screen is not self:
-            return set()  # a dialog opened over it
         regions, self.painted_over = self.painted_over, set()
         return regions
 
     def _on_timer_update(self) -> None:
         if self._repaint_required and not self._layout_required and self.stands:
-            self._repaint_required = False
-            self._repaint_regions.clear()
-            if regions := self._own_regions():
-                self._set_dirty(*regions)
-                self._dirty_widgets.add(self)
+            below = self.app.screen is not self  # what changed of it, the dialog's screen paints
+            if below or self._all_asked_for:
+                self._repaint_required = False
+                self._repaint_regions.clear()
+                if not below and (regions := self._own_regions() | self._asked_for):
+                    self._set_dirty(*regions)
+                    self._dirty_widgets.add(self)
+        self._asked_for.clear()
+        self._all_asked_for = False
         super()._on_timer_update()
 
     def _paint_changes(self) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 from textual._compositor import ChopsUpdate, Compositor
 from textual.geometry import Region
 from textual.strip import Strip
+from textual.widget import Widget
 
 
 class Painter(Compositor):
@@ -19,6 +20,10 @@ class Painter(Compositor):
     def __init__(self) -> None:
         super().__init__()
         self._changes: list[Region] = []
+
+    def update_widgets(self, widgets: set[Widget]) -> None:
+        # For one that doesn't show, Textual would arrange all of the screen anew.
+        super().update_widgets({widget for widget in widgets if widget in self.visible_widgets})
 
     def render_partial_update(self) -> ChopsUpdate | None:
         self._changes = list(self._dirty_regions)

@@ -3,16 +3,22 @@ keys, the help prepared before it is asked for."""
 
 import gc
 import sys
+from typing import TYPE_CHECKING
 
 from tuiwb.app.frame import FramedApp
 from tuiwb.app.pace import calm_in
 
+if TYPE_CHECKING:
+    import ctypes
+
 TURN = 0.001  # seconds after which a thread lets another run; Python's own 5 ms delay each key
 PREPARE_AFTER = 1.5  # seconds after the first paint
-TIDY_EVERY = 5.0
+TIDY_EVERY = 1.0
 # A backstop, where keys come all the time: by the usual ones each key has its pause.
 THRESHOLDS = (20_000, 20, 20)
-WHOLE = 12  # of so many times, one goes over all objects
+ALL_BUT_OLD, WHOLE = 10, 60  # of so many times, one goes over more objects, and over all
+ARENAS = 3  # heaps of the C library, of which each thread would have its own
+M_ARENA_MAX = -8  # malloc.h
 
 
 class PromptApp(FramedApp):
@@ -21,6 +27,7 @@ class PromptApp(FramedApp):
     def __init__(self) -> None:
         super().__init__()
         self._tidied = 0
+        self._libc: ctypes.CDLL | None = None
 
     def on_mount(self) -> None:
         """Prepare, once the first paint is out."""
@@ -33,18 +40,36 @@ class PromptApp(FramedApp):
         from tuiwb.app.screens.help import prepare_help
 
         await prepare_help(self)
+        self._libc = _c_library()
         spare_what_stays()
 
     def _tidy(self) -> None:
         if calm_in(self) == 0 and gc.isenabled():
             self._tidied += 1
-            gc.collect(2 if self._tidied % WHOLE == 0 else 1)
+            if self._tidied % WHOLE:
+                gc.collect(self._tidied % ALL_BUT_OLD == 0)
+                return
+            gc.collect()
+            if self._libc is not None:
+                self._libc.malloc_trim(0)
 
     async def action_help(self) -> None:
         """Every key of the screen that is shown."""
         from tuiwb.app.screens.help import open_help
 
         await open_help(self)
+
+
+def _c_library() -> "ctypes.CDLL | None":
+    """glibc, told to keep few heaps; None elsewhere."""
+    import ctypes
+
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, ARENAS)
+        return libc if hasattr(libc, "malloc_trim") else None
+    except (OSError, AttributeError):
+        return None
 
 
 def spare_what_stays() -> None:

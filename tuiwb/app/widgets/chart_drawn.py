@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.strip import Strip
 
@@ -64,6 +64,7 @@ class DrawnChart(Still):
         self._gutter = 0
         self._fresh = False
         self._strips: list[Strip] = []
+        self._base_style: tuple[object, Style] | None = None
         self._ticks: list[tuple[int, str]] = []
         self._palettes: tuple[object, Palette | None] = (None, None)
         self._rows: dict[int, tuple[tuple[object, ...], Strip]] = {}  # of what a row was made
@@ -96,8 +97,10 @@ class DrawnChart(Still):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: what it looks at costs more than a line does.
-        self._paint()
-        if not self._is_plain():
+        plain = self._is_plain()
+        size = self.outer_size if plain else self.size
+        self._paint(size)
+        if not plain:
             self._fresh = True
             try:
                 return super().render_lines(crop)
@@ -109,8 +112,8 @@ class DrawnChart(Still):
             strips = [strip.apply_filter(line_filter, background) for strip in strips]
         missing = crop.height - len(strips)
         if missing > 0:
-            strips += [Strip.blank(self.size.width, self.rich_style)] * missing
-        if crop.column_span != (0, self.size.width):
+            strips += [Strip.blank(size.width, self._base()[1])] * missing
+        if crop.column_span != (0, size.width):
             strips = [strip.crop(crop.x, crop.right) for strip in strips]
         return strips
 
@@ -127,15 +130,22 @@ class DrawnChart(Still):
 
     def render_line(self, y: int) -> Strip:
         if not self._fresh:
-            self._paint()
+            self._paint(self.size)
         if y < len(self._strips):
             return self._strips[y]
         return Strip.blank(self.size.width, self.rich_style)
 
-    def _paint(self) -> None:
+    def _base(self) -> tuple[object, Style]:
+        """The style below all that is drawn, and what tells that it may be another."""
+        above = tuple(node.styles._cache_key for node in self.ancestors_with_self)
+        if self._base_style is None or self._base_style[0] != above:
+            self._base_style = (above, self.rich_style)
+        return self._base_style
+
+    def _paint(self, size: Size) -> None:
         """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
-        width, height = self.size
-        base = self.rich_style
+        width, height = size
+        base = self._base()[1]
         key = (
             self._data,
             (width, height),
@@ -343,20 +353,8 @@ class DrawnChart(Still):
         return Style(color=(back.blend(value, 0.45) if faint else value).rich_color)
 
     def watch_crosshair(self) -> None:
-        """Repaint what the crosshair touches and nothing else."""
-        if self._drawn is None or not self.size:
-            self.refresh()
-            return
-        before = self._painted[1] if self._painted else None
-        width, height = self.size
-        title, _, _, labelled = self._heights(height)
-        regions = [Region(0, 0, width, 1)] if title else []
-        regions += [Region(0, height - 1, width, 1)] if labelled else []
-        for x in (before, self.crosshair):
-            column = self._drawn[0].column(x) if isinstance(x, float) else None
-            if column is not None:
-                regions.append(Region(self._gutter + column, 0, 1, height))
-        self.refresh(*regions)
+        """Repaint; the plot below the crosshair is not drawn again."""
+        self.refresh()
 
     def _whole(self) -> tuple[float, float] | None:
         """The extent that zoom and pan move in."""

@@ -142,7 +142,8 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         return at + 1, len(found)
 
     def _wrap(self, text: str) -> list[str]:
-        return chop_cells(text, self._width) if self._width > 0 else [text]
+        rows = chop_cells(text, self._width) if self._width > 0 else [text]
+        return rows if len(rows) > 1 else [text]  # the same string, not a copy of it
 
     def _drop_old(self) -> None:
         dropped = 0

@@ -169,11 +169,27 @@ async def test_an_edit_that_is_no_row_is_refused_and_a_good_one_shows(
         await pilot.press("ctrl+s")
         problem = pilot.app.screen.query_one("#problem", Static)
         await until(lambda: "messages is an empty list" in str(problem.render()))
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("n")
+        await until(lambda: isinstance(pilot.app.screen, EditRecord))
+        assert area.text == '{"messages": []}', "what was typed is still there"
         area.text = good
         await pilot.press("ctrl+s")
         await until(lambda: pilot.app.screen is screen)
         await until(lambda: "better0 is fact0" in read(screen))
         assert screen.query_one(VirtualTable).render_line(1).text.split()[1] == "✎"
+        await pilot.press("e")
+        await until(lambda: isinstance(pilot.app.screen, EditRecord))
+        await pilot.press("escape")
+        await until(lambda: pilot.app.screen is screen)
+        await pilot.press("e")
+        await until(lambda: isinstance(pilot.app.screen, EditRecord))
+        await pilot.press("x", "escape")
+        await until(lambda: isinstance(pilot.app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: pilot.app.screen is screen)
+        assert "better0 is fact0" in read(screen)
     assert rows.read_bytes() == before
 
 

@@ -1,12 +1,14 @@
 """The device view on a screen: what is seen at each size, and what is painted."""
 
+import time
+
 import pytest
 from textual.app import App, ComposeResult
 from textual.color import Color
 
 from tests.app.conftest import until
 from tuiwb.app.themes import themes
-from tuiwb.app.widgets.device_view import DeviceView
+from tuiwb.app.widgets.device_view import DeviceView, as_of
 from tuiwb.jobs.events import Device, Gpu, GpuProcess, Host
 from tuiwb.train.estimate import MemoryEstimate
 
@@ -189,3 +191,22 @@ async def test_tiny_sizes_and_quick_resizes_do_no_harm(size: tuple[int, int]) ->
             await pilot.resize_terminal(width, height)
         await pilot.pause()
         assert any("lost" in row for row in app.seen())
+
+
+@pytest.mark.parametrize("height", ["auto", "4", "12"])
+async def test_of_a_run_that_ended_it_is_said_when_the_hardware_was_looked_at(height: str) -> None:
+    app = OneView(height)
+    async with app.run_test(size=(80, 24)) as pilot:
+        view = app.query_one(DeviceView)
+        sample = Device(t=1_700_000_000.0, gpus=[a_gpu()], host=HOST)
+        view.show(sample)
+        await pilot.pause()
+        assert "as of" not in view.render_line(0).text
+        view.show(sample, past=True)
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sample.t))
+        await until(lambda: f"as of {when}" in view.render_line(0).text)
+        assert "H100" in "".join(view.render_line(y).text for y in range(view.size.height))
+
+
+def test_a_time_that_no_clock_has_is_left_out() -> None:
+    assert as_of(1e300) == ""

@@ -125,6 +125,35 @@ async def test_curves_and_report_are_written_where_asked(project: Project) -> No
         assert "one" in report.read_text()
 
 
+async def test_of_several_marked_runs_a_file_each_is_written(project: Project) -> None:
+    for name in ("one", "two", "three"):
+        a_run(project, name, spec=asked(project))
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: len(screen.table.runs) == 3)
+        marked = [run.name for run in screen.table.runs[:2]]
+        await pilot.press("space", "space")
+        for key, ending in (("E", "curves.csv"), ("W", "report.md")):
+            await pilot.press(key)
+            await until(lambda: isinstance(app.screen, Ask))
+            assert app.screen.query_one(Input).value.startswith("{name}-")
+            app.screen.query_one(Input).value = "all.md"
+            await pilot.press("enter")
+            await until(lambda: any("a file each" in n.message for n in app._notifications))
+            app.clear_notifications()
+            await pilot.press(key)
+            await until(lambda: isinstance(app.screen, Ask))
+            app.screen.query_one(Input).value = f"out/{{name}}-{ending}"
+            (project.root / "out").mkdir(exist_ok=True)
+            await pilot.press("enter")
+            files = [project.root / "out" / f"{name}-{ending}" for name in marked]
+            await until(lambda files=files: all(path.is_file() for path in files))
+            await until(lambda: any("wrote" in n.message for n in app._notifications))
+        assert not list((project.root / "out").glob(f"{screen.table.runs[2].name}-*"))
+        assert not (project.root / "all.md").exists()
+
+
 async def test_ticks_of_the_recovery_stay(project: Project) -> None:
     folder = a_run(project, "one", "failed", message="no", spec=asked(project))
     app = WorkbenchApp(project)

@@ -257,6 +257,10 @@ async def test_the_learning_rate_is_changed_in_flight_and_nonsense_is_told(
         await until(lambda: screen.is_open and keys(screen).get("i") == "Change")
         await pilot.press("i")
         await until(lambda: isinstance(app.screen, ChangeInFlight))
+        words = [str(line.render()) for line in app.screen.query(Static)]
+        assert (
+            words[0] == "learning rate at the schedule's peak; with the schedule it is 0.0001 now"
+        )
         await pilot.press(*"fast", "enter")
         await until(lambda: any("no learning rate" in n.message for n in app._notifications))
         assert commands(folder) == []
@@ -379,10 +383,15 @@ async def test_marked_runs_are_compared_and_laid_over_each_other(project: Projec
         shown = str(app.screen.query_one(Static).render())
         assert "training.learning_rate" in shown
         assert "0.0002" in shown
+        assert "stay marked" in str(app.screen.query_one(".dialog").border_subtitle)
         await pilot.press("escape")
         await pilot.press("v")
         await until(lambda: screen.is_open and len(screen.view.overlays) == 1)
         await until(lambda: screen.view.overlays[0].loaded == 1.0)
+        assert screen.table.marked == [], "what a key does next is done to the run that is shown"
+        await until(lambda: keys(screen).get("v") == "Overlay")
+        await pilot.press("v")
+        await until(lambda: screen.is_open and not screen.view.overlays)
 
 
 async def test_a_run_shown_beside_the_table_follows_its_cursor_where_it_is_wide(

@@ -148,3 +148,12 @@ def test_a_grid_has_a_place_for_every_chart_and_wastes_no_height(
         assert sum(fits.heights) == height
     if height >= LEAST_HEIGHT:
         assert min(fits.heights) >= LEAST_HEIGHT - (height < 2 * LEAST_HEIGHT)
+
+
+def test_the_pace_of_an_evaluation_is_not_called_the_runs() -> None:
+    names = ["loss", "eval_steps_per_second", "eval_samples_per_second", "eval_runtime"]
+    titles = {chart.key: chart.title for chart in charts_of(names)}
+    assert titles["steps_per_second"] == "evaluation steps/s"
+    assert titles["samples_per_second"] == "evaluation samples/s"
+    assert titles["runtime"] == "seconds to evaluate"
+    assert charts_of(["steps_per_second"])[0].title == "steps/s"

@@ -107,6 +107,18 @@ def test_a_half_written_state_leaves_what_was_known_and_is_read_when_whole(tmp_p
     assert watched.series.get("loss").steps.tolist() == list(range(1, 21))
 
 
+def test_a_folder_whose_only_state_is_broken_is_not_said_to_run(tmp_path: Path) -> None:
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 5, "log_hist')
+    watched = open_foreign(tmp_path)
+    watched.poll()
+    assert watched.state.state == "quiet"
+    assert watched.state.phase == ""
+    assert watched.state.message.startswith(f"{tmp_path / 'trainer_state.json'} can't be read")
+    save(tmp_path, 10, [log(n) for n in range(1, 11)], time.time())
+    watched.poll()
+    assert watched.state.state == "running"
+
+
 def test_a_run_begun_again_in_the_same_folder_starts_over(tmp_path: Path) -> None:
     now = time.time()
     save(tmp_path, 10, [log(n) for n in range(1, 11)], now - 60)
@@ -177,7 +189,7 @@ def test_a_state_of_any_shape_is_survived(tmp_path: Path, state: str) -> None:
     watched.poll()
     for name in watched.series.names():
         name.encode()
-    assert watched.state.state in ("running", "finished")
+    assert watched.state.state in ("running", "finished", "quiet")
 
 
 def test_a_folder_without_a_run_is_told_and_those_inside_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Guided recovery: what the files of a run say to each step, and ticks that are kept."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tests.monitor.recording import Recorded, events_of, recorded, replay
 from tuiwb import jobs
 from tuiwb.errors import BadInput
-from tuiwb.jobs.events import EventWriter
+from tuiwb.jobs import process
+from tuiwb.jobs.events import EventWriter, Metrics, State
 from tuiwb.monitor.recovery import (
     KEYS,
     RECOVERY,
@@ -143,6 +145,37 @@ def test_a_loss_that_fell_a_little_is_neither_good_nor_bad() -> None:
     assert verdict(1.2, 1.0) == "good"
     assert verdict(1.2, 1.15) == "unknown", "a chat model often has little left to learn"
     assert verdict(1.2, 1.3) == verdict(1.2, float("nan")) == "bad"
+
+
+def test_the_loss_of_a_run_that_goes_on_is_not_judged_before_there_is_enough(
+    tmp_path: Path,
+) -> None:
+    jobs.create(tmp_path / "run", "train", {"training": {"warmup_steps": 30}})
+    writer = EventWriter(tmp_path / "run" / "events.jsonl")
+
+    def metrics(upto: int) -> tuple[str, str]:
+        for step in range(len(written) + 1, upto + 1):
+            writer.emit(Metrics(step=step, total_steps=100, values={"loss": 2.0}))
+            written.append(step)
+        made = next(step for step in steps(tmp_path / "run") if step.key == "metrics")
+        return made.verdict, " ".join(made.evidence)
+
+    written: list[int] = []
+    writer.emit(State(state="running", phase="training"))
+    process.write(tmp_path / "run", process.identify(os.getpid()))
+    assert metrics(1) == ("unknown", "loss 2 -> 2 in 1 steps too early to tell: 1 loss logged")
+    assert metrics(9)[0] == "unknown"
+    assert "still rises, until step 30" in metrics(29)[1]
+    assert metrics(31)[0] == "bad"
+    writer.close()
+
+
+def test_a_run_that_ended_is_judged_by_the_losses_it_logged() -> None:
+    def verdict(logged: int) -> str:
+        found = Found(spec={}, first_loss=1.2, last_loss=1.3, state="finished", logged=logged)
+        return next(step.verdict for step in assess(found) if step.key == "metrics")
+
+    assert (verdict(1), verdict(2)) == ("unknown", "bad")
 
 
 HOSTILE: list[dict[str, str]] = [

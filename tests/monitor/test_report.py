@@ -19,6 +19,7 @@ from tuiwb.jobs.events import (
     Artifact,
     Device,
     Gpu,
+    Log,
     Metrics,
     Sample,
     State,
@@ -195,6 +196,24 @@ def test_a_run_whose_process_was_killed_says_so_and_how_to_go_on(tmp_path: Path)
     said = Page((tmp_path / "a.html").read_text()).said
     assert "died" in said
     assert "CUDA out of memory" in said
+    alerts = said[said.index("Alerts") :]
+    assert "critical: died" in alerts
+    assert "the GPU's memory was full" in alerts
+
+
+def test_a_death_before_a_resume_stands_among_the_alerts(tmp_path: Path) -> None:
+    death = "it died at step 7: its process was killed (SIGKILL); resumed from checkpoint-5"
+    events: list[AnyEvent] = [
+        State(state="running", phase="training", t=1.0),
+        Log(level="warn", message=death, t=2.0),
+        Alert(rule="loss_spike", severity="warning", evidence="the loss rose", t=3.0),
+        State(state="finished", t=4.0),
+    ]
+    folder = job(tmp_path / "runs" / "a", events)
+    write_report(folder, tmp_path / "a.md")
+    text = (tmp_path / "a.md").read_text().replace("\\", "")
+    alerts = text[text.index("## Alerts") :]
+    assert 0 < alerts.index(death) < alerts.index("the loss rose")
 
 
 def curve(values: list[float], name: str = "loss") -> SvgCurve:

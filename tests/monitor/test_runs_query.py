@@ -65,6 +65,8 @@ def names(query: str, order: str = "", **more: Any) -> list[str]:
         ("qwen", ["qwen-a"]),
         ("hot", ["b"]),
         ('"too hot"', ["b"]),
+        ('"color:red"', []),
+        ("2b:x", []),
         ("[x]", ["b"]),
         ("support", ["e"]),
         ("v2", ["qwen-a"]),
@@ -86,6 +88,10 @@ def test_words_find_what_they_say(query: str, found: list[str]) -> None:
         ("los<1", "did you mean 'loss'"),
         ("frobnicate<1", "one of loss"),
         ('tag:"good', "never closed"),
+        ("stat:failed", "did you mean state:failed"),
+        ("color:red", "no filter color: .there are is, tag, state, kind, method"),
+        ("base:qwen", "write base~qwen for a part of it, base=qwen for all"),
+        ("loss:1.5", "write loss<1.5 or loss>1.5"),
     ],
 )
 def test_a_word_that_means_nothing_is_told(query: str, sentence: str) -> None:

@@ -16,7 +16,7 @@ from tuiwb.train import base_model
 from tuiwb.train.check import check_config
 from tuiwb.train.checkpoints import is_whole, last_checkpoint, remove_broken
 from tuiwb.train.plan import lora_parameters, plan, read
-from tuiwb.train.start import model_fingerprint, resume, start
+from tuiwb.train.start import _created, model_fingerprint, resume, start
 
 
 @pytest.fixture
@@ -383,3 +383,15 @@ def test_a_run_without_a_checkpoint_can_not_be_resumed(project: Project) -> None
     (folder / "events.jsonl").write_bytes(b'{"type":"state","state":"failed","v":1,"t":1}\n')
     with pytest.raises(BadInput, match="left no whole checkpoint"):
         resume(folder)
+
+
+def test_two_starts_of_a_config_at_once_get_a_number_each(project: Project) -> None:
+    path = project.root / "configs" / "base.yaml"
+    first, spec = plan(project, path)
+    second, _ = plan(project, path)
+    assert first == second, "neither has made its folder yet"
+    made = [_created(project, path, first, spec, {}, named=False) for _ in range(3)]
+    assert [folder.name for folder in made] == ["base-v1", "base-v2", "base-v3"]
+    assert all((folder / "job.yaml").is_file() for folder in made)
+    with pytest.raises(BadInput, match="exists already"):
+        _created(project, path, first, spec, {}, named=True)

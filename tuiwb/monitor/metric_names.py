@@ -67,6 +67,7 @@ LAST = (
     "train_steps_per_second",
     "total_flos",
 )
+PACES = frozenset({"steps_per_second", "samples_per_second"})  # of evaluating, where held out
 # Curves that are no noisy measurement: smoothing would only bend them.
 EXACT = frozenset({"learning_rate", "num_tokens", "epoch", "total_flos"})
 HELD_OUT = ("eval_", "eval/")
@@ -143,6 +144,8 @@ def _title(key: str, train: str | None, held_out: str | None) -> str:
     words = TITLES.get(key)
     if words is None:
         return (train or held_out or key) if train is None or held_out is None else key
+    if train is None and key in PACES:
+        return f"evaluation {words}"
     if train is None and key not in LAST:
         return f"held-out {words}"
     return words

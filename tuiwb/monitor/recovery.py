@@ -25,6 +25,7 @@ from tuiwb.monitor.triage.rule import lowered, number, setting, tidy
 RECOVERY = "recovery.json"
 NAMED = 4  # rows named with an alert
 MINIATURE_STEPS = 60
+ENOUGH = 10  # losses of a run that goes on, before their course says anything
 # A run that learns its few rows by heart ends below this share of its first loss.
 BY_HEART = 0.2
 
@@ -82,6 +83,7 @@ class Found(msgspec.Struct, kw_only=True):
     metrics: dict[str, float] = {}
     state: str = ""
     step: int = 0
+    logged: int | None = None  # training losses in the log, as far as it matters; None: not known
 
 
 def steps(run: Path) -> list[Step]:
@@ -139,6 +141,7 @@ def look(run: Path) -> Found:
         metrics=dict(state.metrics),
         state=state.state,
         step=state.step,
+        logged=files.losses_logged(run, ENOUGH),
     )
 
 
@@ -232,7 +235,9 @@ def _metrics(found: Found) -> Step:
         step.evidence.append(
             f"loss {found.first_loss:.3g} -> {found.last_loss:.3g} in {found.step} steps"
         )
-        if found.last_loss < 0.9 * found.first_loss:
+        if early := _too_early(found):
+            step.evidence.append(early)
+        elif found.last_loss < 0.9 * found.first_loss:
             step.verdict = "good"
         elif not found.last_loss < found.first_loss:
             step.verdict = "bad"
@@ -240,6 +245,18 @@ def _metrics(found: Found) -> Step:
         if name in found.metrics:
             step.evidence.append(f"{name} {found.metrics[name]:.3g} at the end")
     return _with_alerts(step, found)
+
+
+def _too_early(found: Found) -> str:
+    """Why the course of the loss says nothing yet; "" where it does."""
+    running = bool(found.state) and found.state not in jobs.ENDED
+    if found.logged is not None and found.logged < (ENOUGH if running else 2):
+        losses = "loss" if found.logged == 1 else "losses"
+        return f"too early to tell: {found.logged} {losses} logged"
+    warm = number(found.spec, "training.warmup_steps", 0.0)
+    if running and found.step < warm:
+        return f"too early to tell: the learning rate still rises, until step {warm:.0f}"
+    return ""
 
 
 def _learning_rate(found: Found) -> Step:

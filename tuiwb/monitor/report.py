@@ -117,7 +117,7 @@ def gather(folder: Path, price: float | None = None) -> Report:
         plots=plots(series),
         last=[(name, _number(value)) for name, value in state.metrics.items()],
         device=_device(series.devices, run),
-        alerts=state.alerts,
+        alerts=_alerts(state),
         artifacts=state.artifacts,
         samples=_samples(shown, state),
         made=f"tuiwb {tuiwb.__version__}, {time.strftime('%Y-%m-%d %H:%M %Z')}",
@@ -158,6 +158,21 @@ def _why(folder: Path, state: JobState) -> list[str]:
         death = why(folder, state)
         return [line for line in (death.why, *death.evidence, death.way_on) if line]
     return tail(folder / LOG, LAST_LINES) if state.state == "failed" else []
+
+
+def _alerts(state: JobState) -> list[Alert]:
+    """What the rules said and what the log warned of (a death before a resume), by time; last, how
+    the run died."""
+    found = list(state.alerts)
+    found += [
+        Alert(t=log.t, rule="log", severity="warning", evidence=log.message)
+        for log in state.warnings
+    ]
+    found.sort(key=lambda alert: alert.t)
+    if state.state == "died":
+        said = state.message or "its process is gone"
+        found.append(Alert(rule="died", severity="critical", evidence=said, step=state.step))
+    return found
 
 
 def _summary(run: RunSummary, state: JobState) -> list[Row]:

@@ -63,6 +63,7 @@ FLAGS: dict[str, Callable[[RunSummary], bool]] = {
     "alerted": lambda run: run.alerts > 0,
 }
 SORTS = (*NUMBERS, "created", "name", "kind", "state", "method", "base", "dataset", "version")
+NAMED = ("is", "tag", "state", "kind", "method")  # what stands before a colon
 _SEARCHED = ("name", "note", "method", "base", "dataset", "version")
 _COMPARED = re.compile(r"(\w+)(<=|>=|<|>|=)(.*)$", re.DOTALL)
 _WORD = re.compile(r'-?[\w.-]*[~=:]?"[^"]*"|\S+')
@@ -150,8 +151,10 @@ def sort(runs: Sequence[RunSummary], order: str, now: float) -> list[RunSummary]
 def _test(word: str) -> Test:
     key, colon, value = word.partition(":")
     key = key.lower()
-    if colon and key in ("is", "tag", "state", "kind", "method"):
+    if colon and key in NAMED:
         return _named(key, value)
+    if colon and key.isidentifier():
+        raise BadInput(_no_filter(word, key, value))
     field, tilde, part = word.partition("~")
     if tilde and field.lower() in (*TEXTS, "tag"):
         return _part(field.lower(), part.casefold())
@@ -166,6 +169,17 @@ def _test(word: str) -> Test:
     if near := get_close_matches(name, (*NUMBERS, *TEXTS), 1):
         raise BadInput(f"runs have no {name!r} to compare: did you mean {near[0]!r}?")
     raise BadInput(f"runs have no {name!r} to compare: one of {', '.join((*NUMBERS, *TEXTS))}")
+
+
+def _no_filter(word: str, key: str, value: str) -> str:
+    """What to write instead of a word with a colon that names no filter."""
+    if key in TEXTS:
+        return f"{key}: is no filter: write {key}~{value} for a part of it, {key}={value} for all"
+    if key in NUMBERS:
+        return f"{key}: is no filter: write {key}<{value or 1} or {key}>{value or 1}"
+    near = get_close_matches(key, NAMED, 1)
+    hint = f"did you mean {near[0]}:{value}?" if near else f"there are {', '.join(NAMED)}"
+    return f'runs have no filter {key}: ({hint}); to find the text itself write "{word}"'
 
 
 def _named(key: str, value: str) -> Test:

@@ -19,10 +19,11 @@ from tuiwb.project import Project
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.checkpoints import history_of, last_checkpoint, remove_broken, step_of
 from tuiwb.train.estimate import estimate_memory
-from tuiwb.train.plan import plan
+from tuiwb.train.plan import plan, read, run_name
 
 HASHED_WHOLE = 256 << 20
 SAMPLE = 1 << 20
+TRIES = 20  # of a number for a run that is free
 
 
 def start(
@@ -38,7 +39,7 @@ def start(
     model = model_folder(spec)
     if model is not None:
         prints[spec["model"]["base"]] = model_fingerprint(model)
-    jobs.create(folder, "train", spec, fingerprints=prints)
+    folder = _created(project, config_path, folder, spec, prints, named=name is not None)
     try:
         if queue:
             _enqueue(folder, spec, model, project.train_python)
@@ -48,6 +49,29 @@ def start(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
+
+
+def _created(
+    project: Project,
+    config_path: Path,
+    folder: Path,
+    spec: dict[str, Any],
+    prints: dict[str, str],
+    *,
+    named: bool,
+) -> Path:
+    """Make the run's folder; where another start took its number meanwhile, of the next one."""
+    for _ in range(TRIES):
+        try:
+            jobs.create(folder, "train", spec, fingerprints=prints)
+            return folder
+        except BadInput:
+            if named or not folder.exists():
+                raise
+            # A name of the config's own is refused here as ever.
+            config = read(config_path)
+            folder = project.runs / run_name(project, config, config_path, None)
+    raise BadInput(f"{config_path} is being started too often at once: try again")
 
 
 def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> Path:

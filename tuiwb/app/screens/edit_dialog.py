@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
+from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.data.editing import parse_edit
 from tuiwb.errors import BadInput
@@ -52,5 +53,14 @@ class EditRecord(Modal[dict[str, Any] | None]):
             )
 
     def action_give_up(self) -> None:
-        """Close without a change."""
-        self.dismiss(None)
+        """Close without a change; what was typed is not dropped unasked."""
+        if self.query_one(TextArea).text == self._text:
+            self.dismiss(None)
+            return
+
+        def answer(drop: bool | None) -> None:
+            if drop:
+                self.dismiss(None)
+
+        question = Confirm("Drop what you changed?", "n goes back to it: there ctrl+s saves")
+        self.app.push_screen(question, answer)

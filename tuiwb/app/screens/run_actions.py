@@ -24,6 +24,9 @@ from tuiwb.monitor.diff import ConfigDiff, config_diff
 from tuiwb.monitor.runs import RunSummary
 from tuiwb.text import inert
 
+NAME = "{name}"  # in a file's name: each run's own
+Files = list[tuple[Path, Path]]  # folders of runs, and the file to write of each
+
 
 class RunActions(WorkbenchScreen):
     """The Train screen's own half of the keys; the run's commands are RunCommands'."""
@@ -76,9 +79,9 @@ class RunActions(WorkbenchScreen):
             return len(self.table.marked) >= 2
         if action == "overlay":
             return len(self.table.marked) >= 2 or bool(self.is_open and self.view.overlays)
-        if action in ("tags", "archive", "delete"):
+        if action in ("tags", "archive", "delete", "export", "report"):
             return bool(self.chosen())
-        if action in ("note", "again", "export", "report"):
+        if action in ("note", "again"):
             return self.one() is not None
         return super().check_action(action, parameters)
 
@@ -97,6 +100,8 @@ class RunActions(WorkbenchScreen):
         folders = list(self.table.marked)
         base = run.folder if run.folder in folders else folders[0]
         self.open_over(base, [folder for folder in folders if folder != base])
+        # They are on the screen now; what a key does next is done to the run that is shown.
+        self.table.unmark()
 
     def action_difference(self) -> None:
         """Say what the marked runs were asked differently."""
@@ -109,7 +114,8 @@ class RunActions(WorkbenchScreen):
         except (TuiwbError, OSError) as error:
             self.complain(error)
         else:
-            show = ShowText("What the runs were asked differently", content)
+            closing = "esc closes; the runs stay marked, esc in the table unmarks them"
+            show = ShowText("What the runs were asked differently", content, closing)
             self.app.call_from_thread(self.app.push_screen, show)
 
     def action_tags(self) -> None:
@@ -224,50 +230,64 @@ class RunActions(WorkbenchScreen):
             self.app.push_screen(Pick("Which row?", rows), show)
 
     def action_export(self) -> None:
-        """Ask for a file, then write the run's curves into it."""
+        """Ask for a file, then write the run's curves into it; of several runs a file each."""
         self._ask_file("Export the curves of", "curves.csv", ".csv or .parquet", self._export)
 
     def action_report(self) -> None:
-        """Ask for a file, then write the run's report into it."""
+        """Ask for a file, then write the run's report into it; of several runs a file each."""
         self._ask_file("Write a report of", "report.html", ".html or .md", self._report)
 
     def _ask_file(
-        self, question: str, ending: str, kinds: str, do: Callable[[Path, Path], object]
+        self, question: str, ending: str, kinds: str, do: Callable[[Files], object]
     ) -> None:
-        run = self.one()
-        if run is None:
+        runs = self.chosen()
+        if not runs:
             return
 
         def answer(text: str | None) -> None:
             if text and text.strip():
-                do(run.folder, self.project.resolve(text.strip()))
+                try:
+                    named = files_named(runs, text.strip())
+                except BadInput as error:
+                    self.notify(str(error), severity="error", markup=False)
+                    return
+                do([(folder, self.project.resolve(name)) for folder, name in named])
 
-        name = f"{run.name.replace('/', '-')}-{ending}"
+        name = f"{_file_name(runs[0])}-{ending}" if len(runs) == 1 else f"{NAME}-{ending}"
         detail = f"{kinds}, below {self.project.root}"
-        self.app.push_screen(Ask(f"{question} {run.name}", name, detail), answer)
+        if len(runs) > 1:
+            detail += f"; {NAME} is each run's own"
+        self.app.push_screen(Ask(f"{question} {_names(runs)}", name, detail), answer)
 
     @work(thread=True, exit_on_error=False, group="export")
-    def _export(self, folder: Path, path: Path) -> None:
+    def _export(self, files: Files) -> None:
         from tuiwb.monitor.export import export_curves, read_whole
 
+        rows = 0
         try:
-            rows = export_curves(read_whole(folder)[0].series, path)
+            for folder, path in files:
+                rows += export_curves(read_whole(folder)[0].series, path)
         except (TuiwbError, OSError) as error:
             self.complain(error)
         else:
-            words = f"wrote {rows:,} rows to {self.project.shorten(path)}"
-            self.app.call_from_thread(self.notify, words)
+            words = f"wrote {rows:,} rows to {self._file_words(files)}"
+            self.app.call_from_thread(self.notify, words, markup=False)
 
     @work(thread=True, exit_on_error=False, group="export")
-    def _report(self, folder: Path, path: Path) -> None:
+    def _report(self, files: Files) -> None:
         from tuiwb.monitor.report import write_report
 
         try:
-            write_report(folder, path, self.project.settings.gpu_price_per_hour)
+            for folder, path in files:
+                write_report(folder, path, self.project.settings.gpu_price_per_hour)
         except (TuiwbError, OSError) as error:
             self.complain(error)
         else:
-            self.app.call_from_thread(self.notify, f"wrote {self.project.shorten(path)}")
+            words = f"wrote {self._file_words(files)}"
+            self.app.call_from_thread(self.notify, words, markup=False)
+
+    def _file_words(self, files: Files) -> str:
+        return ", ".join(self.project.shorten(path) for _, path in files)
 
     @work(thread=True, exit_on_error=False, group="label")
     def _label(self, folders: Sequence[Path], change: Callable[[Path], object]) -> None:
@@ -281,6 +301,23 @@ class RunActions(WorkbenchScreen):
     def complain(self, error: Exception) -> None:
         """Say on the screen what a thread met."""
         self.app.call_from_thread(self.notify, str(error), severity="error", timeout=12)
+
+
+def files_named(runs: Sequence[RunSummary], text: str) -> list[tuple[Path, str]]:
+    """Each run's folder with its file's name, NAME in `text` standing for the run's.
+
+    BadInput where several runs would be written into one file.
+    """
+    if len(runs) > 1 and NAME not in text:
+        raise BadInput(f"{len(runs)} runs need a file each: put {NAME} into the file's name")
+    named = [(run.folder, text.replace(NAME, _file_name(run))) for run in runs]
+    if len({name for _, name in named}) < len(named):
+        raise BadInput("two of the runs would be written into one file: export them one by one")
+    return named
+
+
+def _file_name(run: RunSummary) -> str:
+    return run.name.replace("/", "-")
 
 
 def _retag(folder: Path, words: Sequence[str]) -> None:

@@ -35,11 +35,11 @@ class ChangeInFlight(Modal[dict[str, str] | None]):
 
     def compose(self) -> ComposeResult:
         rate = self._state.metrics.get("learning_rate")
-        now = f"now {rate:.3g}" if rate is not None else "not known yet"
+        now = f"; with the schedule it is {rate:.3g} now" if rate is not None else ""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(f"Change {inert(self._state.name, one_line=True)}")
             dialog.border_subtitle = "enter sends, tab next field, esc cancels"
-            yield Static(f"learning rate, the schedule's peak ({now})", markup=False)
+            yield Static(f"learning rate at the schedule's peak{now}", markup=False)
             yield _field("learning_rate", "1e-5")
             yield Static("log every so many steps", markup=False)
             yield _field("logging_steps", "10")
@@ -91,15 +91,16 @@ class ShowText(Modal[None]):
         Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
-    def __init__(self, title: str, text: Content) -> None:
+    def __init__(self, title: str, text: Content, closing: str = "esc closes") -> None:
         super().__init__()
         self._title = title
         self._text = text
+        self._way_out = closing
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog wide") as dialog:
             dialog.border_title = Content(inert(self._title, one_line=True))
-            dialog.border_subtitle = "esc closes"
+            dialog.border_subtitle = self._way_out
             yield Static(self._text, markup=False)
 
     def action_scroll(self, by: int) -> None:

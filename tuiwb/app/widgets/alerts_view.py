@@ -14,6 +14,7 @@ from tuiwb.app.widgets.list_and_detail import Item, ListAndDetail
 from tuiwb.app.widgets.run_head import MUTED, severity_style
 from tuiwb.app.words import number
 from tuiwb.jobs.events import Alert
+from tuiwb.monitor.triage.rule import open_alerts
 from tuiwb.text import inert
 
 MARKS = {"critical": "✗", "note": "·", "info": "·"}
@@ -24,15 +25,28 @@ NOT_CHECKED = "not checked: rules run on tuiwb's own runs only"
 Piece = Content | str | tuple[str, str]
 
 
-def alert_line(alert: Alert) -> Content:
-    """Mark, step, rule in words."""
-    style = severity_style(alert.severity)
+def alert_line(alert: Alert, past: str = "") -> Content:
+    """Mark, step, rule in words; `past` says why it counts no more, and then it is dim."""
+    style = MUTED if past else severity_style(alert.severity)
     step = f"{alert.step:>6,} " if alert.step is not None else " " * 7
     return Content.assemble(
         (f"{MARKS.get(alert.severity, '!')} ", style),
         (step, MUTED),
-        (rule_words(alert), style if alert.severity == "critical" else ""),
+        (rule_words(alert), style if past or alert.severity == "critical" else ""),
+        (f"  {past}" if past else "", MUTED),
     )
+
+
+def in_order(alerts: Sequence[Alert]) -> list[tuple[Alert, str]]:
+    """Those that stand, the newest first, then the others and why they count no more: the same
+    rule fired again since, or what it saw is over."""
+    standing = open_alerts(alerts)
+    counted, rules = {id(alert) for alert in standing}, {alert.rule for alert in standing}
+    past = [alert for alert in reversed(alerts) if id(alert) not in counted]
+    return [
+        *((alert, "") for alert in reversed(standing)),
+        *((alert, "earlier" if alert.rule in rules else "over") for alert in past),
+    ]
 
 
 def alert_detail(alert: Alert) -> Content:
@@ -127,10 +141,15 @@ class AlertsView(ListAndDetail):
         self.say_nothing(NO_ALERT if by_rules else NOT_CHECKED)
 
     def show_alerts(self, alerts: Sequence[Alert], ended: Content | None = None) -> None:
-        """Show a run's alerts; `ended` says how it ended, if it did so too early."""
-        self.alerts = list(reversed(alerts))
+        """Show a run's alerts; `ended` says how it ended, if it did so too early.
+
+        Those that the head and the tab count come first, the others dim below them.
+        """
+        ordered = in_order(alerts)
+        self.alerts = [alert for alert, _ in ordered]
         items = [
-            Item(f"{a.rule}/{a.step}/{a.t}", alert_line(a), alert_detail(a)) for a in self.alerts
+            Item(f"{a.rule}/{a.step}/{a.t}", alert_line(a, past), alert_detail(a))
+            for a, past in ordered
         ]
         if ended is not None:
             first = ended.split("\n")[0]

@@ -3,6 +3,7 @@
 `show(device, history, estimate)` is all there is to call; what did not change is not painted.
 """
 
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -37,6 +38,14 @@ WAITING = "waiting for the first look at the hardware"
 NOT_RECORDED = "not recorded by this trainer"
 
 
+def as_of(t: float) -> str:
+    """When the hardware was last looked at, in words; "" where no clock has such a time."""
+    try:
+        return time.strftime("as of %Y-%m-%d %H:%M:%S, the last look", time.localtime(t))
+    except (OverflowError, ValueError, OSError):  # a log may hold any number
+        return ""
+
+
 class DeviceView(ScrollView, can_focus=True):
     """A few lines a GPU, or one where there is no room for more.
 
@@ -64,6 +73,7 @@ class DeviceView(ScrollView, can_focus=True):
         self._device: Device | None = None
         self._history: Sequence[Device] = ()
         self._estimate: tuple[int, int] | None = None
+        self._as_of = ""
         self._lines: list[Line] = []
         self._strips: list[Strip] = []
         self._look: object = None
@@ -75,9 +85,15 @@ class DeviceView(ScrollView, can_focus=True):
         device: Device | None,
         history: Sequence[Device] = (),
         estimate: MemoryEstimate | None = None,
+        *,
+        past: bool = False,
     ) -> None:
-        """Take the newest sample, the ones before it and the estimate; paints what changed."""
+        """Take the newest sample, the ones before it and the estimate; paints what changed.
+
+        `past`: it is no longer so, and when it was is said.
+        """
         self._device, self._history = device, history
+        self._as_of = as_of(device.t) if past and device is not None else ""
         self._estimate = (estimate.low, estimate.high) if estimate else None
         self._draw()
 
@@ -109,6 +125,8 @@ class DeviceView(ScrollView, can_focus=True):
             return [[(self._nothing, "muted")]]
         fixed = self.styles.height is not None and not self.styles.height.is_auto
         room = height if fixed else max(screen // 3, 4)
+        head: list[Line] = [[(self._as_of, "muted")]] if self._as_of and room > 1 else []
+        room -= len(head)
         layouts: tuple[Layout, ...] = ("block", "brief", "line") if width >= 40 else ("line",)
         if self.processes is None:
             # What each GPU does comes before who else is on it.
@@ -129,7 +147,7 @@ class DeviceView(ScrollView, can_focus=True):
             self._listed = listed
             if len(lines) <= room:
                 break
-        return lines
+        return head + lines
 
     def _draw(self) -> None:
         if not self.is_mounted or not self.size.width:
@@ -145,6 +163,7 @@ class DeviceView(ScrollView, can_focus=True):
                 self.processes,
                 self.glyphs,
                 self._nothing,
+                self._as_of,
             ),
         )
         if self._made_of[1] == made_of[1] and all(

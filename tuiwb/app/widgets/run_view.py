@@ -309,10 +309,13 @@ class RunView(RunCommands):
 
     def _show_device(self, watched: Watched, *, fit: bool = True) -> None:
         """The hardware, when there is a new sample of it and it is in sight."""
-        sample = (watched.state.device, self._estimate)
+        past = not watched.state.running
+        sample = (watched.state.device, self._estimate, past)
         if self._device.display and sample != self._sampled:
             self._sampled = sample
-            self._device.show(watched.state.device, watched.series.devices, self._estimate)
+            self._device.show(
+                watched.state.device, watched.series.devices, self._estimate, past=past
+            )
             if fit:
                 self._fit_below()
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,16 @@ def losses(run: Path) -> tuple[float | None, float | None]:
     except OSError:
         return None, None
     return _loss_of(head), _loss_of(reversed(tail))
+
+
+def losses_logged(run: Path, most: int) -> int:
+    """How many training losses the beginning of a run's log holds, counted up to `most`."""
+    try:
+        with (run / EVENTS).open("rb") as file:
+            lines = file.read(TAIL).splitlines()
+    except OSError:
+        return 0
+    return sum(1 for _ in islice((n for n in lines if _loss_of([n]) is not None), most))
 
 
 def _loss_of(lines: Iterable[bytes]) -> float | None:

@@ -72,8 +72,9 @@ def evidence(**more) -> Evidence:
                 suite("ood", 31, 31, 0),
                 suite("general", 200, 120, 6, chance=0.25),
             ],
-            seen=Seen(n=50, seen=0, rows=1450),
+            seen=Seen(n=50, seen=0, rows=1450, sources=["heldout.jsonl"]),
         ),
+        compare_spec={"prompts": "heldout.jsonl"},
         adapter=AdapterFacts(matrices=10, zero=0, scale=2.0, update=0.2),
         data=DataFacts(),
         trained_template=TEMPLATE,
@@ -171,6 +172,7 @@ def test_a_regression_of_exactly_the_threshold_is_let_pass():
             "no canary set: write one",
         ),
         (with_summary(metrics=[]), "held_out", "tuiwb judge"),
+        (evidence(compare_spec={"prompts": "other.jsonl"}), "unseen", "--tasks seen"),
     ],
 )
 def test_what_is_not_known_is_no_ship_and_says_what_would_make_it_known(changed, name, words):

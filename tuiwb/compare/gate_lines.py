@@ -271,8 +271,12 @@ def _unseen(evidence: Evidence) -> GateLine:
         threshold="no held-out prompt in the training rows",
         change="split again: tuiwb data split keeps duplicates on one side",
     )
+    compared = evidence.compare_spec.get("prompts")
     if evidence.compare_spec.get("seen_in_training"):
         line.ok, line.figure = False, "the comparison's prompts are a file that was trained on"
+    elif seen is not None and evidence.compare is not None and compared not in seen.sources:
+        line.figure = "the prompts that were compared on were not looked for in the training rows"
+        line.command = f"tuiwb eval {evidence.run} --tasks seen"
     elif seen is None or not seen.whole:
         if seen is not None and seen.seen:
             line.ok = False
@@ -281,7 +285,8 @@ def _unseen(evidence: Evidence) -> GateLine:
             line.figure = f"none in {seen.rows} training rows looked at, which are not all"
         line.command = f"tuiwb eval {evidence.run} --tasks seen" if line.ok is None else ""
     elif seen.n == 0:
-        line.ok, line.figure = True, "the run holds no prompts out; those compared are another file"
+        line.figure = "neither the run nor a comparison has prompts that were held out"
+        line.command = f"tuiwb compare {evidence.run} --prompts FILE"
     else:
         line.ok = seen.seen == 0
         where = f" ({', '.join(seen.where[:3])})" if seen.where else ""

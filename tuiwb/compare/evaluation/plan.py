@@ -8,7 +8,7 @@ from typing import Any
 from tuiwb import jobs
 from tuiwb.compare.evaluation.general import PROBE
 from tuiwb.compare.evaluation.results import ITEMS
-from tuiwb.compare.plan import ADAPTER_FILES, DTYPES, adapter_of
+from tuiwb.compare.plan import ADAPTER_FILES, COMPARE, DTYPES, adapter_of
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import Job, check_name, load
 from tuiwb.jobs.reopen import asks_the_same, open_job
@@ -22,6 +22,8 @@ HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
 # What people call the task, and what lm-evaluation-harness calls it.
 ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
 TASK_FILES = BENCHMARKS = "benchmarks"
+# What may differ while the answers stay what they are.
+LOOSE = ("tasks", "compared")
 # What the next evaluation of a run takes over from the last where nobody says otherwise.
 KEPT = ("canary", "ood", "max_new_tokens", "batch_size", "limit", "seed")
 
@@ -71,6 +73,7 @@ def plan(
         "canary": _file(project, canary, settings.canary, "the canary set"),
         "ood": _file(project, ood, settings.ood, "the out-of-distribution prompts"),
         "heldout": _heldout(project, data),
+        "compared": _compared(run),
         "train": [str(project.resolve(path)) for path in data.get("train") or []],
         "task_files": str(files) if files.is_dir() else None,
         "threshold": settings.canary_regression,
@@ -127,9 +130,10 @@ def answered(spec: dict[str, Any]) -> bool:
     before = _before(folder)
     if before is None or jobs.status(folder).state != "finished":
         return False
-    tasks = before.spec.get("tasks") or []
-    asked = {**spec, "tasks": tasks}
-    return set(spec["tasks"]) <= set(tasks) and asks_the_same(before, asked, fingerprints(spec))
+    if "seen" in spec["tasks"] and before.spec.get("compared") != spec["compared"]:
+        return False
+    done = set(before.spec.get("tasks") or [])
+    return set(spec["tasks"]) <= done and _alike(before, spec, fingerprints(spec))
 
 
 def fingerprints(spec: dict[str, Any]) -> dict[str, str]:
@@ -150,8 +154,8 @@ def _before(folder: Path) -> Job | None:
 
 
 def _alike(before: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
-    """Whether only the tasks asked for differ."""
-    return asks_the_same(before, {**spec, "tasks": before.spec.get("tasks")}, prints)
+    """Whether only the tasks asked for differ, or the prompts that were compared on."""
+    return asks_the_same(before, {**spec, **{k: before.spec.get(k) for k in LOOSE}}, prints)
 
 
 def _tasks(tasks: Sequence[str]) -> list[str]:
@@ -170,6 +174,13 @@ def _file(project: Project, given: str | Path | None, usual: str, what: str) -> 
     if given is not None:
         raise BadInput(f"there is no file {path}: give a dataset file for {what}")
     return None
+
+
+def _compared(run: Path) -> str | None:
+    """The file of prompts that base and fine-tune were last compared on."""
+    folder = run / COMPARE
+    prompts = load(folder).spec.get("prompts") if (folder / "job.yaml").is_file() else None
+    return str(prompts) if prompts and Path(str(prompts)).is_file() else None
 
 
 def _heldout(project: Project, data: dict[str, Any]) -> str | None:

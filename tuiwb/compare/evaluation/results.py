@@ -106,14 +106,15 @@ class Suite(msgspec.Struct, kw_only=True):
 
 
 class Seen(msgspec.Struct, kw_only=True):
-    """How many of `n` held-out prompts stand word for word in the training rows; `rows` looked at,
-    `whole` when that was all of them."""
+    """How many of `n` prompts of the files `sources` (held out, compared on) stand word for word in
+    the training rows; `rows` looked at, `whole` when that was all of them."""
 
     n: int
     seen: int
     rows: int
     whole: bool = True
     where: list[str] = []
+    sources: list[str] = []
 
 
 class Results(msgspec.Struct, kw_only=True):

@@ -8,7 +8,7 @@ trained on another one is measured as it will be met.
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ from tuiwb.train.base_model import chat_template, hub_snapshot
 WATCH_EVERY = 0.5
 LOGIT_PROMPTS = 8
 HELD_OUT = 200
+MOST_HELD_OUT = 5000
 # Where more of the canary set came out different, no rerun could undo it: p is far below .001.
 MOST_RERUN = 0.25
 ABSENT = {
@@ -85,7 +86,7 @@ class _Evaluation:
         }
         heldout = _held_out(spec)
         if "seen" in tasks:
-            self.results.seen = _seen(context, spec, heldout)
+            self.results.seen = _seen(context, spec)
         context.stop_if_asked()
         context.state("running", "loading the model")
         _limit_threads()
@@ -342,11 +343,14 @@ def _held_out(spec: dict[str, Any]) -> list[HeldOutPrompt]:
         return []
 
 
-def _seen(context: JobContext, spec: dict[str, Any], heldout: Sequence[HeldOutPrompt]) -> Seen:
+def _seen(context: JobContext, spec: dict[str, Any]) -> Seen:
     """Held-out prompts among the training rows; a training file that is gone says so."""
     context.state("running", "looking for held-out prompts in the training rows")
+    sources = list(dict.fromkeys(filter(None, (spec.get("heldout"), spec.get("compared")))))
+    prompts = [p for path in sources for p in held_out(Path(path), limit=MOST_HELD_OUT).prompts]
     there = [Path(p) for p in spec["train"] if Path(p).exists()]
-    seen = seen_in_training(heldout, there)
+    seen = seen_in_training(prompts, there)
+    seen.sources = sources
     if len(there) < len(spec["train"]):
         context.log("a training file is gone: what stood in it is not looked at", level="warning")
         seen.whole = False

@@ -92,6 +92,21 @@ def test_a_body_that_is_no_message_makes_its_pair_invalid_and_nothing_else(judge
     assert all(failure.usage.input >= 0 for failure in failures)
 
 
+def test_more_tokens_than_an_endpoint_has_room_for_make_a_pair_invalid_and_end_nothing(
+    judged, server
+):
+    server.answer = lambda asked: (
+        message("", stop="max_tokens")
+        if asked.body["max_tokens"] == 1024
+        else error(400, said="the context has 2048 tokens")
+    )
+    folder, state = judged()
+    assert state.state == "finished", state.message
+    assert read_judge_summary(folder).invalid == 6
+    _, failures = read_verdicts(folder / VERDICTS)
+    assert {f.reason.partition(":")[0] for f in failures} == {"refused (400)"}
+
+
 def test_an_hour_of_retry_after_is_no_hour_here():
     assert _pause("3600", 1) == LONGEST_PAUSE
     assert _pause("inf", 1) == LONGEST_PAUSE

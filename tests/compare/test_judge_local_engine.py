@@ -114,7 +114,7 @@ def test_vllm_judges_over_both_apis_by_a_schema_that_it_enforces(
     spec = plan.plan(served, engine="vllm", port=port)
     server = servers.wait_ready(plan.start(served, spec), 400)
     try:
-        folder, summary = judge_by(with_rubric, f"{api}:{spec.url}#tiny-chat", max_tokens=300)
+        folder, summary = judge_by(with_rubric, f"{api}:{spec.url}#tiny-chat", max_tokens=100)
         verdicts, failures = read_verdicts(folder / VERDICTS)
         assert len(verdicts) + len({failure.key for failure in failures}) >= 16
         for record in verdicts.values():

@@ -176,7 +176,7 @@ def test_a_repeated_pair_is_really_asked_again_and_changes_are_counted(judged, s
         return message(said)
 
     server.answer = answer
-    folder, state = judged(repeats=4)
+    folder, state = judged(repeats=4, concurrency=1)
     assert state.state == "finished", state.message
     assert len(server.asked) == CALLS + 8
     summary = read_judge_summary(folder)
@@ -186,7 +186,7 @@ def test_a_repeated_pair_is_really_asked_again_and_changes_are_counted(judged, s
     # What is asked again tells of the judge, not of the models.
     assert (summary.preference.counts.wins, summary.preference.counts.n) == (6, 8)
     server.asked = []
-    assert read_judge_summary(judged(repeats=4)[0]).repeats == again
+    assert read_judge_summary(judged(repeats=4, concurrency=1)[0]).repeats == again
     assert server.asked == []
 
 

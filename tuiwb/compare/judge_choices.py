@@ -1,6 +1,5 @@
 """What a person chooses before a judge is asked, in words for a dialog: judge, rubric, batch."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from tuiwb.compare.judge_plan import Estimate, estimate, plan_judge
 from tuiwb.compare.judge_rubric import DEFAULT, RubricFile, rubrics
 from tuiwb.compare.judge_summary import judge_folders
 from tuiwb.jobs.folder import load
+from tuiwb.llm.address import ANTHROPIC_KEYS, has_key
 from tuiwb.llm.prices import read_prices
 from tuiwb.project import Project
 
@@ -74,6 +74,7 @@ def judge_offer(project: Project, run: str, **choice: Any) -> JudgeOffer:
     same = f"; {cost.identical} are identical, a tie without a call" if cost.identical else ""
     done = f"; {cost.cached} more are on record" if cost.cached else ""
     done += f"; {cost.waiting} more wait in a batch" if cost.waiting else ""
+    keys = ANTHROPIC_KEYS if spec["api"] == "anthropic" else (spec["key_variable"],)
     dollars = f"about ${cost.usd:.2f}" if cost.usd is not None else "unknown: no price for it"
     return JudgeOffer(
         spec=spec,
@@ -84,6 +85,6 @@ def judge_offer(project: Project, run: str, **choice: Any) -> JudgeOffer:
         price=f"{dollars}, at most ${spec['max_usd']:g}"
         + (f" (prices of {cost.prices_of})" if cost.usd is not None else ""),
         endpoint=f"{spec['model']} at {spec['base_url']}"
-        + ("" if os.environ.get(spec["key_variable"]) else ", without a key"),
+        + ("" if any(map(has_key, keys)) else ", without a key"),
         batch=cost.offer,
     )

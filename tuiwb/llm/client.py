@@ -187,8 +187,10 @@ class Client:
                     continue
                 if error.status in (400, 422) and self._next_mode(mode):
                     continue
-                # 413 is about this question alone, the others too once the endpoint has worked.
-                if error.status == 413 or (error.status in (400, 422) and self._proven):
+                # 413 is about this question alone, the others too once the endpoint has worked or
+                # where it took the same with fewer tokens to answer in.
+                taken = self._proven or most > max_tokens
+                if error.status == 413 or (error.status in (400, 422) and taken):
                     reason = f"refused ({error.status}): {self.sentence(error)}"
                     return Reply(
                         reason=reason, usage=spent, mode=self._modes[mode], unanswered=unanswered

@@ -5,6 +5,8 @@ until one scrolls up, and paints only when a line came.
 """
 
 import re
+from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
@@ -24,6 +26,7 @@ from textual.widgets import Input
 from tuiwb.text import inert
 
 KEPT = 2000
+PARTS = 1 << 13  # rows of a line at most: more than a line has characters
 Line = tuple[str, str]  # text, kind
 
 
@@ -60,8 +63,10 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines: deque[tuple[str, str, list[str]]] = deque()
-        self._rows: list[tuple[int, str, str]] = []  # (line number, text of the row, kind)
+        self._lines: deque[Line] = deque()
+        # Of each row: the number of its line * PARTS + which part of it. The texts of the parts are
+        # made when they are painted: thousands of them would be kept for the few that show.
+        self._rows = array("q")
         self._first = 0  # the number of the oldest line kept
         self._live: Line | None = None
         self._pattern: re.Pattern[str] | None = None
@@ -71,7 +76,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     def clear(self) -> None:
         """Forget everything."""
         self._lines.clear()
-        self._rows, self._first, self._live, self._here = [], 0, None, -1
+        self._rows, self._first, self._live, self._here = array("q"), 0, None, -1
         self.virtual_size = Size(0, 0)
         self.scroll_to(y=0, animate=False, force=True)
         self.refresh()
@@ -84,17 +89,15 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
             return
         follow = self.at_end
         if self._live is not None:
-            while self._rows and self._rows[-1][0] == self._first + len(self._lines):
+            while self._rows and self._rows[-1] // PARTS == self._first + len(self._lines):
                 self._rows.pop()
-        for text, kind in fresh:
-            rows = self._wrap(text)
-            self._rows += [(self._first + len(self._lines), row, kind) for row in rows]
-            self._lines.append((text, kind, rows))
+        for line in fresh:
+            self._add_rows(line[0])
+            self._lines.append(line)
         self._drop_old()
         self._live = shown
         if shown is not None:
-            number = self._first + len(self._lines)
-            self._rows += [(number, row, shown[1]) for row in self._wrap(shown[0])]
+            self._add_rows(shown[0])
         self._sized(follow)
 
     @property
@@ -106,7 +109,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     def text(self) -> str:
         """Everything that is kept, as it is shown before wrapping."""
         live = [self._live[0]] if self._live else []
-        return "\n".join([*(text for text, _, _ in self._lines), *live])
+        return "\n".join([*(text for text, _ in self._lines), *live])
 
     def search(self, words: str, step: int) -> tuple[int, int]:
         """Go to the next (1) or previous (-1) line with `words`, a regex where it is one; '' ends
@@ -120,9 +123,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         except re.error:
             self._pattern = re.compile(re.escape(words), re.IGNORECASE)
         found = [
-            self._first + n
-            for n, (text, _, _) in enumerate(self._lines)
-            if self._pattern.search(text)
+            self._first + n for n, (text, _) in enumerate(self._lines) if self._pattern.search(text)
         ]
         if not found:
             self._here = -1
@@ -136,7 +137,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
             at = next((n for n in reversed(range(len(found))) if found[n] < self._here), -1)
             at %= len(found)
         self._here = found[at]
-        row = next(n for n, (line, _, _) in enumerate(self._rows) if line == self._here)
+        row = bisect_left(self._rows, self._here * PARTS)
         self.scroll_to(y=max(0, row - self.size.height // 2), animate=False, force=True)
         self.refresh()
         return at + 1, len(found)
@@ -145,12 +146,23 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         rows = chop_cells(text, self._width) if self._width > 0 else [text]
         return rows if len(rows) > 1 else [text]  # the same string, not a copy of it
 
+    def _add_rows(self, text: str) -> None:
+        """Room for the next line, after all that are kept."""
+        first = (self._first + len(self._lines)) * PARTS
+        self._rows.extend(range(first, first + min(len(self._wrap(text)), PARTS)))
+
+    def _row(self, at: int) -> tuple[int, str, str]:
+        """A row: the number of its line, its text, its kind."""
+        number, part = divmod(self._rows[at], PARTS)
+        place = number - self._first
+        text, kind = self._lines[place] if place < len(self._lines) else self._live or ("", "")
+        return number, self._wrap(text)[part], kind
+
     def _drop_old(self) -> None:
-        dropped = 0
         while len(self._lines) > KEPT:
-            dropped += len(self._lines.popleft()[2])
+            self._lines.popleft()
             self._first += 1
-        if dropped:
+        if dropped := bisect_left(self._rows, self._first * PARTS):
             del self._rows[:dropped]
 
     def _sized(self, follow: bool) -> None:
@@ -171,16 +183,15 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         follow = self.at_end
         if width != self._width:
             self._width = width
-            lines = [(text, kind, self._wrap(text)) for text, kind, _ in self._lines]
-            self._lines = deque(lines)
-            self._rows = [
-                (self._first + n, row, kind)
-                for n, (_, kind, rows) in enumerate(lines)
-                for row in rows
-            ]
-            if self._live is not None:
-                number = self._first + len(lines)
-                self._rows += [(number, row, self._live[1]) for row in self._wrap(self._live[0])]
+            lines = [*self._lines, *([self._live] if self._live is not None else [])]
+            self._rows = array(
+                "q",
+                (
+                    (self._first + n) * PARTS + part
+                    for n, (text, _) in enumerate(lines)
+                    for part in range(min(len(self._wrap(text)), PARTS))
+                ),
+            )
         self._sized(follow)
 
     def render_line(self, y: int) -> Strip:
@@ -188,7 +199,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         at = y + self.scroll_offset.y
         if not 0 <= at < len(self._rows):
             return Strip.blank(width, base)
-        number, row, kind = self._rows[at]
+        number, row, kind = self._row(at)
         style = base + self.get_component_rich_style(f"log--{kind}", partial=True) if kind else base
         if number == self._here:
             style += self.get_component_rich_style("log--here", partial=True)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tuiwb.cli import run
+from tuiwb.data.reports import newest_report
+from tuiwb.project import Project
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
 RAW, HELD_OUT = SAMPLE / "data" / "support_raw.jsonl", SAMPLE / "data" / "heldout.jsonl"
@@ -143,3 +145,30 @@ def test_reading_a_row_loads_neither_torch_nor_textual_nor_arrow() -> None:
         [sys.executable, "-c", script, str(CLEAN)], capture_output=True, text=True, check=False
     )
     assert done.stderr.strip() == "[]"
+
+
+def test_a_check_of_a_file_of_the_project_is_kept_like_the_screens(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "project"
+    (home / "data").mkdir(parents=True)
+    (home / "tuiwb.yaml").write_text("{}\n")
+    rows = home / "data" / "mine.jsonl"
+    rows.write_bytes(b"".join(RAW.read_bytes().splitlines(keepends=True)[:300]))
+    monkeypatch.chdir(home)
+    code, text, err = out(capsys, "check", "data/mine.jsonl")
+    assert (code, err.split(":")[0]) == (1, "kept as runs/checks/mine-1")
+    checked = newest_report(Project(home), rows)
+    assert checked is not None
+    assert checked.summary is not None
+    assert f": {checked.summary.findings} findings in" in text
+    assert (checked.stale, len(checked.columns or [])) == (False, 300)
+    code, facets, _ = out(capsys, "rows", "data/mine.jsonl", "check:malformed")
+    assert (code, facets != "") == (0, True)
+    code, report = as_json(capsys, "check", "data/mine.jsonl")
+    assert len(report["findings"]) == checked.summary.findings
+    assert (home / "runs" / "checks" / "mine-2" / "report.json").is_file()
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    elsewhere.write_bytes(rows.read_bytes())
+    assert out(capsys, "check", elsewhere)[2] == ""
+    assert len(list((home / "runs" / "checks").iterdir())) == 2

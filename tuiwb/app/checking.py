@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tuiwb import jobs
 from tuiwb.data.render import check_tokenizer
-from tuiwb.data.reports import Checked, checked_path, report_of
+from tuiwb.data.reports import Checked, checked_path, free_folder, report_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
@@ -91,13 +91,3 @@ def summary(checked: Checked) -> str:
         return f"{old}checked, nothing found"
     kinds = ", ".join(f"{count} {name}" for name, count in told.audit["checks"].items())
     return f"{old}{told.findings} found: {kinds}"
-
-
-def free_folder(parent: Path, stem: str) -> Path:
-    """A folder in `parent` that is not there yet, named after a dataset."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in stem)
-    name = kept.strip("-_")[:48] or "data"
-    n = 1
-    while (parent / f"{name}-{n}").exists():
-        n += 1
-    return parent / f"{name}-{n}"

@@ -1,7 +1,7 @@
 """`tuiwb data`: list datasets, show a row as the model will see it, check a file, work on it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from tuiwb.cli.common import (
     ProjectOption,
     group,
     index_cache,
+    note,
     project_at,
     say,
     say_json,
@@ -21,6 +22,10 @@ from tuiwb.data.rows import Row
 from tuiwb.errors import EXIT_FINDINGS, BadInput, TuiwbError
 from tuiwb.project import Project, is_dataset
 from tuiwb.text import short_bytes
+
+if TYPE_CHECKING:
+    from tuiwb.data.checks.finding import Report
+    from tuiwb.data.columns import RowColumns
 
 app = group("Show rows as the model will see them; check a dataset, and work on it.")
 
@@ -113,23 +118,66 @@ def check(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every row; exit 0 when nothing is found, 1 with findings, 2 when it can't be read."""
+    """Check every row; exit 0 when nothing is found, 1 with findings, 2 when it can't be read.
+
+    The report on a single file of the project is kept, as the Data screen keeps its own.
+    """
     from tuiwb.data.checks import MAX_LENGTH, check_dataset
 
+    cache = index_cache(project)
+    one = files[0] if len(files) == 1 else None
+    named = None if model is None else _model(model, project)
+    home = project_at(project)
+    inside = one is not None and cache is not None and one.resolve().is_relative_to(home.root)
+    kept = _Kept(one) if one is not None and inside else None
     report = check_dataset(
-        files[0] if len(files) == 1 else files,
+        one or files,
         against,
-        model=None if model is None else _model(model, project),
+        model=named,
         max_length=max_length or MAX_LENGTH,
         use=use,
-        cache=index_cache(project),
+        cache=cache,
+        keep_columns=None if kept is None else kept.columns.append,
     )
+    if kept is not None:
+        spec = {
+            "path": str(kept.path),
+            "against": None if against is None else str(against.resolve()),
+            "model": named,
+            "max_length": max_length,
+            "use": use,
+            "cache": str(cache),
+        }
+        said = kept.keep(home, spec, report)
+        if not as_json:
+            note(said)
     if as_json:
         say_json(report)
     else:
         _say_report(report)
     if report.findings:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+class _Kept:
+    """A check that is to be kept in the project: its file as it was before, its columns."""
+
+    def __init__(self, file: Path) -> None:
+        from tuiwb.data.reports import stamp_of
+
+        self.path = file.resolve()
+        self.columns: list[RowColumns] = []
+        self._stamp = stamp_of(self.path) if file.exists() else []
+
+    def keep(self, project: Project, spec: dict[str, Any], report: "Report") -> str:
+        """Keep it; where, in words."""
+        from tuiwb.data.reports import keep_check
+
+        columns = next(iter(self.columns), None)
+        folder = keep_check(project.runs / "checks", spec, report, self._stamp, columns)
+        if folder is None:
+            return "the report could not be kept in the project"
+        return f"kept as {project.shorten(folder)}: rows and facets go by it"
 
 
 def _say_report(report: Any) -> None:

@@ -4,6 +4,8 @@ In: a project's check jobs. Out: summaries (counts, audit), findings by row, the
 sorted by. report.json holds all of it, for whoever wants one document.
 """
 
+import shutil
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,8 @@ from tuiwb.data.facets import Facet, found_facets
 from tuiwb.data.found import FINDINGS, FoundRows, found_rows, keep_findings
 from tuiwb.data.sources import files_of
 from tuiwb.errors import TuiwbError
-from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.events import Artifact, EventWriter, State
+from tuiwb.jobs.folder import EVENTS, write_atomically
 from tuiwb.project import Project
 
 __all__ = ["COLUMNS", "FINDINGS", "REPORT", "Checked", "Summary", "newest_report", "report_of"]
@@ -67,6 +70,42 @@ def keep_report(folder: Path, report: Report, stamp: Stamp) -> None:
     )
     write_atomically(folder / SUMMARY, msgspec.json.encode(summary))
     write_atomically(folder / REPORT, msgspec.json.encode(report))
+
+
+def keep_check(
+    parent: Path, spec: dict[str, Any], report: Report, stamp: Stamp, columns: RowColumns | None
+) -> Path | None:
+    """A check that was made here and now as the job in `parent` that a worker would have left;
+    None where it can't be written. `spec` is the check worker's, its path absolute."""
+    try:
+        folder = free_folder(parent, Path(spec["path"]).stem)
+        jobs.create(folder, "check", spec)
+    except (OSError, TuiwbError):
+        return None
+    try:
+        if columns is not None:
+            columns.save(folder / COLUMNS)
+        keep_report(folder, report, stamp)
+        writer = EventWriter(folder / EVENTS)
+        writer.emit(State(state="running", phase="checking rows", t=time.time() - report.seconds))
+        writer.emit(Artifact(kind="findings", path=FINDINGS))
+        writer.emit(Artifact(kind="report", path=REPORT))
+        writer.emit(State(state="finished"))
+        writer.close()
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """A folder in `parent` that is not there yet, named after a dataset."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in stem)
+    name = kept.strip("-_")[:48] or "data"
+    n = 1
+    while (parent / f"{name}-{n}").exists():
+        n += 1
+    return parent / f"{name}-{n}"
 
 
 def report_of(folder: Path, path: Path) -> Checked:

@@ -70,6 +70,10 @@ def server():
         (["compare", "bare", "--limit", "0"], "limit is 0"),
         (["compare", "bare", "--dtype", "int3"], "dtype 'int3' is not known"),
         (["compare", "untrained"], "has no adapter"),
+        (["compare", "bare", "--against", "bore"], "did you mean 'bare'"),
+        (["compare", "bare", "--against", "bare"], "are the same model"),
+        (["compare", "bare", "--temperature", "3"], "temperature is 3"),
+        (["compare", "bare", "--engine", "none"], "no engine 'none'"),
         (["judge", "bare"], "has not been compared yet"),
     ],
 )
@@ -133,6 +137,25 @@ def test_an_untrusted_judge_is_exit_1_and_says_why(project, answered, server, ca
     out = capsys.readouterr().out
     assert "fine-tune won 3, lost 0, tied 1 (1 identical)" in out
     assert "NOT TRUSTED: control 'identical'" in out
+
+
+def test_an_api_side_shows_its_cost_first_and_asks_nothing_without_a_yes(
+    project, capsys, monkeypatch
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-very-secret")
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115
+    run_folder = make_run(project, "bare", "some/base", project.root / "data" / "heldout.jsonl")
+    (run_folder / "adapter").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (run_folder / "adapter" / name).write_text("{}")
+    side = "anthropic:claude-sonnet-5-5"
+    assert run(["compare", "bare", "--against", "base", "--against", side]) == 2
+    err = capsys.readouterr().err
+    assert "5 calls to claude-sonnet-5-5" in err
+    assert "1,280 out, at most about $0.0" in err
+    assert "give --yes" in err
+    assert "sk-very-secret" not in err
+    assert not (run_folder / "compare").exists()
 
 
 @pytest.mark.slow

@@ -162,6 +162,7 @@ def test_another_pair_takes_along_what_its_sides_have_answered(runs):
     prompts = held_out(Path(other["prompts"]), limit=50).prompts
     sheet = Sheet(folder, prompts, side_names(other))
     assert [len(sheet.missing(name)) for name in sheet.names] == [0, 0]
+    sheet.settle()
     first = sheet.completions[0]
     assert (first.base, first.adapter) == ("two 0", "adapter 0")
     assert read_token_probabilities(folder)["x"].base == [-2.0]

@@ -19,15 +19,18 @@ from tests.compare.builders import (
     wait_until,
     write_rows,
 )
+from tests.serve.tiny import TINY_CHAT
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, read_summary
 from tuiwb.compare.plan import plan, prepare, start
 from tuiwb.jobs.events import Alert
-from tuiwb.jobs.run import main
+from tuiwb.jobs.run import JobContext, main
 from tuiwb.jobs.state import ENDED
 from tuiwb.project import Project
 
 pytestmark = pytest.mark.slow
+
+VLLM = os.environ.get("TUIWB_VLLM_PYTHON")
 
 
 @pytest.fixture
@@ -142,6 +145,47 @@ def test_an_adapter_too_weak_to_change_an_answer_raises_the_alert_at_the_end(
     assert alert.rule == "adapter_not_applied"
     assert "all 5 answers are identical" in alert.evidence
     assert read_summary(run / "compare").max_logit_difference > 0
+
+
+def test_the_first_identical_pairs_raise_the_alert_while_the_others_are_open(
+    project, run, do, tiny_base, monkeypatch
+):
+    from tuiwb.compare.look import look
+
+    shutil.rmtree(run / "adapter")
+    make_adapter(tiny_base, run / "adapter", scale=1e-6)
+    rows = [chat(f"question number {i}", "x") for i in range(12)]
+    prompts = write_rows(project.root / "data" / "many.jsonl", rows)
+    open_then = []
+
+    def emit(context: Any, event: Any) -> None:
+        if isinstance(event, Alert):
+            answered = len(look(project, run).completions)
+            open_then.append((event, answered, look(project, run).summary))
+        events(context, event)
+
+    events = JobContext.emit
+    monkeypatch.setattr(JobContext, "emit", emit)
+    spec = plan(project, "support-v1", prompts=prompts, max_new_tokens=4, batch_size=1)
+    assert finish(do(spec)).state == "finished"
+    ((alert, answered, seen),) = open_then
+    assert alert.rule == "adapter_not_applied"
+    assert "answers are identical; largest logit difference from the base" in alert.evidence
+    assert 0 < answered < 12
+    assert seen.max_logit_difference > 0
+
+
+@pytest.mark.skipif(not VLLM, reason="TUIWB_VLLM_PYTHON names no Python that has vLLM")
+def test_vllm_says_what_transformers_says(project, do):
+    run = make_run(project, "chat", str(TINY_CHAT), project.root / "data" / "heldout.jsonl")
+    make_adapter(TINY_CHAT, run / "adapter", scale=0.05)
+    folder = do(plan(project, "chat", max_new_tokens=8, engine="transformers"))
+    ours = [(c.base, c.adapter) for c in read_completions(folder)]
+    shutil.rmtree(folder)
+    state = finish(do(plan(project, "chat", max_new_tokens=8, engine="vllm")))
+    assert state.state == "finished", state.message
+    assert read_summary(folder).engine == "vllm"
+    assert [(c.base, c.adapter) for c in read_completions(folder)] == ours
 
 
 @pytest.mark.parametrize(("hidden", "layers"), [(32, 2), (64, 1)])

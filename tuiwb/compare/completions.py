@@ -23,10 +23,14 @@ from tuiwb.jobs.lines import decode_lines
 COMPLETIONS = "completions.jsonl"
 ANSWERS = "answers.jsonl"
 TOKEN_PROBABILITIES = "token_probabilities.jsonl"
+EVIDENCE = "evidence.json"
 SUMMARY = "summary.json"
 REPORT = "report.md"
 ROLES = ("base", "adapter")
 LABELS = ("base", "fine-tune")
+
+# So many pairs that are all the same are told at once, not when the last one is.
+FIRST_PAIRS = 8
 
 Stop = Literal["eos", "length", "refusal"]
 
@@ -375,3 +379,19 @@ def read_summary(folder: Path) -> Summary | None:
         return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=Summary)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+class Evidence(msgspec.Struct, kw_only=True):
+    """evidence.json, written before the first answer: the largest absolute difference of the two
+    roles' next-token logits after a few prompts."""
+
+    max_logit_difference: float
+
+
+def read_evidence(folder: Path) -> float | None:
+    """What evidence.json says; None without it."""
+    try:
+        found = msgspec.json.decode((folder / EVIDENCE).read_bytes(), type=Evidence)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return found.max_logit_difference

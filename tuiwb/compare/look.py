@@ -7,9 +7,11 @@ import msgspec
 
 from tuiwb.compare.completions import (
     COMPLETIONS,
+    FIRST_PAIRS,
     Completion,
     Summary,
     read_completions,
+    read_evidence,
     read_summary,
     summarise,
 )
@@ -82,4 +84,11 @@ def _figures(seen: Comparison, before: Comparison | None) -> Summary | None:
     total = int((seen.spec or {}).get("limit") or 0)
     # BLEU and ROUGE take a second to load: the finished job's summary has them.
     quick = Options(overlap=False)
-    return summarise(seen.completions, max(total, len(seen.completions)), quick)
+    figures = summarise(seen.completions, max(total, len(seen.completions)), quick)
+    figures.max_logit_difference = read_evidence(seen.run / COMPARE)
+    paired = figures.adapter is not None
+    same = figures.done >= FIRST_PAIRS and figures.identical == figures.done
+    if paired and (same or figures.max_logit_difference == 0.0):
+        # Said while it runs: nobody should wait for answers that are all the same.
+        figures.adapter_applied = False
+    return figures

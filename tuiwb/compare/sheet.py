@@ -53,6 +53,9 @@ class Sheet:
         self._lines: list[SideAnswer] = []
         self._pairs: list[Completion] = []
         self._written = time.monotonic()
+
+    def settle(self) -> None:
+        """Write the pairs that were complete when an earlier worker ended, but no line yet."""
         self._settle(list(self.prompts))
         self.write()
 

@@ -16,6 +16,7 @@ from tuiwb.compare.generation import Asking, Encoded, prompt_seed, row_limit
 from tuiwb.compare.loading import BASE, Loaded
 from tuiwb.errors import JobFailed
 from tuiwb.jobs.lines import decode_lines, tail
+from tuiwb.text import inert
 
 LOG = "vllm.log"
 CHUNK = 256
@@ -162,8 +163,10 @@ def _answer(loaded: Loaded, line: _Line) -> SideAnswer:
 
 def _last_error(folder: Path) -> str:
     lines = [line.strip() for line in tail(folder / LOG, 200) if line.strip()]
-    telling = [line for line in lines if "Error" in line] or lines or ["its log is empty"]
-    return telling[-1][-400:]
+    # The engine's processes pass an error on: the one that says why comes before these.
+    passed_on = ("EngineDeadError", "Engine core init", "raise ")
+    errors = [n for n in lines if "Error" in n and not any(word in n for word in passed_on)]
+    return inert((errors or lines or ["its log is empty"])[-1], one_line=True)[-400:]
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

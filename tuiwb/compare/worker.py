@@ -17,13 +17,17 @@ from tuiwb.compare import generation, scoring, vllm_offline
 from tuiwb.compare.completions import (
     ANSWERS,
     COMPLETIONS,
+    EVIDENCE,
+    FIRST_PAIRS,
     REPORT,
     ROLES,
     SUMMARY,
     TOKEN_PROBABILITIES,
     Completion,
+    Evidence,
     SideAnswer,
     Summary,
+    read_evidence,
     read_summary,
     read_token_probabilities,
     summarise,
@@ -46,7 +50,6 @@ from tuiwb.monitor import notify
 PHASE = "generating"
 LOGIT_PROMPTS = 4
 WATCH_EVERY = 0.5
-FIRST_PAIRS = 8
 # Below this a logit's change is what rounding makes of it.
 NO_CHANGE = 1e-4
 
@@ -102,9 +105,10 @@ class _Comparison:
         names = [side["name"] for side in self.sides]
         self.sheet = Sheet(context.folder, chosen.prompts, names)
         self._read_likelihoods()
+        self.sheet.settle()
+        self.evidence = read_evidence(context.folder)
         before = read_summary(context.folder)
         if before is not None:
-            self.evidence = before.max_logit_difference
             self.device, self.dtype, self.engine = before.device, before.dtype, before.engine
         context.stop_if_asked()
         try:
@@ -187,6 +191,10 @@ class _Comparison:
 
     def _measure_logits(self, loaded: Loaded, prompts: Sequence[Encoded]) -> None:
         self.evidence = generation.max_logit_difference(loaded, prompts[:LOGIT_PROMPTS])
+        write_atomically(
+            self.context.folder / EVIDENCE,
+            msgspec.json.encode(Evidence(max_logit_difference=self.evidence)),
+        )
         if self.evidence == 0.0:
             self._alert_not_applied("the adapter changes no logit")
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from tuiwb.compare.paired import tango
 from tuiwb.compare.stats import (
     PairedCounts,
     bootstrap_with_ties,
@@ -93,7 +94,7 @@ def test_mcnemar_counts_only_a_surplus_of_regressions():
 
 
 @pytest.mark.parametrize(
-    ("wins", "losses", "ties"), [(30, 15, 5), (390, 409, 5), (3, 0, 2), (0, 0, 8), (50, 0, 0)]
+    ("wins", "losses", "ties"), [(30, 15, 5), (390, 409, 5), (3, 0, 2), (1, 0, 8), (49, 1, 0)]
 )
 def test_bootstrap_with_ties_is_the_limit_of_scipys(wins, losses, ties):
     scores = numpy.array([1.0] * wins + [0.5] * ties + [0.0] * losses)
@@ -103,6 +104,33 @@ def test_bootstrap_with_ties_is_the_limit_of_scipys(wins, losses, ties):
     step = 1 / len(scores)
     assert interval.low == pytest.approx(low, abs=step)
     assert interval.high == pytest.approx(high, abs=step)
+
+
+@pytest.mark.parametrize("n", [1, 5, 50])
+def test_pairs_that_all_came_out_alike_are_not_said_to_be_certain(n):
+    all_won = bootstrap_with_ties(PairedCounts(wins=n))
+    assert all_won == wilson(n, n)
+    assert bootstrap_with_ties(PairedCounts(losses=n)) == wilson(0, n)
+    # (1 + (W - L) / N) / 2, with the score interval of the paired difference.
+    all_tied, pairs = bootstrap_with_ties(PairedCounts(ties=n)), tango(0, 0, n)
+    assert all_tied.low == pytest.approx((1 + pairs.low) / 2)
+    assert all_tied.high == pytest.approx((1 + pairs.high) / 2)
+    assert (1 + tango(n, 0, n).low) / 2 == pytest.approx(all_won.low)
+
+
+def test_a_hundred_thousand_pairs_have_the_normal_limits_figures():
+    counts = PairedCounts(wins=45_000, losses=44_000, ties=11_000)
+    interval = bootstrap_with_ties(counts)
+    error = numpy.sqrt((45_000 + 44_000 - 1_000**2 / 100_000) / 4 / 100_000**2)
+    assert interval.low == pytest.approx(0.505 - 1.96 * error, abs=1e-5)
+    assert interval.high == pytest.approx(0.505 + 1.96 * error, abs=1e-5)
+    seen = power(100_000)
+    least = 50_000 + 1.96 * numpy.sqrt(25_000)
+    assert seen.wins_needed == pytest.approx(least, abs=1.5)
+    assert seen.detectable == pytest.approx(least / 1e5 + 0.8416 * 0.5 / numpy.sqrt(1e5), abs=1e-5)
+    assert upper_tail(50_200, 100_000, 0.5) == pytest.approx(
+        scipy_stats.binom.sf(50_199, 100_000, 0.5), rel=1e-8
+    )
 
 
 def test_no_pairs_have_no_rate_and_no_interval():
@@ -264,3 +292,13 @@ def test_the_tables_of_the_docs_are_the_programs():
         [model, f"{w} / {x} / {t}", f"{rate:.6f}", f"{error:.3f}"]
         for model, w, x, t, rate, error in LEADERBOARD
     ]
+
+
+def test_full_agreement_on_few_items_is_not_said_to_be_certain():
+    few, many = cohens_kappa([[2, 0], [0, 1]]), cohens_kappa([[60, 0], [0, 40]])
+    assert (few.kappa, few.interval.high) == (1.0, 1.0)
+    assert few.interval.low < 0.1
+    assert 0.9 < many.interval.low < 1.0
+    opposite = cohens_kappa([[0, 5], [5, 0]])
+    assert (opposite.kappa, opposite.interval.low) == (-1.0, -1.0)
+    assert opposite.interval.high > -0.5

@@ -4,10 +4,10 @@ Rates are fractions in [0, 1]; intervals are two-sided. Sources stand beside eac
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import msgspec
 
@@ -103,9 +103,12 @@ def upper_tail(k: int, n: int, p: float) -> float:
     if p >= 1:
         return 1.0
     log_p, log_q, all_ways = math.log(p), math.log1p(-p), math.lgamma(n + 1)
+    # Further from the mean and from k the terms add nothing that a float can hold.
+    reach = math.ceil(40 * math.sqrt(n * p * (1 - p))) + 60
+    first, last = max(k, math.floor(n * p) - reach), min(n, max(k, math.ceil(n * p)) + reach)
     terms = [
         all_ways - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q
-        for i in range(k, n + 1)
+        for i in range(first, last + 1)
     ]
     top = max(terms)
     return min(1.0, math.exp(top) * math.fsum(math.exp(t - top) for t in terms))
@@ -115,23 +118,27 @@ def bootstrap_with_ties(counts: PairedCounts, confidence: float = 0.95) -> Inter
     """Percentile bootstrap over prompts of (W + T/2)/N; None for no pairs.
 
     The resampled score is a sum of N independent draws from {0, 1/2, 1}, so its distribution is
-    computed exactly by convolution: the bootstrap with infinitely many resamples (Efron and
-    Tibshirani 1993, ch. 6), no seed and no noise.
+    computed exactly, as the N-th power of one draw's Fourier transform: the bootstrap with
+    infinitely many resamples (Efron and Tibshirani 1993, ch. 6), no seed and no noise. Where all
+    pairs came out alike resampling sees no spread, and an interval of no width would be said of a
+    single pair too: there it is the score interval of pairs (Tango 1998), for wins or losses
+    alone Wilson's.
     """
     n = counts.n
     if n == 0:
         return None
+    if counts.ties == n:
+        z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        half = z * z / (n + z * z) / 2
+        return Interval(0.5 - half, 0.5 + half)
+    if n in (counts.wins, counts.losses):
+        return wilson(counts.wins, n, confidence)
     import numpy
-    from numpy.typing import NDArray
 
-    power: NDArray[Any] = numpy.array([counts.losses, counts.ties, counts.wins], dtype=float) / n
-    distribution: NDArray[Any] = numpy.ones(1)
-    left = n
-    while left:
-        if left & 1:
-            distribution = numpy.convolve(distribution, power)
-        power, left = numpy.convolve(power, power), left >> 1
-    cumulative = numpy.cumsum(distribution)
+    one_draw = numpy.array([counts.losses, counts.ties, counts.wins], dtype=float) / n
+    size = 1 << (2 * n + 1).bit_length()
+    distribution = numpy.fft.irfft(numpy.fft.rfft(one_draw, size) ** n, size)[: 2 * n + 1]
+    cumulative = numpy.maximum.accumulate(numpy.cumsum(distribution))
     tail = (1 - confidence) / 2
     # The last step absorbs rounding, so that 1 - tail is always reached.
     cumulative[-1] = 1.0
@@ -174,7 +181,9 @@ def cohens_kappa(table: Sequence[Sequence[int]], confidence: float = 0.95) -> Ka
     """Cohen's kappa of a square table (rows: rater one, columns: rater two).
 
     The interval uses the large-sample standard error of Fleiss, Cohen and Everitt (1969,
-    Psychological Bulletin 72:323); None where chance agreement is already complete.
+    Psychological Bulletin 72:323); None where chance agreement is already complete. Where that
+    error is 0 (full agreement, also on two items) it says nothing: the interval then follows from
+    Wilson's of the raw agreement, chance agreement taken as seen.
     """
     size = len(table)
     if any(len(row) != size for row in table):
@@ -201,19 +210,24 @@ def cohens_kappa(table: Sequence[Sequence[int]], confidence: float = 0.95) -> Ka
     )
     variance = diagonal + aside - (kappa - chance * (1 - kappa)) ** 2
     error = math.sqrt(max(0.0, variance) / n) / (1 - chance)
+    low, high = kappa, kappa
+    if error < 1e-9:
+        raw = wilson(sum(table[i][i] for i in range(size)), n, confidence)
+        low, high = (raw.low - chance) / (1 - chance), (raw.high - chance) / (1 - chance)
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
-    interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half))
+    interval = Interval(max(-1.0, low - half), min(1.0, high + half))
     return Kappa(n=n, agreement=agreed, kappa=kappa, interval=interval, reliable=n >= 30)
 
 
 def power(n: int, *, alpha: float = 0.05, target: float = 0.8) -> Power:
     """The fewest wins of `n` decisive pairs that a two-sided sign test calls a difference, and
     the true win rate that reaches them with probability `target`."""
-    needed = next((k for k in range(n // 2 + 1, n + 1) if sign_test(k, n - k) <= alpha), None)
-    if needed is None:
+    if n < 1 or sign_test(n, 0) > alpha:
         return Power(n=n, wins_needed=None, detectable=None)
+    # p falls as the wins grow: the first that suffice, by bisection.
+    needed = bisect_left(range(n + 1), True, n // 2 + 1, key=lambda k: sign_test(k, n - k) <= alpha)
     low, high = 0.5, 1.0
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if upper_tail(needed, n, middle) < target else (low, middle)
     return Power(n=n, wins_needed=needed, detectable=high)
@@ -250,10 +264,14 @@ def false_alarm(n: int, each_way: float, limit: float = 0.05) -> float:
     if not 0 <= each_way <= 0.5:
         raise ValueError(f"{each_way} is no rate of flips each way: it lies in [0, 0.5]")
     allowed = math.floor(limit * n + 1e-9)
-    # b - c = 2b - flips > allowed; without a flip nothing trips.
+    # b - c = 2b - flips > allowed; without a flip nothing trips. So far from their mean that many
+    # flips have no chance that a float can hold.
+    mean = 2 * each_way * n
+    reach = 40 * math.sqrt(mean) + 60
+    first, last = max(1, math.floor(mean - reach)), min(n, math.ceil(mean + reach))
     trips = (
         _binomial(flips, n, 2 * each_way) * upper_tail((flips + allowed) // 2 + 1, flips, 0.5)
-        for flips in range(1, n + 1)
+        for flips in range(first, last + 1)
     )
     return min(1.0, math.fsum(trips))
 

@@ -63,6 +63,18 @@ def test_more_tasks_join_what_was_done_and_answers_and_benchmarks_stay(project, 
     assert not list(run.glob("eval-*"))
 
 
+def test_another_limit_or_task_file_asks_benchmarks_again_and_keeps_the_answers(project, run):
+    folder = prepare(plan(project, "support-v1", tasks=["canary", "arc_easy"]))
+    finished(folder)
+    (project.root / "benchmarks").mkdir()
+    assert answered(plan(project, "support-v1", tasks=["canary"], limit=5))
+    fewer = plan(project, "support-v1", tasks=["arc_easy"], limit=5)
+    assert not answered(fewer)
+    prepare(fewer)
+    assert (folder / ITEMS).is_file()
+    assert not (folder / "benchmarks-arc_easy.json").exists()
+
+
 def test_another_canary_set_or_setting_sets_the_old_evaluation_aside(project, run):
     folder = prepare(plan(project, "support-v1"))
     finished(folder)

@@ -123,7 +123,7 @@ def _row(suite: Any) -> tuple[str, ...]:
         str(suite.n),
         f"{suite.base:.1%}",
         f"{suite.adapter:.1%}",
-        f"{-100 * suite.regression:+.1f}{bounds}",
+        f"{0 - 100 * suite.regression:+.1f}{bounds}",
         f"{suite.better}/{suite.worse}",
         p,
     )

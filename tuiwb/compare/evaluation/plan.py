@@ -22,8 +22,8 @@ HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
 # What people call the task, and what lm-evaluation-harness calls it.
 ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
 TASK_FILES = BENCHMARKS = "benchmarks"
-# What may differ while the answers stay what they are.
-LOOSE = ("tasks", "compared")
+# What may differ while the answers stay what they are; `limit` is of benchmarks alone.
+LOOSE = ("tasks", "compared", "task_files", "limit")
 # What the next evaluation of a run takes over from the last where nobody says otherwise.
 KEPT = ("canary", "ood", "max_new_tokens", "batch_size", "limit", "seed")
 
@@ -108,7 +108,8 @@ def prepare(spec: dict[str, Any]) -> Path:
     if (before := _before(folder)) is not None and _alike(before, spec, prints):
         tasks = [*before.spec["tasks"], *spec["tasks"]]
         spec = {**spec, "tasks": list(dict.fromkeys(tasks))}
-        kept = (ITEMS, *(path.name for path in folder.glob(f"{BENCHMARKS}-*.json")))
+        benchmarks = [path.name for path in folder.glob(f"{BENCHMARKS}-*.json")]
+        kept = (ITEMS, *(benchmarks if before.spec.get("limit") == spec["limit"] else ()))
     aside = set(run.glob(f"{EVAL}-*")) if kept else set()
     open_job(folder, "evaluate", spec, prints, name=f"{run.name}-eval", carry=kept)
     for old in set(run.glob(f"{EVAL}-*")) - aside if kept else ():
@@ -130,8 +131,10 @@ def answered(spec: dict[str, Any]) -> bool:
     before = _before(folder)
     if before is None or jobs.status(folder).state != "finished":
         return False
-    if "seen" in spec["tasks"] and before.spec.get("compared") != spec["compared"]:
-        return False
+    loose = (("compared", {"seen"}), ("limit", set(spec["tasks"]) - set(OWN)))
+    for name, of_tasks in loose:
+        if of_tasks & set(spec["tasks"]) and before.spec.get(name) != spec[name]:
+            return False
     done = set(before.spec.get("tasks") or [])
     return set(spec["tasks"]) <= done and _alike(before, spec, fingerprints(spec))
 

@@ -1,6 +1,7 @@
 """A run with a finished comparison, and how tests of its screens read them."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from textual.pilot import Pilot
@@ -14,9 +15,12 @@ from tuiwb.app.screens.compare import CompareScreen
 from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.app.screens.compare_voting import VoteScreen
 from tuiwb.app.widgets.pair_view import PairView
-from tuiwb.compare.completions import COMPLETIONS, Completion
+from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
+from tuiwb.compare.judge import VERDICTS, Verdict, VerdictRecord
+from tuiwb.compare.judge_plan import all_questions, plan_judge, prepare_judge
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
+from tuiwb.llm.prices import Usage
 from tuiwb.project import Project
 
 NASTY = "[bold red]not markup[/] \x1b[31mred \u202eback"
@@ -102,3 +106,33 @@ def shown(screen: PairScreen) -> str:
 
 def head(screen: PairScreen) -> str:
     return str(screen.query_one("#head", Static).content)
+
+
+def judged_for_the_adapter(project: Project, compare: Path) -> None:
+    """A judge's record as its job leaves it: the fine-tune won everywhere, a tie on the second."""
+    spec = plan_judge(project, "support-v1", model="some-judge", base_url="http://127.0.0.1:9")
+    folder = prepare_judge(spec)
+    records = []
+    for asked in all_questions(spec, read_completions(compare)):
+        slot: Literal["1", "2"] = "1" if asked.first == "adapter" else "2"
+        verdict = Verdict(
+            reasoning="it is JSON [bold]n[/]",
+            attempted_manipulation="none",
+            winner="tie" if asked.pair == "id01" else slot,
+            strength="clear",
+        )
+        records.append(
+            VerdictRecord(
+                key=asked.key,
+                pair=asked.pair,
+                first=asked.first,
+                second=asked.second,
+                verdict=verdict,
+                raw="",
+                model="some-judge",
+                mode="schema",
+                usage=Usage(),
+                t=1.0,
+            )
+        )
+    append_lines(folder / VERDICTS, records)

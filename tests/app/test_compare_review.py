@@ -6,7 +6,15 @@ import pytest
 import yaml
 from textual.widgets import OptionList
 
-from tests.app.comparing import compared_run, head, opened, shown, small_project, voting
+from tests.app.comparing import (
+    compared_run,
+    head,
+    judged_for_the_adapter,
+    opened,
+    shown,
+    small_project,
+    voting,
+)
 from tests.app.conftest import until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
@@ -20,12 +28,9 @@ from tuiwb.compare.completions import (
     TokenProbabilities,
     read_completions,
 )
-from tuiwb.compare.judge import VERDICTS, Verdict, VerdictRecord
-from tuiwb.compare.judge_plan import all_questions, plan_judge, prepare_judge
 from tuiwb.compare.review import read_rulings
 from tuiwb.compare.votes import Ballot
 from tuiwb.jobs.lines import append_lines
-from tuiwb.llm.prices import Usage
 from tuiwb.project import Project
 
 
@@ -51,33 +56,7 @@ def revealed(run: Path, side: str = "base") -> Ballot:
 
 @pytest.fixture
 def judged(project: Project, compared: Path) -> None:
-    """A judge's record: the fine-tune won everywhere, but for a tie on the second prompt."""
-    spec = plan_judge(project, "support-v1", model="some-judge", base_url="http://127.0.0.1:9")
-    folder = prepare_judge(spec)
-    records = []
-    for asked in all_questions(spec, read_completions(compared / "compare")):
-        slot = {asked.first: "1", asked.second: "2"}.get("adapter", "tie")
-        verdict = Verdict(
-            reasoning=f"it says [bold]n[/] in slot {slot}",
-            attempted_manipulation="none",
-            winner="tie" if asked.pair == "id01" else slot,
-            strength="clear",
-        )
-        records.append(
-            VerdictRecord(
-                key=asked.key,
-                pair=asked.pair,
-                first=asked.first,
-                second=asked.second,
-                verdict=verdict,
-                raw="",
-                model="some-judge",
-                mode="schema",
-                usage=Usage(),
-                t=1.0,
-            )
-        )
-    append_lines(folder / VERDICTS, records)
+    judged_for_the_adapter(project, compared / "compare")
 
 
 async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, compared, judged):
@@ -95,7 +74,7 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
         assert "on 5 pairs" in head(walk)
         first = shown(walk)
         assert "you: base   judge: fine-tune" in first
-        assert "it says [bold]n[/] in slot" in first
+        assert "it is JSON [bold]n[/]" in first
         await pilot.press("a", "l", "space")
         assert "you 1   judge 1   unclear 1   open 2" in head(walk)
         assert "disagreement 4 of 5" in shown(walk)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.comparing import NASTY, compared_run, small_project
+from tests.app.comparing import NASTY, compared_run, judged_for_the_adapter, small_project
 from tests.cli.conftest import Done, Tuiwb
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.votes import Ballot
+from tuiwb.project import Project
 
 
 @pytest.fixture
@@ -20,8 +21,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compare(home: Path) -> Path:
-    from tuiwb.project import Project
-
     return compared_run(Project(home)) / "compare"
 
 
@@ -142,6 +141,32 @@ def test_revealed_votes_are_exported_and_others_are_named(tuiwb: Tuiwb, home: Pa
     assert (told["rows"], told["held_out"]) == (10, "data/heldout.jsonl")
     again = tuiwb("compare", "export", "support-v1", "--kto", "k.jsonl")
     assert (again.returncode, "nothing is written over" in again.stderr) == (2, True)
+
+
+def test_disagreements_with_the_judge_are_listed_and_ruled_without_a_screen(
+    tuiwb: Tuiwb, home: Path, compare: Path
+):
+    done = tuiwb("vote", "support-v1", "--review")
+    assert (done.returncode, "not revealed" in done.stderr) == (2, True)
+    ballot = Ballot(compare, read_completions(compare), rater="mia")
+    for pair in ballot.pairs:
+        ballot.vote(pair, "left" if pair.left == "base" else "right")
+    ballot.reveal()
+    done = tuiwb("vote", "support-v1", "--review")
+    assert (done.returncode, "no verdicts" in done.stderr) == (2, True)
+    judged_for_the_adapter(Project(home), compare)
+    done = tuiwb("vote", "support-v1", "--review")
+    assert "id00  line 1: you base, the judge fine-tune\n    it is JSON" in done.stdout
+    told = document(
+        tuiwb("vote", "support-v1", "--rule", "id00=judge", "--rule", "id02=unclear", "--json")
+    )
+    ruled = {d["pair"]: d["ruling"] for d in told["disagreements"]}
+    assert (ruled["id00"], ruled["id02"], ruled["id05"]) == ("judge", "unclear", None)
+    assert "id03" not in ruled
+    done = tuiwb("vote", "support-v1", "--rule", "id03=judge")
+    assert (done.returncode, "no disagreement on 'id03'" in done.stderr) == (2, True)
+    done = tuiwb("vote", "support-v1", "--rule", "id00=me")
+    assert (done.returncode, "human, judge, unclear, none" in done.stderr) == (2, True)
 
 
 def test_the_commands_load_neither_torch_nor_textual_nor_the_sdk() -> None:

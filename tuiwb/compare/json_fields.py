@@ -1,6 +1,8 @@
 """The fields of JSON references one by one: which of them each side gets right."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -8,6 +10,9 @@ from tuiwb.compare import metrics
 from tuiwb.compare.paired import holm, tango
 from tuiwb.compare.scored import Asked
 from tuiwb.compare.stats import Interval, sign_test
+
+MOST = 100  # fields told
+State = Literal["right", "wrong", "missing"]
 
 
 class FieldSummary(msgspec.Struct, kw_only=True):
@@ -30,45 +35,54 @@ class FieldSummary(msgspec.Struct, kw_only=True):
 
 
 def field_table(pairs: Sequence[Asked], paired: bool) -> list[FieldSummary]:
-    """Each field of the JSON references, in the order first seen."""
-    found: dict[str, list[Asked]] = {}
+    """The fields of the JSON references in the order first seen, the `MOST` that most references
+    have: beyond that they are keys of data, not fields."""
+    found: dict[str, list[tuple[State, State | None]]] = {}
     for one in pairs:
-        expected = metrics.parse_json(one.reference or "")
-        for name in expected if isinstance(expected, dict) else ():
-            found.setdefault(name, []).append(one)
-    lines = [_field(name, having, paired) for name, having in found.items()]
-    known = [line.p for line in lines if line.p is not None]
-    for line, p in zip(lines, holm(known), strict=False):
+        reference = one.reference or ""
+        right = metrics.field_results(one.base.text, reference)
+        if right is None:
+            continue
+        base = _states(one.base.text, right)
+        adapter: dict[str, State] = {}
+        if paired and one.adapter is not None:
+            told = metrics.field_results(one.adapter.text, reference)
+            adapter = _states(one.adapter.text, told or {})
+        for name, state in base.items():
+            found.setdefault(name, []).append((state, adapter.get(name)))
+    kept = set(heapq.nlargest(MOST, found, key=lambda name: len(found[name])))
+    lines = [_field(name, states) for name, states in found.items() if name in kept]
+    tested = [line for line in lines if line.p is not None]
+    for line, p in zip(tested, holm([line.p or 0.0 for line in tested]), strict=True):
         line.p_holm = p
     return lines
 
 
-def _field(name: str, having: Sequence[Asked], paired: bool) -> FieldSummary:
-    base = [_state(pair.base.text, pair.reference or "", name) for pair in having]
+def _states(answer: str, right: Mapping[str, bool]) -> dict[str, State]:
+    """What an answer makes of each field of its reference."""
+    given = metrics.parse_json(answer)
+    there = given if isinstance(given, dict) else {}
+    return {
+        name: "right" if well else "wrong" if name in there else "missing"
+        for name, well in right.items()
+    }
+
+
+def _field(name: str, states: Sequence[tuple[State, State | None]]) -> FieldSummary:
+    n = len(states)
+    base = [one for one, _ in states]
     line = FieldSummary(
         name=name,
-        n=len(having),
+        n=n,
         base_right=base.count("right"),
         base_missing=base.count("missing"),
     )
-    if paired:
-        adapter = [
-            _state(pair.adapter.text, pair.reference or "", name)
-            for pair in having
-            if pair.adapter is not None
-        ]
-        both = list(zip(adapter, base, strict=True))
-        up = sum(a == "right" != b for a, b in both)
-        down = sum(b == "right" != a for a, b in both)
+    adapter = [other for _, other in states if other is not None]
+    if len(adapter) == n:
+        up = sum(other == "right" != one for one, other in states)
+        down = sum(one == "right" != other for one, other in states)
         line.adapter_right, line.adapter_missing = adapter.count("right"), adapter.count("missing")
-        line.difference = (up - down) / len(having)
-        line.difference_interval = tango(up, down, len(having))
+        line.difference = (up - down) / n
+        line.difference_interval = tango(up, down, n)
         line.p = sign_test(up, down)
     return line
-
-
-def _state(answer: str, reference: str, name: str) -> str:
-    if (metrics.field_results(answer, reference) or {}).get(name):
-        return "right"
-    given = metrics.parse_json(answer)
-    return "wrong" if isinstance(given, dict) and name in given else "missing"

@@ -6,6 +6,7 @@ reference, and the JSON metrics need a reference that is itself a JSON object or
 
 import collections
 import json
+import math
 import re
 import string
 import unicodedata
@@ -62,7 +63,9 @@ class MetricSummary(msgspec.Struct, kw_only=True):
     def verdict(self) -> Literal["better", "worse", ""]:
         """Whether the adapter is better or worse, all tests counted in; '' where none is shown."""
         p = self.p if self.p_holm is None else self.p_holm
-        if p is None or p > ALPHA or not self.difference or self.direction == "neither":
+        if p is None or not p <= ALPHA or self.direction == "neither":
+            return ""
+        if not self.difference or not math.isfinite(self.difference):
             return ""
         return "better" if (self.difference > 0) == (self.direction == "higher") else "worse"
 
@@ -135,19 +138,33 @@ def field_results(answer: str, reference: str) -> dict[str, bool] | None:
 
 def _same(left: Any, right: Any) -> bool:
     """Equal JSON values: true is not 1, 1.0 is 1, space around a string does not count."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return left == right
-    if isinstance(left, str) and isinstance(right, str):
-        return unicodedata.normalize("NFC", left).strip() == (
-            unicodedata.normalize("NFC", right).strip()
+    # A list of what is left instead of recursion: an answer may nest as deep as the parser lets it.
+    left_over = [(left, right)]
+    while left_over:
+        one, other = left_over.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            left_over += [(one[key], other[key]) for key in one]
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            left_over += zip(one, other, strict=True)
+        elif not _same_plain(one, other):
+            return False
+    return True
+
+
+def _same_plain(one: Any, other: Any) -> bool:
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return one == other
+    if isinstance(one, str) and isinstance(other, str):
+        return unicodedata.normalize("NFC", one).strip() == (
+            unicodedata.normalize("NFC", other).strip()
         )
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return left is None and right is None
+    return one is None and other is None
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -112,12 +112,14 @@ def mean_interval(
     differences: Sequence[float], *, confidence: float = 0.95, seed: int = 0
 ) -> Interval | None:
     """Bootstrap interval over prompts of a mean paired difference, Student's from 400 prompts on;
-    None for less than two pairs."""
+    None for less than two pairs, and where all differ by the same: no spread is no certainty."""
     import numpy
 
     rows = numpy.asarray(differences, dtype=float).reshape(-1, 1)
     n = len(rows)
     if n >= _MANY:
+        if rows.min() == rows.max():
+            return None
         middle = float(rows.mean())
         error = float(rows.std(ddof=1)) / math.sqrt(n)
         half = t_quantile(0.5 + confidence / 2, n - 1) * error
@@ -132,7 +134,8 @@ def bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval | None:
-    """Bootstrap interval over prompts of a function of sums; None for fewer than two prompts.
+    """Bootstrap interval over prompts of a function of sums; None for fewer than two prompts and
+    where every resample gives the same, from which nothing can be said.
 
     `rows` has a row of figures per prompt, (n, k); `statistic` takes the sums of resampled rows,
     (resamples, k), and returns (resamples,). Percentiles are expanded for small samples, so that
@@ -148,6 +151,8 @@ def bootstrap(
     tail = (1 - confidence) / 2
     wide = math.sqrt(n / (n - 1)) * t_quantile(1 - tail, n - 1)
     tail = 1 - NormalDist().cdf(wide)
+    if numpy.ptp(found) <= 1e-12 * abs(found[0]):
+        return None
     low, high = numpy.quantile(found, [tail, 1 - tail])
     return Interval(float(low), float(high))
 

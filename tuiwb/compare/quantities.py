@@ -63,9 +63,9 @@ def _perplexity(pairs: Sequence[Asked], paired: bool) -> MetricSummary | None:
     chosen = [
         pair
         for pair in pairs
-        if pair.base.reference_nll is not None
-        and pair.reference_tokens
-        and not (paired and (pair.adapter is None or pair.adapter.reference_nll is None))
+        if pair.reference_tokens > 0
+        and _known(pair.base)
+        and not (paired and (pair.adapter is None or not _known(pair.adapter)))
     ]
     if not chosen:
         return None
@@ -91,6 +91,12 @@ def _perplexity(pairs: Sequence[Asked], paired: bool) -> MetricSummary | None:
         return numpy.exp(numpy.minimum(sums[:, 0] / sums[:, 1], 700.0))
 
     return of_sums(line, base, adapter if paired else None, perplexity)
+
+
+def _known(answered: Answered) -> bool:
+    """Whether the reference has a likelihood: a model that overflows gives none."""
+    nll = answered.reference_nll
+    return nll is not None and math.isfinite(nll)
 
 
 def _speed(bases: Sequence[Answered], others: Sequence[Answered] | None) -> MetricSummary | None:

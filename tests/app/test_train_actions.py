@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from textual.widgets import Input, Static, TextArea
 
@@ -14,8 +15,10 @@ from tuiwb.app.screens.run_dialogs import TypeToConfirm
 from tuiwb.app.widgets.alerts_view import AlertsView
 from tuiwb.app.widgets.recovery_view import RecoveryView
 from tuiwb.app.widgets.virtual_table import VirtualTable
+from tuiwb.errors import BadInput
 from tuiwb.project import Project
 from tuiwb.train.config import load_config
+from tuiwb.train.rerun import config_again
 
 CONFIG = """\
 # mine, with a comment
@@ -183,9 +186,14 @@ async def test_help_lists_every_key_of_the_run(project: Project) -> None:
             assert words in text
 
 
-def test_a_config_written_anew_is_what_the_run_was_asked(project: Project) -> None:
-    from tuiwb.train.rerun import config_again
+def test_a_job_that_was_asked_no_config_gets_one_sentence(project: Project) -> None:
+    folder = a_run(project, "one", spec={"method": "sft"})
+    with pytest.raises(BadInput, match=r"^what the run was asked is no config: model: field req"):
+        config_again(project, folder)
+    assert not list((project.root / "configs").glob("one-*"))
 
+
+def test_a_config_written_anew_is_what_the_run_was_asked(project: Project) -> None:
     spec = asked(project, CONFIG + "  seed: 7\n")
     folder = a_run(project, "one", spec=spec)
     (project.root / "configs" / "mine.yaml").unlink()

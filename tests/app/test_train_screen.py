@@ -8,6 +8,7 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
+from textual.widgets._toast import Toast
 
 from tests.app.conftest import until
 from tests.app.runs import START, a_run, add, an_alert
@@ -326,6 +327,21 @@ async def test_an_alert_shows_evidence_cause_fix_and_enter_shows_it_large(
         await until(lambda: len(alerts.items) == 2)
         # Of one rule, the newest stands.
         assert "! 1 alert" in words(screen, "values")
+
+
+async def test_a_toast_leaves_the_pane_free_that_is_read_in_80_by_24(project: Project) -> None:
+    a_run(project, "live", "running", steps=15, more=[an_alert()])
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("a")
+        app.notify("a sentence of some length " * 3)
+        await until(lambda: screen.query(Toast))
+        await until(lambda: screen.query(Toast).last().region.area)
+        toast, below = screen.query(Toast).last().region, screen.query_one("#below").region
+        head = screen.query_one("#head").region
+        assert head.bottom <= toast.y < toast.bottom <= below.y
 
 
 async def test_tags_notes_and_the_archive_by_key(project: Project) -> None:

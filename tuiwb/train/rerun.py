@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs import load
@@ -55,13 +56,25 @@ def _asks(project: Project, path: Path) -> dict[str, Any] | None:
     return _comparable(project, config.model_dump(exclude={"name"}))
 
 
+def _config(spec: dict[str, Any]) -> RunConfig:
+    """A job's spec as a config; BadInput where it is none, as of a job that tuiwb didn't plan."""
+    asked = {key: value for key, value in spec.items() if key in RunConfig.model_fields}
+    try:
+        return RunConfig.model_validate(asked)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise BadInput(
+            f"what the run was asked is no config: {key}: {first['msg'].lower()} (in its job.yaml)"
+        ) from None
+
+
 def _comparable(project: Project, spec: dict[str, Any]) -> dict[str, Any]:
     """What a spec asks, defaults filled in and paths absolute, from a file or from job.yaml.
 
     What the launcher adds to a job's spec (its config file, its rows) is no part of it.
     """
-    asked = {key: value for key, value in spec.items() if key in RunConfig.model_fields}
-    plain = RunConfig.model_validate(asked).model_dump(exclude={"name"})
+    plain = _config(spec).model_dump(exclude={"name"})
     base = project.resolve(str(plain["model"]["base"]))
     plain["model"]["base"] = str(base) if base.exists() else plain["model"]["base"]
     for key in FILES:
@@ -73,9 +86,8 @@ def _comparable(project: Project, spec: dict[str, Any]) -> dict[str, Any]:
 
 def _written(project: Project, spec: dict[str, Any], name: str) -> str:
     """The spec as YAML: what differs from the defaults, paths short."""
-    plain = {key: value for key, value in spec.items() if key in RunConfig.model_fields}
-    config = RunConfig.model_validate(plain).model_dump(exclude_defaults=True, mode="json")
-    config["model"] = {"base": plain["model"]["base"], **config.get("model", {})}
+    config = _config(spec).model_dump(exclude_defaults=True, mode="json")
+    config["model"] = {"base": spec["model"]["base"], **config.get("model", {})}
     if Path(config["model"]["base"]).is_absolute():
         config["model"]["base"] = project.shorten(Path(config["model"]["base"]))
     for key in FILES:

@@ -4,14 +4,18 @@ import random
 from typing import Any
 
 import pyte
-from textual._compositor import CompositorUpdate
+from rich.console import Console
+from rich.segment import Segment
+from textual._compositor import CompositorUpdate, LayoutUpdate
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Region
 from textual.screen import ModalScreen, Screen
+from textual.strip import Strip
 from textual.widgets import Static
 
-from tuiwb.app.frame import FramedApp
+from tuiwb.app.frame import Frame, FramedApp
 
 WORDS = ("loss 0.52", "⣀⡠⠤⠒⠉", "[b]no markup[/b]", "日本語 wide", "e\u0301 combined", "▲ ◆ ×", "")
 
@@ -115,3 +119,10 @@ async def test_after_something_else_painted_there_all_is_sent() -> None:
         app.action_repaint()
         await pilot.pause()
         assert app.shown() == app.expected()
+
+
+def test_a_row_that_is_not_laid_out_to_its_end_is_painted_as_far_as_it_is() -> None:
+    # As when the terminal grows while a dialog is open.
+    rows: Any = [[Strip([Segment("left")]), None], [None]]
+    update = Frame().difference(LayoutUpdate(rows, Region(0, 0, 8, 2)))
+    assert "left" in update.render_segments(Console(force_terminal=True))

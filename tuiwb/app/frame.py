@@ -5,7 +5,7 @@ that are not on the screen yet. A curve that grew by a point repaints its chart,
 it differ: over SSH the bytes are what lags.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -161,7 +161,12 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Stri
     if isinstance(update, LayoutUpdate):
         for y, line in enumerate(update.strips, update.region.y):
             x = update.region.x
-            for strip in line:
+            painted: Iterable[Strip | None] = line
+            for strip in painted:
+                if strip is None:
+                    # The terminal grew and the screen below a dialog is not laid out yet: what
+                    # is painted next brings the rest of the row.
+                    break
                 yield y, x, strip
                 x += strip.cell_length
         return

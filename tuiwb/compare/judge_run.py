@@ -189,5 +189,6 @@ class JudgeRun:
             self.context.folder / JUDGE_SUMMARY,
             msgspec.json.format(msgspec.json.encode(summary), indent=2),
         )
-        self.context.artifact("verdicts", VERDICTS)
+        if self.path.exists():
+            self.context.artifact("verdicts", VERDICTS)
         self.context.artifact("summary", JUDGE_SUMMARY)

@@ -127,7 +127,7 @@ def _both_ways(
 
     from tuiwb.compare import generation
     from tuiwb.compare.generation import Asking
-    from tuiwb.compare.loading import load_sides
+    from tuiwb.compare.loading import free_cores, load_sides
     from tuiwb.compare.prompts import held_out
 
     prompts = held_out(heldout, limit=count).prompts
@@ -136,10 +136,13 @@ def _both_ways(
     loaded = load_sides(str(base), {"base": None, "adapter": str(adapter)}, "float32")
     ours: list[float] = []
     texts: dict[tuple[str, str], str] = {}
-    tokens = 0
+    tokens, threads = 0, free_cores()
+    cores = torch.get_num_threads()
 
     def answer() -> None:
         nonlocal tokens
+        # As the compare job does; the loop has torch's own number, all cores.
+        torch.set_num_threads(threads)
         begun = time.perf_counter()
         encoded = [generation.encode(loaded, prompt) for prompt in prompts]
         asked = {"base": encoded, "adapter": encoded}
@@ -149,6 +152,7 @@ def _both_ways(
             texts.update({(a.side, a.id): a.text for a in ended})
             tokens += sum(a.tokens for a in ended)
         ours.append(time.perf_counter() - begun)
+        torch.set_num_threads(cores)
 
     def loop(model: Any) -> tuple[list[str], float]:
         pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
@@ -184,7 +188,8 @@ def _both_ways(
         "equal_texts": equal,
         "tokens": tokens,
         "parameters": sum(p.numel() for p in usual.parameters()),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
+        "loop_threads": cores,
     }
 
 

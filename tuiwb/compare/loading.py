@@ -6,6 +6,7 @@ Everything that can be wrong with the files becomes one BadInput sentence before
 import contextlib
 import inspect
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,13 @@ class Loaded(msgspec.Struct, kw_only=True):
         return {"logits_to_keep": count} if count and takes else {}
 
 
+def free_cores() -> int:
+    """The cores that nobody else uses now, at least one: as many torch threads are worth having,
+    more would wait for each other."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) - round(os.getloadavg()[0]))
+
+
 def load_model(base: str, adapter: str | None, dtype: str, revision: str | None = None) -> Loaded:
     """The base with the adapter (if any) on it, in `dtype`, on the GPU where there is one.
 
@@ -147,13 +155,13 @@ def load_sides(
 ) -> Loaded:
     """The base with every adapter that `sides` names (a folder, or None for the base itself).
 
-    A side's tokenizer is the one training saved beside its adapter; the base's is that of the
-    first adapter, whose prompts it is asked.
+    A side's tokenizer is the one training saved beside its adapter; the base's is that of the side
+    named adapter, else of the first one, whose prompts it is asked.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = _dtype(dtype, device)
     folders = list(dict.fromkeys(adapter for adapter in sides.values() if adapter is not None))
-    first = folders[0] if folders else None
+    first = sides.get("adapter") or (folders[0] if folders else None)
     tokenizers: dict[str | None, Any] = {
         folder: _tokenizer(base, folder, revision)
         for folder in (*folders, *[None][bool(folders) :])

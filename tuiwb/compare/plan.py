@@ -38,6 +38,8 @@ __all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of", "answered", "plan", "prepar
 
 COMPARE = "compare"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# Answers from which vLLM is taken by itself: it needs half a minute or more to start.
+VLLM_FROM = 400
 Engine = Literal["auto", "transformers", "vllm"]
 # What changes no answer, or says who answers, which is compared side by side.
 _NOT_THE_QUESTION = frozenset(
@@ -103,7 +105,7 @@ def plan(
     data = job.spec.get("data") or {}
     source = _prompts_of(project, run_name, data, prompts)
     trained_on = {str(project.resolve(path)) for path in data.get("train") or []}
-    python, without = _vllm_python(project, engine)
+    python, without = _vllm_python(project, engine, limit * len(sides))
     return {
         "run": str(run),
         "base": own["model"],
@@ -271,12 +273,12 @@ def _renamed(line: TokenProbabilities, renamed: dict[str, str]) -> TokenProbabil
     )
 
 
-def _vllm_python(project: Project, engine: str) -> tuple[str | None, str]:
+def _vllm_python(project: Project, engine: str, answers: int) -> tuple[str | None, str]:
     """The Python whose vLLM answers: one that was asked for, or on a GPU one that is there; and
     why one that the settings name is of no use."""
     if engine == "vllm":
         return find_vllm(project, required=True), ""
-    if engine == "transformers" or not _gpu():
+    if engine == "transformers" or answers < VLLM_FROM or not _gpu():
         return None, ""
     try:
         return find_vllm(project), ""

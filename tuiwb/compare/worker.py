@@ -5,13 +5,13 @@ summary.json and report.md.
 """
 
 import gc
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from tuiwb.compare import generation, scoring, vllm_offline
 from tuiwb.compare.completions import (
@@ -34,7 +34,7 @@ from tuiwb.compare.completions import (
 )
 from tuiwb.compare.generation import Asking, Encoded
 from tuiwb.compare.html import HTML, write_report
-from tuiwb.compare.loading import Loaded, load_sides
+from tuiwb.compare.loading import Loaded, free_cores, load_sides
 from tuiwb.compare.page import page_of
 from tuiwb.compare.prompts import held_out
 from tuiwb.compare.remote import Budget, ask_all
@@ -141,7 +141,7 @@ class _Comparison:
     def _answer_locally(self, group: Sequence[Side]) -> None:
         context, spec = self.context, self.spec
         context.state("running", "loading the model")
-        _limit_threads()
+        torch.set_num_threads(free_cores())
         adapters = {side["name"]: side["adapter"] for side in group}
         first = group[0]
         loaded = load_sides(
@@ -365,18 +365,7 @@ def _holds_both(group: Sequence[Side]) -> bool:
     return len({side["name"] for side in group} & {*ROLES}) == len(ROLES)
 
 
-def _limit_threads() -> None:
-    """As many torch threads as cores are free: on a busy machine they only wait for each other."""
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    busy = round(os.getloadavg()[0])
-    torch.set_num_threads(max(1, (cores or 1) - busy))
-
-
 def _free_memory() -> None:
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from tests.compare.builders import HELD_OUT, make_run, write_rows
@@ -134,6 +135,42 @@ def test_answers_with_ids_are_put_in_the_references_order(project, capsys):
     assert figures["metrics"][0]["base_right"] == 3
 
 
+def test_two_tools_answers_go_together_by_id_without_references_too(project, capsys):
+    write_rows(Path("a.jsonl"), [{"id": i, "answer": f"word {i}"} for i in (0, 1, 2)])
+    write_rows(Path("b.jsonl"), [{"id": i, "answer": f"word {i}"} for i in (2, 0, 1)])
+    arguments = ["--answers", "a.jsonl", "--answers", "b.jsonl", "--regex", "1", "--regex", "1"]
+    assert run(["score", *arguments, "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["figures"]["metrics"]
+    assert (line["better"], line["worse"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["refs.csv", "refs.json", "refs.parquet"])
+def test_references_may_be_a_dataset_of_any_container(project, capsys, name):
+    rows = [{"prompt": f"q {i}", "completion": f"word {i}"} for i in range(3)]
+    match name:
+        case "refs.csv":
+            lines = [f"{row['prompt']},{row['completion']}" for row in rows]
+            Path(name).write_text("\n".join(["prompt,completion", *lines]) + "\n")
+        case "refs.json":
+            Path(name).write_text(json.dumps(rows, indent=1))
+        case _:
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), name)
+    # A mark of the encoding, empty lines and no answer at all are all met in the wild.
+    text = '\ufeff{"answer": "word 0"}\n\n{"answer": null}\n{"answer": "word 2"}\n'
+    Path("a.jsonl").write_text(text, "utf-8")
+    assert run(["score", "--answers", "a.jsonl", "--references", name, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert (figures["n"], figures["metrics"][0]["base_right"]) == (3, 2)
+    assert figures["quantities"][0]["base"] == pytest.approx(4)
+
+
+def test_answers_may_be_one_json_array(project, capsys):
+    Path("a.json").write_text(json.dumps([{"answer": "yes"}, {"answer": "no"}], indent=2))
+    assert run(["score", "--answers", "a.json", "--regex", "^yes$", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert (figures["n"], figures["metrics"][0]["base_right"]) == (2, 1)
+
+
 def test_chats_are_measured_by_their_last_turn(project, capsys):
     path = str(write_rows(Path("heldout.jsonl"), HELD_OUT))
     assert run(["score", "--answers", path, "--references", path, "--json"]) == 0
@@ -163,11 +200,15 @@ def test_answers_alone_are_measured_by_a_rule(project, capsys):
         (["support-v1", "--references", "a.txt"], "--references go with --answers"),
         (["--answers", "none.txt"], "can't read none.txt"),
         (["--answers", "empty.txt"], "empty.txt is empty"),
-        (["--answers", "a.txt", "--answers", "b.txt"], "a.txt has 2 lines and b.txt has 1"),
+        (["--answers", "a.txt", "--answers", "b.txt"], "b.txt has 1 line and a.txt has 2"),
         (["--answers", "a.txt", "--references", "b.txt"], "a.txt has 2 lines and b.txt has 1"),
         (["--answers", "bad.jsonl"], "bad.jsonl:2 is not JSON"),
         (["--answers", "odd.jsonl"], "odd.jsonl:1 has none of answer, response"),
         (["--answers", "id.jsonl", "--references", "ids.jsonl"], "no answer with the id '2'"),
+        (["--answers", "twice.jsonl", "--references", "ids.jsonl"], "has the id '2' twice"),
+        (["--answers", "a.txt", "--references", "packed.txt"], "packed.txt is no text"),
+        (["--answers", "a.txt", "--side", "old"], "leave out the run, --against, --side"),
+        (["support-v1", "--against", "adapter"], "'adapter' can't be measured against itself"),
         (["--answers", "a.txt", "--references", "open.jsonl"], "open.jsonl:1 has no reference"),
         (["--answers", "a.txt", "--answers", "a.txt", "--answers", "a.txt"], "3 files of answers"),
     ],
@@ -180,6 +221,8 @@ def test_bad_input_gets_one_sentence_and_exit_2(answered, project, capsys, argum
     write_rows(Path("odd.jsonl"), [{"said": "x"}])
     write_rows(Path("id.jsonl"), [{"id": 1, "answer": "x"}])
     write_rows(Path("ids.jsonl"), [{"id": 2, "reference": "x"}])
+    write_rows(Path("twice.jsonl"), [{"id": 2, "answer": "x"}] * 2)
+    Path("packed.txt").write_bytes(b"\x1f\x8b\x08\x00")
     write_rows(Path("open.jsonl"), [{"messages": [{"role": "user", "content": "hi"}]}] * 2)
     assert run(["score", *arguments]) == 2
     said = capsys.readouterr()

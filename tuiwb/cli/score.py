@@ -60,14 +60,24 @@ def score(
     """
     options = _options(schema, regex or [], by or [], metric)
     if answers:
-        if run is not None or against or report:
-            raise BadInput("--answers are measured by themselves: leave out the run and --report")
+        if run is not None or against or report or side != "adapter":
+            raise BadInput(
+                "--answers are measured by themselves: leave out the run, --against, --side and "
+                "--report"
+            )
         return _foreign(answers, references, options, json)
     if references is not None:
         raise BadInput("--references go with --answers: a run has its references with its prompts")
     if run is None:
         raise BadInput("which run? 'tuiwb score RUN', or --answers FILE --references FILE")
-    _run(project, run, [(one, side) for one in against or ["base"]], options, report, json)
+    _run(
+        project,
+        run,
+        [(one, side) for one in dict.fromkeys(against or ["base"])],
+        options,
+        report,
+        json,
+    )
 
 
 def _options(schema: Path | None, regex: list[str], by: list[str], metric: str | None) -> "Options":
@@ -77,8 +87,8 @@ def _options(schema: Path | None, regex: list[str], by: list[str], metric: str |
 
     return Options(
         schema=None if schema is None else read_schema(schema),
-        patterns=[Pattern(text) for text in regex],
-        by=by,
+        patterns=[Pattern(text) for text in dict.fromkeys(regex)],
+        by=list(dict.fromkeys(by)),
         sliced=metric,
     )
 
@@ -144,6 +154,8 @@ def _foreign(answers: list[Path], references: Path | None, options: "Options", j
         say_json({"answers": [str(path) for path in answers], "figures": figures})
         return
     names = [path.name for path in answers]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in answers]
     say(f"{' against '.join(names)}, {figures.n} answers")
     _say_figures(figures, (names[0], names[1] if len(names) == 2 else "-"))
 

@@ -1,8 +1,8 @@
 """Answers that another tool wrote, and their references, as they are measured.
 
 In: files with a line per answer: JSON objects (the text under a usual name, or a chat that ends
-with it), JSON strings, or plain lines of text. References may be a dataset of any format too: its
-held-out answers are taken.
+with it), JSON strings, or plain lines of text; or one JSON array of these. References may be a
+dataset of any format too: its held-out answers are taken.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,14 @@ import msgspec
 from tuiwb.compare.prompts import clean, held_out
 from tuiwb.compare.scored import Answered, Asked
 from tuiwb.errors import BadInput
+from tuiwb.project import LINES, names_rows
 
 ANSWERS = ("answer", "response", "output", "completion", "prediction", "generated_text", "text")
 REFERENCES = ("reference", "target", "expected", "ground_truth", *ANSWERS)
 DATASET = ("messages", "conversations", "prompt", "instruction", "chosen")
 LARGEST = 1 << 30  # bytes
 
+Value = tuple[int, Any]  # line (or place in an array), what stands there
 Line = tuple[str | None, str, dict[str, Any]]  # id, text, tags
 
 
@@ -27,15 +29,14 @@ def foreign_pairs(answers: Sequence[Path], references: Path | None) -> list[Aske
     """One file of answers, or two (base first, then what is under test), with their references.
 
     Lines go together by their `id` where all have one, else in order. BadInput for a file that
-    can't be read, a line without a text, or files of unequal length.
+    can't be read, a line without a text, an id that stands twice, or files of unequal length.
     """
     if not 1 <= len(answers) <= 2:
         raise BadInput(f"{len(answers)} files of answers: give one, or two to compare")
     sides = [_lines(path, _values(path), ANSWERS) for path in answers]
     if references is None:
         meant: list[Line] = sides[0]
-        if len(sides[-1]) != len(meant):
-            raise _unequal(answers[0], len(meant), answers[1], len(sides[1]))
+        sides[1:] = [_matched(side, answers[1], meant, answers[0]) for side in sides[1:]]
     else:
         meant = _references(references)
         sides = [
@@ -53,31 +54,44 @@ def foreign_pairs(answers: Sequence[Path], references: Path | None) -> list[Aske
     ]
 
 
-def _matched(side: list[Line], path: Path, meant: list[Line], references: Path) -> list[Line]:
-    """The answers in the order of the references."""
-    by_id = {line[0]: line for line in side if line[0] is not None}
-    wanted = [line[0] for line in meant if line[0] is not None]
-    if len(by_id) == len(side) and len(wanted) == len(meant):
-        missing = next((key for key in wanted if key not in by_id), None)
+def _matched(side: list[Line], path: Path, meant: list[Line], other: Path) -> list[Line]:
+    """The answers in the order of the other file's lines."""
+    wanted, given = _by_id(meant, other), _by_id(side, path)
+    if wanted is not None and given is not None:
+        missing = next((key for key in wanted if key not in given), None)
         if missing is not None:
-            raise BadInput(f"{path} has no answer with the id {missing!r} of {references}")
-        return [by_id[key] for key in wanted]
+            raise BadInput(f"{path} has no answer with the id {missing!r} of {other}")
+        return [given[key] for key in wanted]
     if len(side) != len(meant):
-        raise _unequal(path, len(side), references, len(meant))
+        raise _unequal(path, len(side), other, len(meant))
     return side
+
+
+def _by_id(lines: list[Line], path: Path) -> dict[str, Line] | None:
+    """The lines by their ids; None where not all have one."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        if line[0] is None:
+            return None
+        if line[0] in found:
+            raise BadInput(f"{path} has the id {line[0]!r} twice: give every line its own")
+        found[line[0]] = line
+    return found
 
 
 def _unequal(one: Path, n: int, other: Path, m: int) -> BadInput:
     return BadInput(
-        f"{one} has {n:,} lines and {other} has {m:,}: give as many, or an id on every line"
+        f"{one} has {n:,} line{'s' * (n != 1)} and {other} has {m:,}: give as many, or an id on every line"
     )
 
 
 def _references(path: Path) -> list[Line]:
-    values = _values(path)
-    first = values[0] if values else None
-    if not isinstance(first, dict) or not any(name in first for name in DATASET):
-        return _lines(path, values, REFERENCES)
+    # Tables, columns, packed files and folders are datasets; lines of JSON may be either.
+    if not path.is_dir() and (path.suffix.lower() in LINES or not names_rows(path)):
+        values = _values(path)
+        first = values[0][1] if values else None
+        if not isinstance(first, dict) or not any(name in first for name in DATASET):
+            return _lines(path, values, REFERENCES)
     dataset = held_out(path, limit=1 << 62)
     if dataset.passed_over:
         raise BadInput(f"{dataset.passed_over} rows of {path} have no prompt: {dataset.why}")
@@ -87,15 +101,24 @@ def _references(path: Path) -> list[Line]:
     return [_line(p.tags.get("id"), p.reference or "", p.tags) for p in dataset.prompts]
 
 
-def _values(path: Path) -> list[Any]:
-    """Each line as JSON where the first is JSON (an object or a string), else as plain text."""
+def _values(path: Path) -> list[Value]:
+    """Each line as JSON where the first is JSON (an object or a string), else as plain text; the
+    items of a JSON array where the file is one."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path} is larger than {LARGEST >> 30} GiB: split it")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise BadInput(f"can't read {path}: {error.strerror or error}") from None
-    lines = data.decode("utf-8", "replace").split("\n")
+    if len(data) > LARGEST:
+        raise BadInput(f"{path} is larger than {LARGEST >> 30} GiB: split it")
+    if b"\0" in data[:4096] or data.startswith((b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        raise BadInput(f"{path} is no text: give a line per answer, as JSON or plain, in UTF-8")
+    # Some editors open a file with a mark of its encoding, which is no part of the first line.
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    plain = path.suffix.lower() == ".txt"
+    if not plain and (items := _array(text)) is not None:
+        return list(enumerate(items, 1))
+    lines = text.split("\n")
     if lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -105,20 +128,34 @@ def _values(path: Path) -> list[Any]:
     except (msgspec.MsgspecError, RecursionError):
         json = False
     # A JSON object is an answer of its own where the file is plain text: JSONL by its name.
-    if not json or path.suffix.lower() == ".txt":
-        return [line.removesuffix("\r") for line in lines]
-    values = []
+    if not json or plain:
+        return [(number, line.removesuffix("\r")) for number, line in enumerate(lines, 1)]
+    values: list[Value] = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            values.append(msgspec.json.decode(line))
+            values.append((number, msgspec.json.decode(line)))
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadInput(f"{path}:{number} is not JSON: {error}") from None
     return values
 
 
-def _lines(path: Path, values: Sequence[Any], names: Sequence[str]) -> list[Line]:
+def _array(text: str) -> list[Any] | None:
+    """The items of a file that is one JSON array of objects or texts; None for any other."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        items = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    fits = isinstance(items, list) and items and all(isinstance(i, dict | str) for i in items)
+    return items if fits else None
+
+
+def _lines(path: Path, values: Sequence[Value], names: Sequence[str]) -> list[Line]:
     found = []
-    for number, value in enumerate(values, 1):
+    for number, value in values:
         if isinstance(value, str):
             found.append(_line(None, value, {}))
             continue
@@ -127,7 +164,9 @@ def _lines(path: Path, values: Sequence[Any], names: Sequence[str]) -> list[Line
         if name is None:
             raise BadInput(f"{path}:{number} has none of {', '.join(names)}")
         text = _last_turn(row[name]) if name == "messages" else row[name]
-        said = text if isinstance(text, str) else msgspec.json.encode(text).decode()
+        # No answer is an empty one, not the word null.
+        plain = "" if text is None else text
+        said = plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
         tags = {k: v for k, v in row.items() if k not in (*names, "id")}
         found.append(_line(row.get("id"), said, tags))
     return found

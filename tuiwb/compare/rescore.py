@@ -66,6 +66,10 @@ def rescore(
             raise BadInput(
                 f"the comparison of {run_name} has no side {name!r}: there are {', '.join(names)}"
             )
+    if sides[0] == sides[1]:
+        raise BadInput(
+            f"{sides[0]!r} can't be measured against itself: there are {', '.join(names)}"
+        )
     answered = read_completions(folder)
     completions = paired(answered, *sides)
     if not completions:

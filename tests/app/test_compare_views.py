@@ -139,6 +139,11 @@ def test_any_text_can_be_shown_as_markdown_without_losing_its_letters(text):
     assert [c for c in shown if c in "ab"] == [c for c in text if c in "ab"]
 
 
+@pytest.mark.parametrize("text", ["[" * 5000, "a *b* " * 5000])
+def test_what_would_take_long_to_parse_is_shown_as_it_is(text):
+    assert markdown_content(text).plain == text
+
+
 def test_json_looks_the_same_as_markdown_and_plain():
     text = '{"status": "late", "tags": ["a", "b"]}'
     assert markdown_content(text).plain == text

@@ -5,7 +5,7 @@ word of the answer stays to be read, and a code block keeps its lines.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -13,7 +13,8 @@ from textual.content import Content
 
 from tuiwb.text import inert
 
-LONGEST = 50_000  # characters; longer answers are shown as they are
+LONGEST = 20_000  # characters; longer answers are shown as they are
+MOST_BRACKETS = 1000  # each open one is searched for its end: the time grows with their square
 MUTED = "$foreground 60%"
 HEADINGS = {"h1": "bold underline $text-accent", "h2": "bold $text-accent"}
 INLINE = {
@@ -31,9 +32,10 @@ def _parser() -> MarkdownIt:
     return parser.enable(["table", "strikethrough"]).disable(["reference", "entity"])
 
 
+@lru_cache(maxsize=64)
 def markdown_content(text: str) -> Content:
     """Markdown rendered as text with weights, bullets and rules; inert."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or text.count("[") > MOST_BRACKETS:
         return Content(inert(text))
     blocks = list(_blocks(_parser().parse(inert(text))))
     return Content("\n").join(blocks) if blocks else Content(inert(text))

@@ -100,6 +100,10 @@ class ListAndDetail(Horizontal, can_focus=True):
         if self.has_focus:
             self.call_after_refresh(self.on_focus)
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Only its own styles: nothing in it looks at whether all of it has the focus."""
+        self.app.stylesheet.update_nodes([self])
+
     def on_focus(self) -> None:
         """The list takes the focus as soon as there is one."""
         if self.items:

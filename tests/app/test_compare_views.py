@@ -10,6 +10,7 @@ from textual.content import Content
 from tuiwb.app.widgets.compare_diff import diff_content, word_diff
 from tuiwb.app.widgets.compare_markdown import markdown_content
 from tuiwb.app.widgets.compare_tokens import look_of, percent, token_content
+from tuiwb.app.widgets.compare_words import answer_text
 from tuiwb.app.widgets.pair_layout import Room, laid_out
 from tuiwb.compare.completions import TokenProbabilities
 
@@ -142,6 +143,12 @@ def test_any_text_can_be_shown_as_markdown_without_losing_its_letters(text):
 @pytest.mark.parametrize("text", ["[" * 5000, "a *b* " * 5000])
 def test_what_would_take_long_to_parse_is_shown_as_it_is(text):
     assert markdown_content(text).plain == text
+
+
+def test_of_a_megabyte_only_the_beginning_is_laid_out():
+    shown = answer_text("word " * 200_000).plain
+    assert len(shown) < 21_000
+    assert shown.endswith("… 980,000 more characters")
 
 
 def test_json_looks_the_same_as_markdown_and_plain():

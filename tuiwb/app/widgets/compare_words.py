@@ -18,6 +18,7 @@ from tuiwb.text import inert
 
 HEADLINE = ("json_valid", "exact_match", "field_accuracy", "all_fields", "token_f1")
 MUTED = "$foreground 60%"
+SHOWN = 20_000  # characters of one text: a screenful of a megabyte must not hold a key up
 LABELS = ("base", "fine-tune")
 
 
@@ -173,9 +174,10 @@ def asked_text(completion: Completion) -> Content:
 
 
 def _turn(turn: Mapping[str, Any]) -> Content:
+    said = _beginning(str(turn.get("content") or ""))
     return Content.assemble(
         (f"{inert(str(turn.get('role')), one_line=True)}  ", "bold $text-accent"),
-        (inert(str(turn.get("content") or "")), MUTED if turn.get("role") == "system" else ""),
+        said.stylize(MUTED) if turn.get("role") == "system" else said,
     )
 
 
@@ -183,11 +185,18 @@ def answer_text(text: str, *, markdown: bool = False) -> Content:
     """Any text from data, inert; an empty one is said to be."""
     if not text.strip():
         return Content.styled("(empty)", f"italic {MUTED}")
-    if markdown:
+    if markdown and len(text) <= SHOWN:
         from tuiwb.app.widgets.compare_markdown import markdown_content
 
         return markdown_content(text)
-    return Content(inert(text))
+    return _beginning(text)
+
+
+def _beginning(text: str) -> Content:
+    if len(text) <= SHOWN:
+        return Content(inert(text))
+    more = f"\n… {len(text) - SHOWN:,} more characters"
+    return Content.assemble(inert(text[:SHOWN]), (more, MUTED))
 
 
 def verdict_text(pair: PairVerdict, labels: tuple[str, str] = LABELS) -> Content:

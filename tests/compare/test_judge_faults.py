@@ -224,6 +224,32 @@ def test_calls_under_way_leave_what_they_do_not_spend_to_others(judged, server):
     assert summary.calls >= 15
 
 
+def test_what_was_asked_when_another_call_was_hopeless_is_kept(judged, server):
+    def answer(asked: Asked):
+        if asked.data["task"] == "question 2":
+            return error(404)
+        return slow(0.3)(asked) if asked.n else honest(asked)
+
+    server.answer = answer
+    folder, state = judged()
+    assert state.state == "failed"
+    assert "knows no model" in state.message
+    answered = [asked for asked in server.asked if asked.data["task"] != "question 2"]
+    assert len(read_verdicts(folder / VERDICTS)[0]) == len(answered) > 4
+
+
+def test_what_was_asked_when_the_job_was_told_to_stop_is_kept(judged, server):
+    def answer(asked: Asked):
+        if asked.n == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return slow(1.0)(asked) if asked.n else honest(asked)
+
+    server.answer = answer
+    folder, state = judged()
+    assert state.state == "cancelled"
+    assert len(read_verdicts(folder / VERDICTS)[0]) == len(server.asked) < CALLS
+
+
 def test_blanks_around_a_key_are_no_part_of_it(judged, server, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", f"  {SECRET}\r\n")
     assert judged()[1].state == "finished"

@@ -63,6 +63,8 @@ class JudgeRun:
         self._batch_done = -1
         self._unsynced = False
         self.budget_reached = False
+        # No more calls are begun; those under way are still kept.
+        self.ending = False
         self.begun = time.monotonic()
 
     def left(self) -> Iterator[Question]:

@@ -17,6 +17,9 @@ from tuiwb.jobs.events import Alert
 from tuiwb.jobs.run import JobContext, Stopped
 from tuiwb.monitor import notify
 
+# Seconds that calls under way have to come home when the job ends early.
+GRACE = 10.0
+
 
 def run(context: JobContext) -> None:
     """Do the judging that the job's spec asks for."""
@@ -60,10 +63,14 @@ async def _until_stopped(judging: JudgeRun, work: Coroutine[Any, Any, None]) -> 
     watching, working = asyncio.create_task(watch()), asyncio.create_task(work)
     try:
         await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-        else:
+        if not working.done():
+            judging.ending = True
+            until = time.monotonic() + GRACE
+            # What is paid for shall be kept.
+            while judging.in_flight and not working.done() and time.monotonic() < until:
+                await asyncio.wait({working}, timeout=0.1)
             watching.result()
+        working.result()
     finally:
         watching.cancel()
         working.cancel()
@@ -107,7 +114,13 @@ class _Calls:
         most = int(self._judging.spec.get("most_at_once") or self._judging.spec["concurrency"])
         tasks = [asyncio.create_task(self._work()) for _ in range(most)]
         try:
-            await asyncio.gather(*tasks)
+            done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if under_way:
+                # One is hopeless; what the others have asked is paid for.
+                self._judging.ending = True
+                await asyncio.wait(under_way, timeout=GRACE)
+            for task in done:
+                task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -118,8 +131,12 @@ class _Calls:
         for question in self._questions:
             async with self._ended:
                 # What a call under way really costs may leave room for one more.
-                while judging.in_flight and not judging.affordable(question):
+                while judging.in_flight and not (
+                    self._has_place() and judging.affordable(question)
+                ):
                     await self._ended.wait()
+                if judging.ending:
+                    return
                 if judging.budget_reached or not judging.affordable(question):
                     judging.budget_reached = True
                     return
@@ -134,3 +151,9 @@ class _Calls:
                     if reply is not None:
                         judging.keep(question, reply, time.monotonic() - begun)
                     self._ended.notify_all()
+
+    def _may_begin(self, question: Question) -> bool:
+        """Whether the money is there, and the endpoint's pace lets a call begin at once: none
+        waits half begun."""
+        at_once = self._client.client.pace.limit
+        return self._judging.in_flight < at_once and self._judging.affordable(question)

@@ -3,6 +3,7 @@
 import pytest
 
 from tuiwb.compare.measure import Options, measure
+from tuiwb.compare.paired import holm
 from tuiwb.compare.scored import Answered, Asked
 from tuiwb.compare.slices import LENGTH, MISSING, REST
 from tuiwb.errors import BadInput
@@ -39,6 +40,17 @@ def test_the_worst_slice_comes_first_and_small_ones_last():
     assert worst.difference_interval.high < 0
     assert worst.verdict == "worse"
     assert worst.p_holm == pytest.approx(min(4 * worst.p, 1.0), abs=0.02)
+
+
+def test_a_verdict_on_a_slice_counts_in_the_slices_of_every_tag():
+    rows = [
+        prompt(True, kind=i % 2, city=i % 3, tone=i % 5) if i < 24 else prompt(False, kind=i % 2)
+        for i in range(48)
+    ]
+    found = [s.line for s in measure(rows).slices]
+    assert len({s.by for s in measure(rows).slices}) == 3
+    assert [line.p_holm for line in found] == pytest.approx(holm([line.p for line in found]))
+    assert any(line.p <= 0.05 < line.p_holm for line in found)
 
 
 def test_every_prompt_is_in_one_slice_of_a_tag():

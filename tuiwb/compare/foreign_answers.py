@@ -81,7 +81,8 @@ def _by_id(lines: list[Line], path: Path) -> dict[str, Line] | None:
 
 def _unequal(one: Path, n: int, other: Path, m: int) -> BadInput:
     return BadInput(
-        f"{one} has {n:,} line{'s' * (n != 1)} and {other} has {m:,}: give as many, or an id on every line"
+        f"{one} has {n:,} line{'s' * (n != 1)} and {other} has {m:,}: give as many, or "
+        "an id on every line"
     )
 
 

@@ -134,7 +134,7 @@ def _metrics(page: Page) -> str:
 
 
 def _preferences(page: Page) -> str:
-    if not page.preferences:
+    if not (page.preferences or page.agreements):
         return ""
     parts = ["<h2>Preferred</h2>"]
     if bars := preference_bars(page.preferences):

@@ -92,7 +92,7 @@ def _row(row: IntervalRow, y: float, x: Callable[[float], float]) -> list[str]:
         f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{_text(shown)}</text>',
         f'<text x="{WIDTH - RIGHT + 10}" y="{y + 4:.1f}">{_text(row.words)}</text>',
     ]
-    if row.low is not None and row.high is not None:
+    if row.low is not None and row.high is not None and row.low <= row.high:  # NaN is neither
         left, right = x(row.low), x(row.high)
         parts.append(
             f'<path class="curve bar c{colour}" '

@@ -152,11 +152,14 @@ def _slices(
         return []
     base = [s.base for s in scored]
     adapter = [s.adapter or {} for s in scored] if paired else None
-    return [
+    found = [
         one
         for by in asked_for or known_by
         for one in slices(by, known_by[by], base, adapter, metric)
     ]
+    # Slices of one tag and of another are looked through alike for one that is worse.
+    _adjust([one.line for one in found])
+    return found
 
 
 def main_metric(lines: Sequence[MetricSummary]) -> MetricSummary | None:

@@ -226,6 +226,12 @@ def _conclusion(
         "counted in)"
     )
     if not main.verdict:
+        if main.p is not None and main.p <= metrics.ALPHA:
+            # What so many pairs need would read as if this were not reached: by itself it is.
+            return (
+                f"By {main.label} alone a difference is shown, with all metrics counted in none "
+                f"is: {figures}."
+            )
         none = f"By {main.label}, no difference is shown: {figures}."
         differ = main.better + main.worse
         if not differ:

@@ -32,9 +32,10 @@ NOTES = (
     "McNemar's exact test for right answers, a sign-flip or swap test for the others; 'better' and "
     "'worse' are said where p is at most .05 even with Holm's adjustment for all metrics."
 )
-FEW = "Few prompts say little: such slices stand last. p is adjusted for all slices of a tag."
+FEW = "Few prompts say little: such slices stand last. 'better' and 'worse' count in all slices."
 _BAR = 41
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
+# Bare addresses become links on many pages that show Markdown; a lone backslash keeps them text.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!@$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def markdown(page: Page) -> str:

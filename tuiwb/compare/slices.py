@@ -2,7 +2,7 @@
 
 A slice is looked at for where the fine-tune is worse than the whole says. Few prompts say little:
 a slice of less than ten is marked small and stands behind the others, and p is adjusted for all
-slices looked at together.
+slices of all tags that are looked at together.
 """
 
 import collections
@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.paired import holm
 from tuiwb.compare.scored import Asked, line_of
 
 SMALL = 10
@@ -80,9 +79,6 @@ def slices(
             direction=metric.direction,
         )
         found.append(Slice(by=by, value=value, line=line, small=len(chosen) < SMALL))
-    tested = [s.line for s in found if s.line.p is not None]
-    for line, p in zip(tested, holm([line.p or 0.0 for line in tested]), strict=True):
-        line.p_holm = p
     return sorted(found, key=_worst)
 
 

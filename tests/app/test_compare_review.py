@@ -75,7 +75,9 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
         first = shown(walk)
         assert "you: base   judge: fine-tune" in first
         assert "it is JSON [bold]n[/]" in first
-        await pilot.press("a", "l", "space")
+        await pilot.press("w")
+        assert "{+" in shown(walk)
+        await pilot.press("w", "a", "l", "space")
         assert "you 1   judge 1   unclear 1   open 2" in head(walk)
         assert "disagreement 4 of 5" in shown(walk)
         await pilot.press("k")

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.app.widgets import compare_words as words
-from tuiwb.app.widgets.compare_view import Look, named_pair
+from tuiwb.app.widgets.compare_view import Look, middle, named_pair
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.review import Disagreement, Review, Ruling
@@ -43,6 +43,7 @@ class DisagreementScreen(PairScreen):
         Binding("j", "step(1)", "Move", key_display="j/k"),
         Binding("k", "step(-1)", "Previous pair", show=False),
         Binding("n", "next_open", "Next without a ruling", show=False),
+        Binding("w", "diff", "Diff"),
         Binding("v,escape,q", "leave", "Leave", key_display="v"),
     ]
 
@@ -55,7 +56,7 @@ class DisagreementScreen(PairScreen):
         labels: tuple[str, str],
         look: Look | None = None,
     ) -> None:
-        super().__init__(look)
+        super().__init__(replace(look or Look(), middle="answers"))
         self._items, self._review, self._ballot = items, review, ballot
         self._completions = {c.id: c for c in completions}
         self._labels = labels
@@ -83,12 +84,16 @@ class DisagreementScreen(PairScreen):
                 (told.replace("human", "you"), words.MUTED),
             )
         )
-        pair = named_pair(self._completions[item.pair], self._labels, self.look)
+        completion = self._completions[item.pair]
+        pair = named_pair(completion, self._labels, self.look)
+        single, name = middle(completion, self._labels, self.look, {})
         self.query_one(PairView).show(
             replace(
                 pair,
                 title=f"disagreement {self._at + 1} of {len(self._items)}",
                 subtitle=RULED[self._review.ruling(item)],
+                single=single,
+                single_title=name,
                 verdict=self._reasons(item),
                 verdict_least=4,
                 verdict_title=f"you: {words.won_by(item.vote, self._labels)}   judge: "
@@ -124,6 +129,12 @@ class DisagreementScreen(PairScreen):
         """The next disagreement without a ruling."""
         following = self._open_after(self._at)
         self._at = self._at if following is None else following
+        self.paint()
+
+    def action_diff(self) -> None:
+        """The diff in the answers' place; the same key goes back."""
+        shown = self.look.middle == "diff"
+        self.look = replace(self.look, middle="answers" if shown else "diff")
         self.paint()
 
     def action_leave(self) -> None:

@@ -1,5 +1,6 @@
 """What the Compare screen shows of a run, told from its state: the head, the pair. No widgets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -112,7 +113,7 @@ def pair(subject: Subject) -> PairText:
     said += [words.noted(note)] if note else []
     verdict = seen.verdicts.get(completion.id) if subject.verdicts else None
     title = f"{subject.place + 1} of {len(seen.completions)}, line {completion.line}"
-    single, name = middle(completion, subject)
+    single, name = middle(completion, subject.labels, look, subject.probabilities)
     return replace(
         named_pair(completion, subject.labels, look),
         title=f"{title}  Markdown" if look.markdown else title,
@@ -144,20 +145,25 @@ def named_pair(completion: Completion, labels: tuple[str, str], look: Look) -> P
     )
 
 
-def middle(completion: Completion, subject: Subject) -> tuple[Content, str]:
+def middle(
+    completion: Completion,
+    labels: tuple[str, str],
+    look: Look,
+    probabilities: Mapping[str, TokenProbabilities],
+) -> tuple[Content, str]:
     """What stands in the answers' place, and its title: a diff, the tokens, or nothing."""
-    labels = (inert(subject.labels[0], one_line=True), inert(subject.labels[1], one_line=True))
-    if subject.look.middle == "diff" and completion.adapter is not None:
+    labels = (inert(labels[0], one_line=True), inert(labels[1], one_line=True))
+    if look.middle == "diff" and completion.adapter is not None:
         from tuiwb.app.widgets.compare_diff import diff_content
 
         title = f"from {labels[0]} [-gone-] to {labels[1]} {{+new+}}"
         if completion.identical:
             return Content("both answers are the same"), title
         return diff_content(completion.base, completion.adapter), title
-    if subject.look.middle == "tokens":
+    if look.middle == "tokens":
         from tuiwb.app.widgets.compare_tokens import token_content
 
-        found = subject.probabilities.get(completion.id)
+        found = probabilities.get(completion.id)
         if found is None:
             return Content(_NO_TOKENS), "reference, token by token"
         return token_content(found, labels), "reference, token by token"

@@ -1,6 +1,7 @@
 """`tuiwb watch`: one screen, any run, no project."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.app.conftest import until
 from tests.app.runs import a_run, add, an_alert
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.watch_app import WatchApp
+from tuiwb.app.widgets.chart_wall import ChartWall
 from tuiwb.app.widgets.device_view import DeviceView
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.jobs.events import Metrics
@@ -29,6 +31,22 @@ async def test_a_job_folder_is_watched_as_it_grows(project: Project, size: tuple
         await until(lambda: "step 10/20" in words(app, "how"))
         add(folder, [Metrics(step=11, total_steps=20, values={"loss": 0.777})])
         await until(lambda: "loss 0.777" in words(app, "values"))
+
+
+async def test_keys_without_end_hold_a_runs_news_up_for_a_moment_only(project: Project) -> None:
+    folder = a_run(project, "one", "running", steps=10)
+    app = WatchApp(open_watched(folder))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(lambda: "step 10/20" in words(app, "how"))
+        view = app.screen.query_one(RunView)
+        await until(lambda: view.query_one(ChartWall).settled)
+        app.last_input = time.monotonic() + 600
+        add(folder, [Metrics(step=11, total_steps=20, values={"loss": 0.777})])
+        await until(lambda: "loss 0.777" in words(app, "values"))
+        chart = view.query_one(ChartWall).chart("loss")
+        await until(lambda: "0.777" in chart.render_line(0).text)
+        assert app.last_input > time.monotonic()  # they still come
+        await pilot.pause()
 
 
 async def test_its_commands_work_without_a_project_but_nothing_that_needs_one(

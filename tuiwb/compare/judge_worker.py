@@ -131,9 +131,7 @@ class _Calls:
         for question in self._questions:
             async with self._ended:
                 # What a call under way really costs may leave room for one more.
-                while judging.in_flight and not (
-                    self._has_place() and judging.affordable(question)
-                ):
+                while judging.in_flight and not self._may_begin(question):
                     await self._ended.wait()
                 if judging.ending:
                     return

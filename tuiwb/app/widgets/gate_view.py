@@ -18,6 +18,7 @@ from tuiwb.app.widgets.modal import Modal
 from tuiwb.compare import plan as comparing
 from tuiwb.compare.evaluation import plan as evaluating
 from tuiwb.compare.gate import Gate, gate, write_gate
+from tuiwb.compare.gate_evidence import gather
 from tuiwb.compare.gate_line import GateLine
 from tuiwb.compare.gate_report import HTML, write_reports
 from tuiwb.errors import TuiwbError
@@ -38,11 +39,14 @@ class GateScreen(Modal[None]):
     ]
 
     class Asked(Message):
-        """What the gate said, or why it could not; `busy` is the job that would change it."""
+        """What the gate said, or why it could not; `busy` is the job that would change it,
+        `started` the one that was just begun."""
 
-        def __init__(self, found: Gate | None, problem: str = "", busy: str = "") -> None:
+        def __init__(
+            self, found: Gate | None, problem: str = "", busy: str = "", started: str = ""
+        ) -> None:
             super().__init__()
-            self.found, self.problem, self.busy = found, problem, busy
+            self.found, self.problem, self.busy, self.started = found, problem, busy, started
 
     def __init__(self, project: Project, run: Path) -> None:
         super().__init__()
@@ -50,6 +54,8 @@ class GateScreen(Modal[None]):
         self._found: Gate | None = None
         self._told = ""
         self._busy = ""
+        # What was begun since r was pressed; None before: each at most once, whatever comes of it.
+        self._begun: set[str] | None = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog") as dialog:
@@ -83,28 +89,39 @@ class GateScreen(Modal[None]):
     @on(Asked)
     def _show(self, message: Asked) -> None:
         self._found, self._busy = message.found, message.busy
+        if message.started and self._begun is not None:
+            self._begun.add(message.started)
         if message.problem:
-            self._told = message.problem
+            self._told, self._begun = message.problem, None
         self._paint()
+        if self._begun is not None and not self._busy and not message.started:
+            self._start(frozenset(self._begun))
 
     def action_run_missing(self) -> None:
-        """Start the comparison where there is none that counts, else the evaluation."""
+        """Start the comparison where there is none that counts, then the evaluation."""
         if self._found is not None and not self._busy:
-            self._start()
+            self._begun = set()
+            self._start(frozenset())
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="gate")
-    def _start(self) -> None:
+    def _start(self, begun: frozenset[str]) -> None:
+        """Begin the next job that is missing and was not begun before."""
+        started = ""
         try:
-            asked = comparing.plan(self._project, self._run.name)
             wanted = evaluating.plan_missing(self._project, self._run.name)
-            if not comparing.answered(asked):
-                comparing.start(self._project, asked)
-            elif not evaluating.answered(wanted):
+            compared = gather(self._project, self._run).compare is not None
+            if comparing.COMPARE not in begun and not compared:
+                comparing.start(self._project, comparing.plan(self._project, self._run.name))
+                started = comparing.COMPARE
+            elif evaluating.EVAL not in begun and not evaluating.answered(wanted):
                 evaluating.start(self._project, wanted)
+                started = evaluating.EVAL
         except (TuiwbError, OSError) as error:
             self.post_message(self.Asked(self._found, str(error)))
             return
-        self.post_message(self.Asked(self._found, busy=_at_work(self._run)))
+        if started:
+            busy = _at_work(self._run) or f"{started}, starting"
+            self.post_message(self.Asked(self._found, busy=busy, started=started))
 
     def _paint(self) -> None:
         if not self.is_mounted or (self._found is None and not self._told):
@@ -128,7 +145,7 @@ def _at_work(run: Path) -> str:
     for folder, word in ((comparing.COMPARE, "comparing"), (evaluating.EVAL, "evaluating")):
         if (run / folder / "job.yaml").is_file() and (s := jobs.status(run / folder)).running:
             parts = [word, s.phase or s.state]
-            if s.progress is not None and s.progress.total:
+            if s.progress is not None and s.progress.total and s.progress.phase == s.phase:
                 parts.append(f"{s.progress.done:g} of {s.progress.total:g} {s.progress.unit}")
             return ", ".join(parts)
     return ""

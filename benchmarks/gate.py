@@ -2,6 +2,8 @@
 
     python benchmarks/gate.py            all of them (about five minutes on a quiet core)
     python benchmarks/gate.py NAME ...   those of these names
+    python benchmarks/gate.py --short    the good run for a quarter of the sample's steps, as the
+                                         tests train it
 
 Trains each on the tiny model, compares, evaluates and asks the gate. Prints a table of verdicts and
 lines, then one JSON line; exits 1 on a verdict that is not the one expected or a fault that its
@@ -21,7 +23,15 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from common import machine  # noqa: E402
 
-from tests.compare.gate_runs import build, cases, judged, line_words, seconds, train  # noqa: E402
+from tests.compare.gate_runs import (  # noqa: E402
+    SHORT,
+    build,
+    cases,
+    judged,
+    line_words,
+    seconds,
+    train,
+)
 from tuiwb.compare.gate import Gate, write_gate  # noqa: E402
 from tuiwb.compare.gate_report import write_reports  # noqa: E402
 from tuiwb.project import copy_sample  # noqa: E402
@@ -31,12 +41,14 @@ def main(names: list[str]) -> int:
     """Run the cases; returns the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="gate-"))
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    good = {"max_steps": SHORT} if "--short" in names else {}
+    names = [name for name in names if name != "--short"]
     found: dict[str, Gate] = {}
     results, missed = {}, []
     try:
         project = copy_sample(folder / "project")
         build(project.root)
-        for case in cases({}):
+        for case in cases(good):
             if names and case.name not in names:
                 continue
             run, trained = seconds(lambda case=case: train(project, case))

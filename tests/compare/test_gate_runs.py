@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compare.gate_runs import Case, build, cases, judged, line_words, train
+from tests.compare.gate_runs import SHORT, Case, build, cases, judged, line_words, train
 from tuiwb.compare.evaluation.plan import EVAL
 from tuiwb.compare.evaluation.results import read_items, read_results
 from tuiwb.compare.gate import read_gate, stale, write_gate
@@ -15,8 +15,7 @@ from tuiwb.compare.gate_report import write_reports
 from tuiwb.project import Project, copy_sample
 
 pytestmark = pytest.mark.slow
-# A quarter of the sample's epochs: it files fewer messages right, and ships all the same.
-CASES = {case.name: case for case in cases({"max_steps": 110})}
+CASES = {case.name: case for case in cases({"max_steps": SHORT})}
 FAULTY = ("over-trained", "scaled-to-nothing", "wrong-template")
 
 

@@ -20,6 +20,7 @@ from tuiwb.compare.evaluation.results import (
     paired,
     read_items,
 )
+from tuiwb.compare.gate_line import regression_of
 from tuiwb.compare.prompts import held_out
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
@@ -94,6 +95,11 @@ def test_graded_scores_are_compared_by_their_mean_and_whole_ones_as_right_or_wro
     suite = graded("truthfulqa_mc2", [(0.5, 0.25), (0.75, 0.75), (0.1, 0.2)], "mc2")
     assert suite.regression == pytest.approx(0.05)
     assert (suite.better, suite.worse, suite.metric) == (1, 1, "mc2")
+    # One item lost more than the other won: a mean that fell, by as many items each way.
+    assert suite.p_worse == pytest.approx(suite.p / 2)
+    turned = graded("truthfulqa_mc2", [(0.25, 0.5), (0.75, 0.75), (0.2, 0.1)], "mc2")
+    assert turned.p_worse == pytest.approx(1 - suite.p / 2)
+    assert graded("mc2", [(0.5, float("nan")), (0.5, 0.25)], "mc2").n == 1
     assert graded("arc", [(1.0, 0.0), (0.0, 0.0)], "acc").worse == 1
     assert graded("arc", [], "acc").state == "not run"
 
@@ -166,3 +172,10 @@ def test_held_out_prompts_are_found_among_the_training_rows_whatever_the_answer(
     seen = seen_in_training(held_out(heldout, limit=10).prompts, [train])
     assert (seen.n, seen.seen, seen.rows, seen.whole) == (4, 1, 2, True)
     assert seen.where[0].endswith("train.jsonl:2")
+
+
+def test_a_loss_too_sure_for_a_float_is_confirmed_all_the_same():
+    lost = paired("canary", [(True, False)] * 1200)
+    assert lost.p_worse == 0.0
+    assert "confirmed" in regression_of(lost)
+    assert "confirmed" not in regression_of(paired("canary", [(True, False)] * 3))

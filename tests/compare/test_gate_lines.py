@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+import scipy.stats
 
 from tests.compare.builders import make_run
 from tuiwb.compare.completions import Side, Summary
@@ -148,6 +149,14 @@ def test_one_fault_alone_is_no_ship_and_its_line_says_the_number_and_what_to_do(
     assert verdict(changed) == "NO-SHIP"
 
 
+def test_the_canary_line_says_what_a_set_of_its_size_can_see():
+    # P(X >= 5), X ~ Binomial(80, 0.1) and P(X >= 3), X ~ Binomial(50, 0.1), from scipy.
+    assert scipy.stats.binom.sf(4, 80, 0.1) == pytest.approx(0.912, abs=5e-4)
+    assert "a true loss of 10% is caught 91% of the time" in lines(evidence())["canary"].figure
+    fewer = lines(with_suites(suite("canary", 50, 50, 0)))["canary"].figure
+    assert f"is caught {scipy.stats.binom.sf(2, 50, 0.1):.0%} of the time" in fewer
+
+
 def test_a_regression_of_exactly_the_threshold_is_let_pass():
     assert lines(with_suites(suite("canary", 80, 80, 4)))["canary"].ok is True
     assert lines(with_suites(suite("canary", 80, 80, 6, 2)))["canary"].ok is False
@@ -264,7 +273,12 @@ def test_without_references_people_or_else_a_trusted_judge_say_whether_it_is_bet
     assert lines(judged)["held_out"].ok is None
 
 
-def test_the_metric_that_decides_is_the_plainest_on_which_a_side_gets_anywhere():
+def test_the_metric_that_decides_is_the_reports_main_one():
+    lucky = with_summary(
+        metrics=[metric("normalised_match", 0, 1, p=1.0), metric("token_f1", 10, 30)]
+    )
+    # One lucky answer of fifty is not what most are about.
+    assert "token f1" in lines(lucky)["held_out"].figure
     several = with_summary(
         metrics=[metric("exact_match", 0, 0, p=1.0), metric("normalised_match", 0, 0, p=1.0),
                  metric("token_f1", 10, 30)]

@@ -197,6 +197,10 @@ def test_many_differences_have_the_p_of_the_t_test_about():
         scipy_stats.ttest_1samp(many, 0).pvalue, abs=0.01
     )
     assert sign_flip_test([0.0] * 40) == 1.0
+    # Far out too it is a small number, not none.
+    assert sign_flip_test([1.0] * 1200) == pytest.approx(
+        2 * scipy_stats.norm.sf(numpy.sqrt(1200)), rel=1e-6
+    )
 
 
 def test_the_sign_flip_test_cries_as_often_as_it_may():

@@ -1,10 +1,12 @@
 """A line of the gate, and how its figures are worded. Pure."""
 
+import math
+
 import msgspec
 
 from tuiwb.compare.evaluation.results import Suite
 from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.stats import PairedCounts
+from tuiwb.compare.stats import PairedCounts, upper_tail
 
 ALPHA = 0.05
 
@@ -66,8 +68,10 @@ def right_of(suite: Suite, word: str = "right") -> str:
 
 def regression_of(suite: Suite) -> str:
     sure = (
-        "confirmed, " if suite.regression > 0 and (suite.p_worse or 1.0) <= ALPHA else ""
-    )  # McNemar, one-sided
+        "confirmed, "
+        if suite.regression > 0 and suite.p_worse is not None and suite.p_worse <= ALPHA
+        else ""
+    )  # one-sided
     p = f", {sure}p {p_value(suite.p_worse)}" if suite.p_worse is not None and suite.worse else ""
     word = "regression" if suite.regression >= 0 else "gain"
     return f"{word} {abs(suite.regression):.1%} ({suite.worse} lost, {suite.better} won{p})"
@@ -82,3 +86,9 @@ def alarms_of(suite: Suite) -> str:
         f"; base twice: {suite.flips} of {suite.flip_n} flip, false alarms "
         f"{suite.false_alarm:.1%}{high}{rerun}"
     )
+
+
+def caught(n: int, limit: float) -> str:
+    """How often a loss twice as large as the limit is caught with `n` items, none won back."""
+    share = upper_tail(math.floor(limit * n + 1e-9) + 1, n, 2 * limit)
+    return f"a true loss of {2 * limit:.0%} is caught {share:.0%} of the time"

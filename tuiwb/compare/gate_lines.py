@@ -6,6 +6,7 @@ from tuiwb.compare import gate_losses, gate_people
 from tuiwb.compare.completions import Summary
 from tuiwb.compare.gate_evidence import Evidence
 from tuiwb.compare.gate_line import ALPHA, GateLine, change_of, sides, won
+from tuiwb.compare.measure import main_metric
 from tuiwb.compare.metrics import MetricSummary
 from tuiwb.compare.stats import sign_test
 from tuiwb.errors import BadInput
@@ -16,10 +17,9 @@ LEAST_LOGIT = 1e-3
 # Of the base weight's norm, below which an update is none (docs/triage.md, adapter_not_applied).
 LEAST_UPDATE = 1e-6
 FEWEST = 20  # items of a suite below which nothing can be said of 5%
-# From the plainest to the most forgiving: the first on which either side gets anywhere decides.
-# Where references are JSON only what their fields say counts: braces alone make no answer better.
-JSON_METRICS = ("all_fields", "field_accuracy")
-TASK_METRICS = ("normalised_match", "token_f1", "exact_match")
+# Among these `main_metric` chooses. Where references are JSON only what their fields say counts:
+# braces alone make no answer better.
+TASK_METRICS = ("all_fields", "field_accuracy", "normalised_match", "token_f1", "exact_match")
 JSON_VALID = "json_valid"
 _GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 
@@ -179,8 +179,8 @@ def _held_out(evidence: Evidence, settings: GateSettings) -> GateLine:
 
 
 def task_metric(summary: Summary, named: str | None) -> MetricSummary | None:
-    """The metric that decides: the one named, else the plainest on which a side gets anywhere;
-    BadInput when the named one was not measured."""
+    """The metric that decides: the one named, else the report's main one; BadInput when the named
+    one was not measured."""
     if named is not None:
         found = summary.metric(named)
         if found is None or found.adapter is None:
@@ -189,11 +189,8 @@ def task_metric(summary: Summary, named: str | None) -> MetricSummary | None:
                 f"gate.metric in tuiwb.yaml is {named!r}, which was not measured: one of {known}"
             )
         return found
-    json = (fields := summary.metric(JSON_METRICS[0])) is not None and fields.n == summary.done
-    names = JSON_METRICS if json else TASK_METRICS
-    measured = [m for name in names if (m := summary.metric(name)) and m.adapter is not None]
-    moved = [m for m in measured if max(m.base, m.adapter or 0.0) > 0]
-    return next(iter(moved or measured), None)
+    measured = [m for m in summary.metrics if m.name in TASK_METRICS and m.adapter is not None]
+    return main_metric(measured)
 
 
 def _preferred(line: GateLine, evidence: Evidence) -> GateLine:

@@ -16,7 +16,8 @@ def judge(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
     for judged in evidence.judges:
         summary, human = judged.summary, judged.human
         doubts = list(summary.doubts)
-        share = summary.invalid / summary.pairs if summary.pairs else 0.0
+        asked = summary.pairs - summary.identical
+        share = summary.invalid / asked if asked else 0.0
         if share > INVALID and not any("invalid" in doubt for doubt in doubts):
             doubts.append(f"{share:.0%} of its pairs are invalid")
         words = won(summary.preference.counts, summary.preference.p)

@@ -133,10 +133,12 @@ def summarise_verdicts(
     ids = {pair.pair for pair in valid if not pair.identical}
     slots = [v.verdict.winner for v in verdicts if v.pair in ids and v.verdict.winner != "tie"]
     invalid = len(found) - len(valid)
+    # Identical answers are no call: they must not water down how many calls went wrong.
+    asked = sum(not pair.identical for pair in found)
     doubts = failed_controls(verdicts)
-    if found and invalid / len(found) > INVALID_LIMIT:
+    if asked and invalid / asked > INVALID_LIMIT:
         doubts.append(
-            f"{invalid} of {len(found)} pairs are invalid, more than {100 * INVALID_LIMIT:.0f}%"
+            f"{invalid} of {asked} pairs asked are invalid, more than {100 * INVALID_LIMIT:.0f}%"
         )
     lengths = {c.id: len(c.adapter or "") - len(c.base) for c in completions}
     pairs = sum(c.adapter is not None for c in completions)

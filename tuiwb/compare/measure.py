@@ -163,16 +163,22 @@ def _slices(
 
 
 def main_metric(lines: Sequence[MetricSummary]) -> MetricSummary | None:
-    """All fields right where most references are JSON, the normalised match where either side
-    gets a tenth of the prompts right by it, else token F1 (prose); the first without those."""
+    """What decides, by the references and not by who is ahead. Where most of them are JSON: all
+    fields right, or the share of fields where neither side has any answer wholly right. Else the
+    normalised match where either side gets a tenth of the prompts right by it, else token F1
+    (prose); the first without those. The gate goes by the same."""
     by_name = {line.name: line for line in lines}
     most = max((line.n for line in lines), default=0)
     fields, match = by_name.get("all_fields"), by_name.get("normalised_match")
     if fields is not None and 2 * fields.n >= most:
-        return fields
-    if match is not None and max(match.base, match.adapter or 0.0) >= 0.1:
+        return fields if _best(fields) > 0 else by_name.get("field_accuracy") or fields
+    if match is not None and _best(match) >= 0.1:
         return match
     return by_name.get("token_f1") or (lines[0] if lines else None)
+
+
+def _best(line: MetricSummary) -> float:
+    return max(line.base, line.adapter or 0.0)
 
 
 def _known(options: Options) -> list[tuple[str, str, bool]]:

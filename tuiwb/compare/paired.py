@@ -212,7 +212,7 @@ def sign_flip_test(differences: Sequence[float], *, seed: int = 0) -> float:
         return 1.0
     seen = abs(float(values.sum()))
     if n >= _LARGE:
-        return 2 * (1 - NormalDist().cdf(seen / math.sqrt(float((values**2).sum()))))
+        return math.erfc(seen / math.sqrt(2 * float((values**2).sum())))
     # Sums of the same values in another order differ in their last bits.
     least = seen * (1 - 1e-12) - 1e-300
     if n <= _EXACT_FLIPS:

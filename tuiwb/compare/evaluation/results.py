@@ -69,10 +69,10 @@ class Suite(msgspec.Struct, kw_only=True):
     `worse` is b, `better` is c, after reruns where there were any. `regression` is (b - c)/N,
     `interval` the 95% interval of the change adapter - base (Tango's; of graded scores a
     bootstrap). `p` is the two-sided p of the change (McNemar's exact; of graded scores a sign-flip
-    test), `p_worse` McNemar's one-sided p for a loss. Of the A/A run: `flips` of `flip_n` items
-    changed between two runs of the base; `false_alarm` is the chance that two equally good models
-    differ by more than the threshold with so many flips, `false_alarm_high` the same at the upper
-    end of the flips' interval.
+    test), `p_worse` the one-sided p of the same test for a loss. Of the A/A run: `flips` of
+    `flip_n` items changed between two runs of the base; `false_alarm` is the chance that two
+    equally good models differ by more than the threshold with so many flips, `false_alarm_high`
+    the same at the upper end of the flips' interval.
     """
 
     name: str
@@ -225,7 +225,9 @@ def paired(name: str, outcomes: Sequence[tuple[bool, bool]]) -> Suite:
 
 
 def graded(name: str, scores: Sequence[tuple[float, float]], metric: str) -> Suite:
-    """Paired figures of (base, adapter) scores in [0, 1] of a benchmark's items."""
+    """Paired figures of (base, adapter) scores in [0, 1] of a benchmark's items; scores that are
+    no number are left out."""
+    scores = [pair for pair in scores if all(map(math.isfinite, pair))]
     if not scores:
         return Suite(name=name, state="not run", reason="it gave no scores")
     if all(x in (0.0, 1.0) for pair in scores for x in pair):
@@ -236,6 +238,7 @@ def graded(name: str, scores: Sequence[tuple[float, float]], metric: str) -> Sui
     better = sum(other > one for one, other in scores)
     worse = sum(other < one for one, other in scores)
     changes = [other - one for one, other in scores]
+    regression, p = -math.fsum(changes) / n, sign_flip_test(changes)
     return Suite(
         name=name,
         metric=metric,
@@ -244,10 +247,11 @@ def graded(name: str, scores: Sequence[tuple[float, float]], metric: str) -> Sui
         adapter=math.fsum(other for _, other in scores) / n,
         better=better,
         worse=worse,
-        regression=-math.fsum(changes) / n,
+        regression=regression,
         interval=mean_interval(changes),
-        p=sign_flip_test(changes),
-        p_worse=mcnemar_one_sided(worse, better),
+        p=p,
+        # Flipped signs are symmetric. Counts of items would test the median, not this mean.
+        p_worse=p / 2 if regression > 0 else 1 - p / 2,
     )
 
 

@@ -4,7 +4,15 @@ from typing import Any
 
 from tuiwb.compare.evaluation.results import Suite
 from tuiwb.compare.gate_evidence import Evidence
-from tuiwb.compare.gate_line import ALPHA, GateLine, alarms_of, count_of, regression_of, right_of
+from tuiwb.compare.gate_line import (
+    ALPHA,
+    GateLine,
+    alarms_of,
+    caught,
+    count_of,
+    regression_of,
+    right_of,
+)
 from tuiwb.project import GateSettings
 
 FEWEST = 20  # items of a suite below which nothing can be said of 5%
@@ -50,6 +58,8 @@ def canary(evidence: Evidence, settings: GateSettings) -> GateLine:
         )
     else:
         line.ok = suite.regression <= most + 1e-12
+        if line.ok and 0 < most < 0.5:
+            line.figure += f"; {caught(suite.n, most)}"
         line.change = "" if line.ok else _forgets(evidence)
     return line
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 TURN = 0.001  # seconds after which a thread lets another run; Python's own 5 ms delay each key
 PREPARE_AFTER = 1.5  # seconds after the first paint
-TIDY_EVERY = 1.0
+TIDY_EVERY = 1.0  # seconds
 # A backstop, where keys come all the time: by the usual ones each key has its pause.
 THRESHOLDS = (20_000, 20, 20)
-ALL_BUT_OLD, WHOLE = 10, 60  # of so many times, one goes over more objects, and over all
+WORTH = 2000  # new objects from which on it is worth a look at them
+ALL_BUT_OLD, WHOLE = 5, 20  # of so many times, one goes over more objects, and over all
 ARENAS = 3  # heaps of the C library, of which each thread would have its own
 M_ARENA_MAX = -8  # malloc.h
 
@@ -44,7 +45,7 @@ class PromptApp(FramedApp):
         spare_what_stays()
 
     def _tidy(self) -> None:
-        if calm_in(self) == 0 and gc.isenabled():
+        if calm_in(self) == 0 and gc.isenabled() and gc.get_count()[0] >= WORTH:
             self._tidied += 1
             if self._tidied % WHOLE:
                 gc.collect(self._tidied % ALL_BUT_OLD == 0)

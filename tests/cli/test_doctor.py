@@ -40,6 +40,29 @@ def test_where_training_can_run_it_exits_0_and_names_each_version(
     assert found["vllm"]["status"] == "note"
 
 
+def test_the_packages_of_bleu_rouge_and_json_schema_are_named_with_what_lacks(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("sacrebleu", "rouge_score", "jsonschema"):
+        pytest.importorskip(package, reason="the metrics extra is not installed")
+    found = checks(capsys, 0)["metrics"]
+    assert found["status"] == "ok"
+    assert [part.split()[0] for part in found["found"].split(", ")] == [
+        "sacrebleu",
+        "rouge-score",
+        "jsonschema",
+    ]
+    bare = home / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    (home / "tuiwb.yaml").write_text(f"python: {{train: {bare}/bin/python}}\n")
+    told = checks(capsys, 3)
+    assert told["metrics of score"]["status"] == "ok"
+    lacking = told["metrics of compare"]
+    assert lacking["status"] == "note"
+    assert lacking["found"].endswith("no BLEU, ROUGE, JSON Schema")
+    assert lacking["todo"].endswith("-m pip install 'tuiwb[metrics]'")
+
+
 def test_a_training_python_that_lacks_the_packages_exits_3_and_says_what_to_do(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

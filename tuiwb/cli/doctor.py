@@ -26,6 +26,7 @@ from tuiwb.text import inert, short_bytes
 app = single()
 
 TRAINING = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
+METRICS = {"sacrebleu": "BLEU", "rouge-score": "ROUGE", "jsonschema": "JSON Schema"}
 LOW_DISK_BYTES = 5 << 30
 _ASK_VERSIONS = """\
 import importlib.metadata as m, importlib.util as u, json, sys, pathlib
@@ -133,7 +134,7 @@ def _training(project: Project, has_gpu: bool) -> list[Check]:
         checks.append(
             Check(name="tuiwb", status="missing", found=lacks, todo=todo, for_training=True)
         )
-    return [*checks, _bitsandbytes(found.get("bitsandbytes"), has_gpu)]
+    return [*checks, _bitsandbytes(found.get("bitsandbytes"), has_gpu), *_metrics(found, python)]
 
 
 def _versions(python: str | None) -> dict[str, Any]:
@@ -146,6 +147,7 @@ def _versions(python: str | None) -> dict[str, Any]:
         *TRAINING,
         "bitsandbytes",
         "tuiwb",
+        *METRICS,
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -190,6 +192,38 @@ def _bitsandbytes(version: str | None, has_gpu: bool) -> Check:
         found="not installed: no 4-bit and 8-bit training",
         todo="pip install 'tuiwb[cuda]'",
     )
+
+
+def _metrics(found: dict[str, Any], python: object) -> list[Check]:
+    """The packages of BLEU, ROUGE and JSON Schema, in the Python that compares and, where that is
+    another, in the one that scores."""
+    places = {"metrics" if python is None else "metrics of compare": (found, python)}
+    if python is not None:
+        places["metrics of score"] = ({name: _own_version(name) for name in METRICS}, None)
+    return [_metrics_at(name, versions, where) for name, (versions, where) in places.items()]
+
+
+def _metrics_at(name: str, versions: dict[str, Any], python: object) -> Check:
+    where = "" if python is None else f" in {python}"
+    there = [f"{package} {versions[package]}" for package in METRICS if versions.get(package)]
+    lacking = [package for package in METRICS if not versions.get(package)]
+    if not lacking:
+        return Check(name=name, status="ok", found=", ".join(there) + where)
+    missed = ", ".join(METRICS[package] for package in lacking)
+    pip = "pip" if python is None else f"{python} -m pip"
+    return Check(
+        name=name,
+        status="note",
+        found=f"{', '.join(lacking)} not installed{where}: no {missed}",
+        todo=f"{pip} install 'tuiwb[metrics]'",
+    )
+
+
+def _own_version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _gpus() -> tuple[list[tuple[str, int]], str]:

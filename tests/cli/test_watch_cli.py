@@ -83,6 +83,13 @@ def test_a_path_without_a_run_is_one_sentence_and_exit_2(tmp_path: Path, path: s
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_folder_whose_only_file_is_broken_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 5, "log_hist')
+    done = tuiwb("watch", str(tmp_path), "--once", cwd=tmp_path)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert f"{tmp_path / 'trainer_state.json'} can't be read" in done.stderr
+
+
 def test_printing_loads_neither_textual_nor_torch(output: Path, folder: Path) -> None:
     for arguments in (["watch", str(output)], ["runs", "compare", "a", "b"]):
         code = (

@@ -45,6 +45,8 @@ def watch(
         from tuiwb.monitor.export import read_whole
 
         watched, _shown = read_whole(folder)
+        if unread := getattr(watched, "unread", ""):  # another tool's files alone can be so
+            raise BadInput(f"nothing of the run can be read: {unread}")
         if json:
             say_json(_plain(watched))
         else:

@@ -22,7 +22,7 @@ class ForeignRun:
     Several sources may tell of the same steps (a trainer's state and its TensorBoard events): each
     value is taken from the first that has it. Nobody tells whether the process lives: the state is
     "finished" when the files say so, "running" when they changed lately, else "quiet" (also when
-    none can be read), and its message says when they were last written.
+    none can be read, and then `unread` says why), and its message says when they were last written.
     """
 
     commands: frozenset[str] = frozenset()
@@ -31,6 +31,7 @@ class ForeignRun:
         self.folder = folder
         self.name = folder.resolve().name or str(folder)
         self.series = RunSeries()
+        self.unread = ""
         self._sources = sources
         self._lock = threading.Lock()
         self._begin()
@@ -123,13 +124,13 @@ class ForeignRun:
         state.created = self._began or written
         state.ended = written if end else None
         problem = next((r.problem for r in said if r.problem), "")
-        unread = bool(problem) and not self.series.names()
-        lately = now - written <= patience and not unread
+        self.unread = "" if self.series.names() else problem
+        lately = now - written <= patience and not self.unread
         state.state = end or ("running" if lately else "quiet")
         state.phase = "training" if state.state == "running" else ""
         words = f"last written {_ago(now - written)}" if written else "nothing is logged yet"
         # Where nothing could be read, why is what counts.
-        said_in_order = (problem, words) if unread else (words, problem)
+        said_in_order = (problem, words) if self.unread else (words, problem)
         state.message = "; ".join(filter(None, said_in_order))
         if self.state != state:
             self.state = msgspec.structs.replace(state, metrics=dict(state.metrics))

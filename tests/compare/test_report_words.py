@@ -1,11 +1,22 @@
 """What a report's words claim: no more than its figures, and nothing that acts."""
 
-from tests.compare.test_compare_report import SPEC, completion, good_run
-from tuiwb.compare.completions import summarise
-from tuiwb.compare.html import as_html
+import re
+
+import pytest
+
+from tests.compare.builders import make_run
+from tests.compare.test_compare_report import SPEC, completion, good_run, judged
+from tuiwb import jobs
+from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
+from tuiwb.compare.gate_evidence import Evidence, people_and_judges
+from tuiwb.compare.html import PAIR_STYLE, as_html
 from tuiwb.compare.page import Agreed, page_of
 from tuiwb.compare.report import markdown
+from tuiwb.compare.rescore import page, rescore
 from tuiwb.compare.stats import cohens_kappa
+from tuiwb.compare.votes import Ballot
+from tuiwb.jobs.lines import append_lines
+from tuiwb.monitor.report_html import PAGE_STYLE
 
 
 def test_what_is_shown_by_one_test_of_many_only_is_said_so():
@@ -33,3 +44,52 @@ def test_addresses_in_foreign_text_make_no_links_in_markdown():
     assert "https\\://evil" in text
     assert "www\\.evil" in text
     assert "a\\@evil" in text
+
+
+def test_pairs_that_look_alike_are_no_agreement_of_people_with_a_judge(project):
+    folder = make_run(project, "support-v2", "some/base", None) / "compare"
+    jobs.create(folder, "compare", {"run": str(folder.parent)})
+    rows = [completion(i, "a", "a " if i < 3 else "b", "b") for i in range(8)]
+    append_lines(folder / COMPLETIONS, rows)
+    judged(folder.parent, "one", "judge", lambda pair: "adapter")
+    ballot = Ballot(folder, read_completions(folder), rater="ann", seed=1)
+    for pair in ballot.pairs:
+        ballot.vote(pair, "left" if pair.left == "adapter" else "right")
+    ballot.reveal()
+    (agreed,) = page(rescore(project, "support-v2")).agreements
+    assert (agreed.kappa.n, agreed.kappa.agreement) == (5, 1.0)
+    evidence = Evidence(run="support-v2", compare=summarise(rows, 8))
+    people_and_judges(folder.parent, evidence)
+    assert (evidence.votes.counts.wins, evidence.votes.counts.ties) == (5, 3)
+    (judge,) = evidence.judges
+    assert (judge.human.n, judge.human.agreement) == (5, 1.0)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb (WCAG 2)."""
+    digits = colour.lstrip("#")
+    pairs = [c * 2 for c in digits] if len(digits) == 3 else re.findall("..", digits)
+    parts = [int(pair, 16) / 255 for pair in pairs]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_every_text_on_the_page_is_readable_in_both_looks(look):
+    css = PAGE_STYLE + PAIR_STYLE
+    # A later rule of the same name is the dark one; both parts write light first.
+    place = 0 if look == "light" else -1
+    colours = {n: re.findall(rf"--{n}:(#\w+)", css)[place] for n in ("ground", "ink", "dim", "box")}
+    words = {n: re.findall(rf"\.{n}{{color:(#\w+)", css)[place] for n in ("better", "worse")}
+    for text in ("ink", "dim"):
+        for ground in ("ground", "box"):
+            assert contrast(colours[text], colours[ground]) >= 4.5
+    for colour in words.values():
+        assert contrast(colour, colours["ground"]) >= 4.5
+    edge = re.findall(r"\.critical{border-left(?:-color)?:(?:4px solid )?(#\w+)", css)[place]
+    assert contrast(edge, colours["ground"]) >= 3

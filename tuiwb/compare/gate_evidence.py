@@ -99,7 +99,7 @@ def gather(project: Project, run: Path) -> Evidence:
         evidence.base_changed = model_fingerprint(base) != known
     _comparison(run, evidence)
     _evaluation(run, evidence)
-    _people_and_judges(run, evidence)
+    people_and_judges(run, evidence)
     return evidence
 
 
@@ -197,13 +197,14 @@ def _evaluation(run: Path, evidence: Evidence) -> None:
         evidence.results = results
 
 
-def _people_and_judges(run: Path, evidence: Evidence) -> None:
+def people_and_judges(run: Path, evidence: Evidence) -> None:
     """Votes and verdicts on the very answers of the comparison that counts."""
     if evidence.compare is None:
         return
     folder = run / COMPARE
     completions = read_completions(folder)
     said: list[dict[str, Outcome]] = []
+    asked: set[str] = set()
     hidden = 0
     for rater in _raters(folder):
         try:
@@ -212,6 +213,7 @@ def _people_and_judges(run: Path, evidence: Evidence) -> None:
             continue
         if ballot.revealed:
             said.append(ballot.winners())
+            asked |= ballot.decided().keys()
         else:
             hidden += 1
     won = _majority(said)
@@ -230,7 +232,9 @@ def _people_and_judges(run: Path, evidence: Evidence) -> None:
             continue
         verdicts, failures = read_verdicts(judge / VERDICTS)
         found = outcomes(completions, verdicts.values(), failures)
-        human = agreement(won, found) if won else None
+        # Pairs that look alike are ties that nobody was asked about.
+        people = {pair: who for pair, who in won.items() if pair in asked}
+        human = agreement(people, found) if people else None
         evidence.judges.append(Judged(summary=summary, human=human))
 
 

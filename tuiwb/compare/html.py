@@ -40,7 +40,8 @@ PAIR_STYLE = """\
 .pair h4{margin:.4rem 0 0;font-size:.9rem;font-weight:500;color:var(--dim)}
 .right td+td,.right th+th{text-align:right;overflow-wrap:normal}.wide{overflow-x:auto}
 .conclusion{font-size:1.1rem}.better{color:#1a7f37}.worse{color:#c01c28}
-@media (prefers-color-scheme:dark){.better{color:#2fc494}.worse{color:#ff7b72}}"""
+@media (prefers-color-scheme:dark){.better{color:#2fc494}.worse{color:#ff7b72}
+.critical{border-left-color:#ff7b72}}"""
 DIFFERENCES = "Difference in percentage points, 95% interval"
 WON = "Won of the decided pairs in percent, 95% interval"
 

@@ -128,7 +128,9 @@ def page(rescored: Rescored) -> Page:
 def _agreements(ballots: list[Ballot], judges: list[Judgement]) -> list[Agreed]:
     """Raters with each other, then the votes together and each judge with each other."""
     named: dict[str, Mapping[str, str]] = {f"judge {j.label}": j.outcomes for j in judges}
-    if votes := majority(ballots):
+    # Pairs that look alike are ties that nobody was asked about: no judgement to agree with.
+    asked = {key for ballot in ballots for key in ballot.decided()}
+    if votes := {key: who for key, who in majority(ballots).items() if key in asked}:
         named = {"the votes": votes, **named}
     return [
         *(Agreed(a.one, a.other, a.kappa) for a in rater_agreements(ballots)),

@@ -50,6 +50,7 @@ from tuiwb.monitor import notify
 PHASE = "generating"
 LOGIT_PROMPTS = 4
 WATCH_EVERY = 0.5
+SAMPLE_EVERY = 1.0
 # Below this a logit's change is what rounding makes of it.
 NO_CHANGE = 1e-4
 
@@ -77,6 +78,7 @@ class _Comparison:
         self.alerted = False
         self.device = self.dtype = self.engine = ""
         self._looked = time.monotonic()
+        self._sampled = 0.0
 
     def run(self) -> None:
         """Every side in turn, then figures and report."""
@@ -292,9 +294,12 @@ class _Comparison:
     def _take(self, answers: list[SideAnswer]) -> None:
         new = self.sheet.take(answers)
         if new:
-            last = new[-1]
-            self.context.emit(Sample(prompt=last.prompt_text, text=last.adapter or last.base))
             self._look_at_first_pairs()
+            # The log need not hold what completions.jsonl holds: one now and then is for watchers.
+            if time.monotonic() - self._sampled >= SAMPLE_EVERY:
+                self._sampled = time.monotonic()
+                last = new[-1]
+                self.context.emit(Sample(prompt=last.prompt_text, text=last.adapter or last.base))
         self._tell(0.0)
 
     def _look_at_first_pairs(self) -> None:

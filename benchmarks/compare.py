@@ -135,6 +135,7 @@ def _both_ways(
     usual = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     loaded = load_sides(str(base), {"base": None, "adapter": str(adapter)}, "float32")
     ours: list[float] = []
+    cpu = {"ours": 0.0, "loop": 0.0}
     texts: dict[tuple[str, str], str] = {}
     tokens, threads = 0, free_cores()
     cores = torch.get_num_threads()
@@ -143,7 +144,7 @@ def _both_ways(
         nonlocal tokens
         # As the compare job does; the loop has torch's own number, all cores.
         torch.set_num_threads(threads)
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         encoded = [generation.encode(loaded, prompt) for prompt in prompts]
         asked = {"base": encoded, "adapter": encoded}
         tokens = 0
@@ -152,13 +153,15 @@ def _both_ways(
             texts.update({(a.side, a.id): a.text for a in ended})
             tokens += sum(a.tokens for a in ended)
         ours.append(time.perf_counter() - begun)
+        cpu["ours"] += time.process_time() - worked
         torch.set_num_threads(cores)
 
     def loop(model: Any) -> tuple[list[str], float]:
         pipe = pipeline("text-generation", model=model, tokenizer=tokenizer)
         options = {"do_sample": False, "max_new_tokens": most, "return_full_text": False}
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         said = [pipe(prompt.messages, **options)[0]["generated_text"] for prompt in prompts]
+        cpu["loop"] += time.process_time() - worked
         return said, time.perf_counter() - begun
 
     answer()
@@ -184,6 +187,9 @@ def _both_ways(
         "seconds": round(mine, 2),
         "all_seconds": [round(x, 2) for x in ours],
         "times_faster": round((base_seconds + adapter_seconds) / mine, 2),
+        # Processor seconds, which others on the machine do not stretch.
+        "loop_cpu_seconds": round(cpu["loop"], 2),
+        "cpu_seconds": round(cpu["ours"] / len(ours), 2),
         "texts": 2 * len(prompts),
         "equal_texts": equal,
         "tokens": tokens,

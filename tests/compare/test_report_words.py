@@ -8,6 +8,7 @@ from tests.compare.builders import make_run
 from tests.compare.test_compare_report import SPEC, completion, good_run, judged
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
+from tuiwb.compare.figure_text import p_value
 from tuiwb.compare.gate_evidence import Evidence, people_and_judges
 from tuiwb.compare.html import PAIR_STYLE, as_html
 from tuiwb.compare.page import Agreed, page_of
@@ -44,6 +45,15 @@ def test_addresses_in_foreign_text_make_no_links_in_markdown():
     assert "https\\://evil" in text
     assert "www\\.evil" in text
     assert "a\\@evil" in text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, "-"), (0.0, "<.001"), (0.0496, "0.0496"), (0.05, "0.050"), (0.05001, "0.05001"),
+     (0.04999999, "0.04999999"), (0.0625, "0.062"), (1.0, "1.000")],
+)  # fmt: skip
+def test_a_p_beside_the_limit_tells_on_which_side_it_is(p, text):
+    assert p_value(p) == text
 
 
 def test_pairs_that_look_alike_are_no_agreement_of_people_with_a_judge(project):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuiwb.compare.measure import Options, measure
+from tuiwb.compare.measure import MOST_TAGS, Options, measure
 from tuiwb.compare.paired import holm
 from tuiwb.compare.scored import Answered, Asked
 from tuiwb.compare.slices import LENGTH, MISSING, REST
@@ -91,6 +91,17 @@ def test_many_rare_values_are_taken_together():
     values = [s.value for s in measure(rows).slices]
     assert len(values) == 12
     assert REST in values
+
+
+def test_a_file_with_a_column_for_everything_is_sliced_by_the_first_and_by_those_asked_for():
+    rows = [prompt(True, size=1 + i, **{f"c{n}": i % 2 for n in range(50)}) for i in range(12)]
+    names = {s.by for s in measure(rows).slices}
+    assert len(names) == MOST_TAGS
+    assert {"c0", LENGTH} < names
+    assert {s.by for s in measure(rows, Options(by=["c49"])).slices} == {"c49"}
+    # A tag of that name is meant by it, not the prompts' length.
+    rows = [prompt(True, size=1 + i, length="ab"[i % 2]) for i in range(12)]
+    assert {s.by for s in measure(rows, Options(by=["length"])).slices} == {"length"}
 
 
 def test_one_side_is_sliced_by_its_own_score():

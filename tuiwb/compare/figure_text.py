@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tuiwb.compare.json_fields import FieldSummary
-from tuiwb.compare.metrics import MetricSummary
+from tuiwb.compare.metrics import ALPHA, MetricSummary
 from tuiwb.compare.slices import Slice
 from tuiwb.compare.stats import Interval
 
@@ -125,8 +125,13 @@ def difference(line: MetricSummary) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """'<.001' or three digits."""
-    return "-" if p is None else ("<.001" if p < 0.001 else f"{p:.3f}")
+    """'<.001' or three digits; beside .05, which decides, as many as tell on which side it is."""
+    if p is None:
+        return "-"
+    if p < 0.001:
+        return "<.001"
+    digits = next((d for d in range(3, 9) if round(p, d) != ALPHA), 3)
+    return f"{p:.{digits}f}"
 
 
 def number(value: float) -> str:

@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from tuiwb.compare.evaluation.results import Suite
+from tuiwb.compare.figure_text import p_value
 from tuiwb.compare.metrics import MetricSummary
 from tuiwb.compare.stats import PairedCounts, upper_tail
 
@@ -35,10 +36,6 @@ class GateLine(msgspec.Struct, kw_only=True):
 
 def won(counts: PairedCounts, p: float) -> str:
     return f"won {counts.wins}, lost {counts.losses}, tied {counts.ties}, p {p_value(p)}"
-
-
-def p_value(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}"
 
 
 def sides(metric: MetricSummary) -> str:

@@ -21,6 +21,7 @@ from tuiwb.compare.scored import Asked, line_of, of_sums
 from tuiwb.compare.slices import LENGTH, Slice, groupings, slices
 from tuiwb.errors import BadInput
 
+MOST_TAGS = 20
 Scores = dict[str, float]
 LABELS = {
     "sentence_bleu": "sentence BLEU",
@@ -142,7 +143,7 @@ def _slices(
             known = ", ".join(line.name for line in sliceable) or "none"
             raise BadInput(f"no slices by the metric {wanted!r}: there are {known}")
     known_by = groupings([s.asked for s in scored])
-    asked_for = [LENGTH if by == "length" else by for by in options.by]
+    asked_for = [LENGTH if by == "length" and by not in known_by else by for by in options.by]
     for by in asked_for:
         if by not in known_by:
             raise BadInput(
@@ -154,12 +155,17 @@ def _slices(
     adapter = [s.adapter or {} for s in scored] if paired else None
     found = [
         one
-        for by in asked_for or known_by
+        for by in asked_for or _first(list(known_by))
         for one in slices(by, known_by[by], base, adapter, metric)
     ]
     # Slices of one tag and of another are looked through alike for one that is worse.
     _adjust([one.line for one in found])
     return found
+
+
+def _first(tags: list[str]) -> list[str]:
+    """What is sliced by unless asked: not each column that another tool's file may have."""
+    return tags if len(tags) <= MOST_TAGS else [*tags[: MOST_TAGS - 1], tags[-1]]
 
 
 def main_metric(lines: Sequence[MetricSummary]) -> MetricSummary | None:

@@ -8,6 +8,7 @@ stemming (Lin 2004, W04-1013). Scores are in [0, 1].
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -106,6 +107,17 @@ def _bleu() -> Any:
 
 @lru_cache(maxsize=1)
 def _rouge() -> tuple[Any, Callable[[str], list[str]]]:
-    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(["rouge1", "rouge2"])
     tokenizer = importlib.import_module("rouge_score.tokenizers").DefaultTokenizer(False)
-    return scorer, tokenizer.tokenize
+    # Both answers' scores ask for the same reference's words, four times in all.
+    once = _Tokenizer(lru_cache(maxsize=4)(tokenizer.tokenize))
+    scorer = importlib.import_module("rouge_score.rouge_scorer").RougeScorer(
+        ["rouge1", "rouge2"], tokenizer=once
+    )
+    return scorer, once.tokenize
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """What rouge-score asks to split texts."""
+
+    tokenize: Callable[[str], list[str]]

@@ -6,7 +6,7 @@ from textual.app import App, ComposeResult
 
 from tests.app.conftest import until
 from tuiwb.app.log_tail import LONGEST, LogTail
-from tuiwb.app.widgets.log_view import KEPT, LogLines, LogView
+from tuiwb.app.widgets.log_view import KEPT, MOST, LogLines, LogView
 
 
 class OneLog(App[None]):
@@ -111,6 +111,19 @@ async def test_only_so_many_lines_are_kept() -> None:
         assert len(kept) == KEPT
         assert kept[-1] == f"line {KEPT + 1999}"
         assert len(app.lines._rows) == KEPT
+
+
+async def test_of_long_lines_only_so_many_characters_are_kept() -> None:
+    app = OneLog()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.lines.add([(f"{n:05}" + "x" * 995, "") for n in range(KEPT)])
+        await pilot.pause()
+        kept = app.lines.text.split("\n")
+        assert len(kept) == MOST // 1000
+        assert kept[-1].startswith(f"{KEPT - 1:05}")
+        assert len(app.lines._rows) > len(kept)
+        app.lines.add([("the last", "")])
+        await until(lambda: app.lines.render_line(app.lines.size.height - 1).text.strip())
 
 
 async def test_the_last_line_is_shown_while_it_is_written_and_replaced() -> None:

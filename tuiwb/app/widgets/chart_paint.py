@@ -219,7 +219,8 @@ def title_row(
     segments += [Segment(words, style) for words, style in kept]
     if kept:
         segments.append(Segment(f" {rule}", line))
-    return Strip(segments).adjust_cell_length(width, palette.muted)
+    length = _cells([(segment.text, line) for segment in segments])
+    return Strip(segments, length).adjust_cell_length(width, palette.muted)
 
 
 def _fitting(
@@ -238,7 +239,8 @@ def _fitting(
 
 
 def _cells(text: Text) -> int:
-    return sum(cell_len(words) for words, _ in text)
+    # Ever new numbers would fill the library's cache, which keeps thousands of texts.
+    return sum(len(words) if words.isascii() else cell_len(words) for words, _ in text)
 
 
 def _joined(signs: Sequence[str], styles: Sequence[Style]) -> list[Segment]:

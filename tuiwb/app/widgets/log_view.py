@@ -1,7 +1,7 @@
 """A run's log: what its worker printed and what happened, wrapped, searched, inert.
 
-In: lines with a kind ("", "note", "warn", "error"). It keeps the newest `KEPT`, follows the end
-until one scrolls up, and paints only when a line came.
+In: lines with a kind ("", "note", "warn", "error"). It keeps the newest `KEPT`, of long ones the
+last `MOST` characters, follows the end until one scrolls up, and paints only when a line came.
 """
 
 import re
@@ -26,6 +26,7 @@ from textual.widgets import Input
 from tuiwb.text import inert
 
 KEPT = 2000
+MOST = 200_000  # characters, of lines that are long
 PARTS = 1 << 13  # rows of a line at most: more than a line has characters
 Line = tuple[str, str]  # text, kind
 
@@ -64,6 +65,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: deque[Line] = deque()
+        self._length = 0  # characters of them
         # Of each row: the number of its line * PARTS + which part of it. The texts of the parts are
         # made when they are painted: thousands of them would be kept for the few that show.
         self._rows = array("q")
@@ -76,6 +78,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     def clear(self) -> None:
         """Forget everything."""
         self._lines.clear()
+        self._length = 0
         self._rows, self._first, self._live, self._here = array("q"), 0, None, -1
         self.virtual_size = Size(0, 0)
         self.scroll_to(y=0, animate=False, force=True)
@@ -94,6 +97,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         for line in fresh:
             self._add_rows(line[0])
             self._lines.append(line)
+            self._length += len(line[0])
         self._drop_old()
         self._live = shown
         if shown is not None:
@@ -159,8 +163,8 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         return number, self._wrap(text)[part], kind
 
     def _drop_old(self) -> None:
-        while len(self._lines) > KEPT:
-            self._lines.popleft()
+        while len(self._lines) > KEPT or (self._length > MOST and len(self._lines) > 1):
+            self._length -= len(self._lines.popleft()[0])
             self._first += 1
         if dropped := bisect_left(self._rows, self._first * PARTS):
             del self._rows[:dropped]

@@ -322,8 +322,8 @@ def test_a_folder_that_is_no_run_with_an_adapter_is_refused(project):
         gate(project, run)
 
 
-def made(found: Evidence) -> Gate:
-    listed = lines_of(found, GateSettings())
+def made(found: Evidence, **settings) -> Gate:
+    listed = lines_of(found, GateSettings(**settings))
     return Gate(verdict=verdict_of(listed), run="support-v1", lines=listed, made=1.8e9)
 
 
@@ -331,7 +331,15 @@ def test_the_sentence_rests_on_what_was_found_and_claims_no_more():
     assert made(evidence()).sentence == (
         "SHIP: better than the base on held-out prompts, no regression above 5% detected"
     )
-    wrong = made(with_suites(suite("canary", 80, 80, 20)))
+    forgets = with_suites(suite("canary", 80, 80, 20))
+    assert made(forgets, optional=["canary"]).sentence == (
+        "SHIP: better than the base on held-out prompts, left aside: canary set (does not hold)"
+    )
+    nobody = with_summary(metrics=[])
+    assert made(nobody, optional=["held_out"]).sentence == (
+        "SHIP: no regression above 5% detected, left aside: held-out better (not known)"
+    )
+    wrong = made(forgets)
     assert wrong.sentence == "NO-SHIP: does not hold: canary set"
     unknown = made(evidence(results=None, eval_problem="not evaluated"))
     assert unknown.sentence.startswith("NO-SHIP: not known: prompts unseen, canary set, general")

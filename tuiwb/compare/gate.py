@@ -49,10 +49,19 @@ class Gate(msgspec.Struct, kw_only=True):
     def sentence(self) -> str:
         """The verdict in words: what it rests on, never more."""
         if self.verdict == "SHIP":
-            return (
-                f"SHIP: better than the base on held-out prompts, no regression above "
-                f"{self.limit:.0%} detected"
-            )
+            holds = {line.name for line in self.lines if line.ok}
+            shown = []
+            if "held_out" in holds:
+                shown.append("better than the base on held-out prompts")
+            if "canary" in holds:
+                shown.append(f"no regression above {self.limit:.0%} detected")
+            # Optional lines decide nothing, so nothing may be said to rest on them.
+            shown += [
+                f"left aside: {line.label} ({'not known' if line.ok is None else 'does not hold'})"
+                for line in self.lines
+                if line.ok is not True
+            ]
+            return f"SHIP: {', '.join(shown)}"
         wrong = [line.label for line in self.lines if line.required and line.ok is False]
         unknown = [line.label for line in self.lines if line.required and line.ok is None]
         parts = []

@@ -11,7 +11,7 @@ from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
 from tuiwb.compare.figure_text import p_value
 from tuiwb.compare.gate_evidence import Evidence, people_and_judges
 from tuiwb.compare.html import PAIR_STYLE, as_html
-from tuiwb.compare.page import Agreed, page_of
+from tuiwb.compare.page import Agreed, agreement_line, page_of
 from tuiwb.compare.report import markdown
 from tuiwb.compare.rescore import page, rescore
 from tuiwb.compare.stats import cohens_kappa
@@ -36,6 +36,17 @@ def test_agreement_is_told_where_nobody_preferred_anything():
     agreed = Agreed("judge a", "judge b", cohens_kappa([[3, 1], [1, 3]]))
     said = page_of(SPEC, summarise(rows, 20), rows, agreements=[agreed])
     assert "judge a and judge b agree" in as_html(said)
+
+
+def test_agreement_that_has_no_kappa_says_why_and_not_that_it_is_on_few():
+    many = agreement_line(Agreed("ann", "bob", cohens_kappa([[40, 0], [0, 0]])))
+    assert many == (
+        "ann and bob agree on 100.0% of 40 pairs, "
+        "kappa not defined, as both gave one answer to all."
+    )
+    assert agreement_line(Agreed("ann", "bob", cohens_kappa([[4, 0], [0, 0]]))).endswith(
+        "Fewer than 30: unreliable."
+    )
 
 
 def test_addresses_in_foreign_text_make_no_links_in_markdown():

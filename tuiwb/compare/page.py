@@ -16,7 +16,7 @@ from tuiwb.compare.json_fields import FieldSummary
 from tuiwb.compare.measure import main_metric
 from tuiwb.compare.metrics import MetricSummary
 from tuiwb.compare.slices import Slice
-from tuiwb.compare.stats import Kappa, PairedCounts, Preference, power_sentence, preference
+from tuiwb.compare.stats import FEW, Kappa, PairedCounts, Preference, power_sentence, preference
 
 EXAMPLES = 6
 LONGEST = 20_000  # characters of a text in an example
@@ -179,12 +179,12 @@ def agreement_line(one: Agreed) -> str:
     kappa = one.kappa
     if not kappa.n:
         return f"{one.one} and {one.other} share no pair."
-    value = "none"
+    value = "not defined, as both gave one answer to all"
     if kappa.kappa is not None:
         value = f"{kappa.kappa:.2f}"
         if kappa.interval is not None:
             value += f" [{kappa.interval.low:.2f}, {kappa.interval.high:.2f}]"
-    sure = "" if kappa.reliable else " Fewer than 30: unreliable."
+    sure = "" if kappa.reliable else f" Fewer than {FEW}: unreliable."
     return (
         f"{one.one} and {one.other} agree on {percent(kappa.agreement)} of {kappa.n} pairs, "
         f"kappa {value}.{sure}"

@@ -11,6 +11,8 @@ from statistics import NormalDist
 
 import msgspec
 
+FEW = 30  # shared items below which an agreement is called unreliable
+
 
 class Interval(msgspec.Struct, frozen=True):
     """A two-sided confidence interval of a rate or a difference."""
@@ -197,7 +199,7 @@ def cohens_kappa(table: Sequence[Sequence[int]], confidence: float = 0.95) -> Ka
     agreed = sum(share[i][i] for i in range(size))
     chance = sum(rows[i] * columns[i] for i in range(size))
     if math.isclose(chance, 1.0):
-        return Kappa(n=n, agreement=agreed, kappa=None, interval=None, reliable=False)
+        return Kappa(n=n, agreement=agreed, kappa=None, interval=None, reliable=n >= FEW)
     kappa = (agreed - chance) / (1 - chance)
     diagonal = sum(
         share[i][i] * (1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2 for i in range(size)
@@ -216,7 +218,7 @@ def cohens_kappa(table: Sequence[Sequence[int]], confidence: float = 0.95) -> Ka
         low, high = (raw.low - chance) / (1 - chance), (raw.high - chance) / (1 - chance)
     half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
     interval = Interval(max(-1.0, low - half), min(1.0, high + half))
-    return Kappa(n=n, agreement=agreed, kappa=kappa, interval=interval, reliable=n >= 30)
+    return Kappa(n=n, agreement=agreed, kappa=kappa, interval=interval, reliable=n >= FEW)
 
 
 def power(n: int, *, alpha: float = 0.05, target: float = 0.8) -> Power:

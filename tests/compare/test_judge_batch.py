@@ -5,13 +5,14 @@ import signal
 import time
 
 import pytest
+from msgspec import structs
 
 from tests.compare.builders import wait_until
 from tests.compare.judge_server import CALLS, SECRET, Asked, error, honest, message
 from tests.llm.batch_server import Batches, errored, succeeded
 from tuiwb import jobs
 from tuiwb.compare import judge_batch_log as log
-from tuiwb.compare.completions import COMPLETIONS, Completion
+from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
 from tuiwb.compare.judge import VERDICTS, read_verdicts
 from tuiwb.compare.judge_batch_log import BATCHES, Sending
 from tuiwb.compare.judge_choices import judge_offer
@@ -61,6 +62,21 @@ def test_one_call_proves_the_endpoint_and_the_rest_goes_as_a_batch_at_half_price
     server.asked = []
     assert judged(SOON, batch=True)[1].state == "finished"
     assert (len(server.asked), len(batches.sent)) == (0, 1)
+
+
+def test_pairs_of_the_same_texts_are_asked_and_paid_once(judged, server, batches, answered):
+    rows = read_completions(answered)
+    again = [structs.replace(row, id=f"again{row.index}", index=8 + row.index) for row in rows[:3]]
+    append_lines(answered / COMPLETIONS, again)
+    folder, state = judged(SOON, batch=True)
+    assert state.state == "finished", state.message
+    ids = [request["custom_id"] for request in batches.sent[0]]
+    assert len(set(ids)) == len(ids) == CALLS - 1
+    summary = read_judge_summary(folder)
+    assert (summary.pairs, summary.open, summary.calls) == (11, 0, CALLS)
+    assert (summary.preference.counts.wins, summary.preference.counts.ties) == (9, 2)
+    assert state.progress.total == CALLS
+    assert estimate(jobs.load(folder).spec).cached == CALLS
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """What verdicts add up to, folded without any judge."""
 
 import pytest
+from msgspec import structs
 
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge import FailureRecord, Usage, Verdict, VerdictRecord
-from tuiwb.compare.judge_summary import summarise_verdicts
+from tuiwb.compare.judge import FailureRecord, Question, Usage, Verdict, VerdictRecord, on_record
+from tuiwb.compare.judge_plan import all_questions
+from tuiwb.compare.judge_summary import outcomes, summarise_verdicts
 
 
 def completions(identical: int, asked: int) -> list[Completion]:
@@ -58,3 +60,46 @@ def test_identical_answers_do_not_water_down_how_many_calls_failed(identical, in
     )
     assert (said.invalid, said.identical) == (invalid, identical)
     assert any("1 of 10 pairs asked are invalid" in doubt for doubt in said.doubts) is told
+
+
+SPEC = {
+    "model": "m",
+    "base_url": "u",
+    "seed": 0,
+    "rubric": {"name": "r", "role": "a", "criteria": "b", "tie": "c"},
+}
+
+
+def adapter_wins(asked: list[Question]) -> dict[str, VerdictRecord]:
+    """A verdict for the adapter on every question of a pair, by key."""
+    told: dict[str, VerdictRecord] = {}
+    for question in asked:
+        by_first = {record.first: record for record in verdicts(question.pair)}
+        if question.first in by_first:
+            told[question.key] = structs.replace(by_first[question.first], key=question.key)
+    return told
+
+
+def test_a_verdict_counts_for_the_pair_whose_texts_were_judged_whatever_its_id_is_now():
+    rows = completions(0, 3)
+    for row in rows:
+        row.base = f"worse {row.index}"
+    before = all_questions(SPEC, rows[:2])
+    told = adapter_wins([q for q in before if q.pair == "id0"])
+    # A row was put before the first one: every id has moved on.
+    rows[0].id, rows[1].id, rows[2].id = "id1", "id2", "id0"
+    now, _ = on_record(all_questions(SPEC, rows), told)
+    assert {record.pair for record in now} == {"id1"}
+    assert [(pair.pair, pair.outcome) for pair in outcomes(rows, now)] == [("id1", "adapter")]
+
+
+def test_pairs_of_the_same_texts_share_their_verdicts_and_failures():
+    rows = completions(0, 2)
+    asked = all_questions(SPEC, rows)
+    told = adapter_wins(asked)
+    assert len(told) == 2
+    now, _ = on_record(asked, told)
+    assert [pair.outcome for pair in outcomes(rows, now)] == ["adapter", "adapter"]
+    lost = FailureRecord(key=asked[-1].key, pair="id1", reason="refusal")
+    _, failures = on_record(asked, {}, [lost])
+    assert [pair.outcome for pair in outcomes(rows, [], failures)] == ["invalid", "invalid"]

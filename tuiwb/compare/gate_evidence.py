@@ -7,10 +7,17 @@ from typing import Any
 import msgspec
 
 from tuiwb import jobs
-from tuiwb.compare.completions import COMPLETIONS, Summary, read_completions, read_summary
+from tuiwb.compare.completions import (
+    COMPLETIONS,
+    Completion,
+    Summary,
+    read_completions,
+    read_summary,
+)
 from tuiwb.compare.evaluation.plan import EVAL, fingerprints
 from tuiwb.compare.evaluation.results import RESULTS, Results, read_results
-from tuiwb.compare.judge import VERDICTS, read_verdicts
+from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
+from tuiwb.compare.judge_plan import all_questions
 from tuiwb.compare.judge_summary import (
     JUDGE_SUMMARY,
     JudgeSummary,
@@ -230,12 +237,20 @@ def people_and_judges(run: Path, evidence: Evidence) -> None:
         summary = read_judge_summary(judge)
         if summary is None or load(judge).fingerprints.get(COMPLETIONS) not in (None, answers):
             continue
-        verdicts, failures = read_verdicts(judge / VERDICTS)
-        found = outcomes(completions, verdicts.values(), failures)
+        found = _said(judge, completions)
         # Pairs that look alike are ties that nobody was asked about.
         people = {pair: who for pair, who in won.items() if pair in asked}
         human = agreement(people, found) if people else None
         evidence.judges.append(Judged(summary=summary, human=human))
+
+
+def _said(judge: Path, completions: list[Completion]) -> list[PairVerdict]:
+    """What a judge said of these very answers; nothing where its job can't be read."""
+    try:
+        asked = all_questions(load(judge).spec, completions)
+    except (TuiwbError, KeyError, TypeError):
+        return []
+    return outcomes(completions, *on_record(asked, *read_verdicts(judge / VERDICTS)))
 
 
 def _majority(said: Sequence[Mapping[str, Outcome]]) -> dict[str, Outcome]:

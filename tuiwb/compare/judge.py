@@ -7,7 +7,7 @@ so that no response can forge a delimiter; models are never named.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -295,6 +295,29 @@ def read_verdicts(path: Path) -> tuple[dict[str, VerdictRecord], list[FailureRec
     )
     verdicts = {r.key: r for r in records if isinstance(r, VerdictRecord)}
     return verdicts, [r for r in records if isinstance(r, FailureRecord)]
+
+
+def on_record(
+    asked: Iterable[Question],
+    verdicts: Mapping[str, VerdictRecord],
+    failures: Iterable[FailureRecord] = (),
+) -> tuple[list[VerdictRecord], list[FailureRecord]]:
+    """What is on record about each question asked, under that question's own pair.
+
+    The same texts may stand in several pairs, or under another id than when they were judged (a
+    row was put before them): a line's own `pair` says only for which one it was first asked.
+    """
+    failed: dict[str, list[FailureRecord]] = {}
+    for failure in failures:
+        failed.setdefault(failure.key, []).append(failure)
+    found: list[VerdictRecord] = []
+    without: list[FailureRecord] = []
+    for question in asked:
+        if (record := verdicts.get(question.key)) is not None:
+            found.append(msgspec.structs.replace(record, pair=question.pair))
+        for failure in failed.get(question.key, ()):
+            without.append(msgspec.structs.replace(failure, pair=question.pair))
+    return found, without
 
 
 def _control_word(winner: str) -> str:

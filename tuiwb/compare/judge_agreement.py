@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.compare.completions import COMPLETIONS
-from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
+from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge_plan import all_questions, completions_of
 from tuiwb.compare.judge_rubric import Rubric
 from tuiwb.compare.judge_summary import LABELS, judge_folders, kappa_of, outcomes
@@ -63,9 +63,9 @@ def read_judgements(run: Path, sides: tuple[str, str] | None = None) -> list[Jud
         if job.fingerprints.get(COMPLETIONS) != fingerprint(answers):
             continue
         completions, rubric = completions_of(job.spec), Rubric(**job.spec["rubric"])
-        keys = {question.key for question in all_questions(job.spec, completions)}
         verdicts, _ = read_verdicts(folder / VERDICTS)
-        said = outcomes(completions, [v for key, v in verdicts.items() if key in keys])
+        told, _ = on_record(all_questions(job.spec, completions), verdicts)
+        said = outcomes(completions, told)
         found.append(
             Judgement(
                 label=str(job.spec.get("label") or job.spec["model"]),

@@ -208,7 +208,8 @@ def estimate(spec: dict[str, Any]) -> Estimate:
     asked = all_questions(spec, completions)
     cached, _ = known_verdicts(spec, asked)
     underway = {key for batch in waiting_batches(spec) for key in batch.keys}
-    open_ones = [question for question in asked if question.key not in cached]
+    every = {question.key: question for question in asked}
+    open_ones = [question for key, question in every.items() if key not in cached]
     left = [question for question in open_ones if question.key not in underway]
     system = tokens_of(Rubric(**spec["rubric"]).system)
     tokens_in = sum(system + tokens_of(question.text) + 60 for question in left)
@@ -222,7 +223,7 @@ def estimate(spec: dict[str, Any]) -> Estimate:
         pairs=len(completions),
         identical=sum(c.identical for c in completions),
         calls=len(left),
-        cached=len(asked) - len(open_ones),
+        cached=len(every) - len(open_ones),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         usd=table.cost(spec["model"], usage, batch=batch),

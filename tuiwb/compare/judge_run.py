@@ -17,6 +17,7 @@ from tuiwb.compare.judge import (
     Question,
     Verdict,
     VerdictRecord,
+    on_record,
     read_verdicts,
 )
 from tuiwb.compare.judge_plan import all_questions, completions_of, known_verdicts
@@ -42,13 +43,15 @@ class JudgeRun:
         self.rubric = Rubric(**self.spec["rubric"])
         self.prices = read_prices(Path(self.spec["prices"]))
         self.asked = all_questions(self.spec, self.completions)
+        # Pairs of the same texts are one question: it is asked and paid once.
+        self.total = len({question.key for question in self.asked})
         self.known, failures = known_verdicts(self.spec, self.asked)
         # Verdicts that were borrowed from another judge's folder are this one's too.
         own, _ = read_verdicts(self.path)
         borrowed = [record for key, record in self.known.items() if key not in own]
         if borrowed:
             append_lines(self.path, borrowed)
-        self.cached = sum(question.key in self.known for question in self.asked)
+        self.cached = len(self.known)
         worked = [self.known[q.key].mode for q in self.asked if q.key in self.known]
         self.worked = worked[-1] if worked else ""
         self.failures: list[FailureRecord] = []
@@ -68,8 +71,11 @@ class JudgeRun:
         self.begun = time.monotonic()
 
     def left(self) -> Iterator[Question]:
-        """Questions without a verdict, controls first."""
-        return (question for question in self.asked if question.key not in self.known)
+        """Questions without a verdict, controls first, each once."""
+        once: dict[str, Question] = {}
+        for question in self.asked:
+            once.setdefault(question.key, question)
+        return (question for key, question in once.items() if key not in self.known)
 
     @property
     def money_left(self) -> float:
@@ -143,7 +149,7 @@ class JudgeRun:
             self.known[question.key] = record
             self._append(record)
         self._done += final
-        self.context.progress(PHASE, self._done, len(self.asked), "verdicts")
+        self.context.progress(PHASE, self._done, self.total, "verdicts")
 
     def _append(self, record: VerdictRecord | FailureRecord) -> None:
         """Write a line that outlives this process; `sync` has it outlive the machine. A sync for
@@ -162,16 +168,16 @@ class JudgeRun:
         """Say how many of a batch's requests the provider has done; only where it changed."""
         if done != self._batch_done:
             self._batch_done = done
-            self.context.progress(WAITING, self._done + done, len(self.asked), "verdicts")
+            self.context.progress(WAITING, self._done + done, self.total, "verdicts")
 
     def write_summary(self) -> None:
         """Fold what is known into summary.json."""
         self.sync()
-        verdicts = [self.known[q.key] for q in self.asked if q.key in self.known]
+        verdicts, failures = on_record(self.asked, self.known, self.failures)
         summary: Any = summarise_verdicts(
             self.completions,
             verdicts,
-            self.failures,
+            failures,
             model=self.spec["model"],
             rubric=self.rubric.name,
         )
@@ -184,7 +190,7 @@ class JudgeRun:
         summary.cache_write_tokens = self.usage.cache_write
         summary.output_tokens = self.usage.output
         summary.usd = self.usd if self.prices.of(self.spec["model"]) else None
-        summary.batched = sum(bool(verdict.batch) for verdict in verdicts)
+        summary.batched = sum(bool(verdict.batch) for verdict in self.known.values())
         summary.budget_reached = self.budget_reached
         summary.seconds = time.monotonic() - self.begun
         write_atomically(

@@ -26,7 +26,7 @@ def run(context: JobContext) -> None:
     notify.attach(context)
     context.state("running", PHASE)
     judging = JudgeRun(context)
-    context.progress(PHASE, judging.cached, len(judging.asked), "verdicts")
+    context.progress(PHASE, judging.cached, judging.total, "verdicts")
     try:
         asyncio.run(_until_stopped(judging, _judge(judging)))
     except Stopped:

@@ -15,7 +15,7 @@ from tuiwb.compare.completions import (
     read_summary,
     summarise,
 )
-from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
+from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge_plan import JUDGE, all_questions
 from tuiwb.compare.judge_summary import JudgeSummary, outcomes, read_judge_summary
 from tuiwb.compare.measure import Options
@@ -62,15 +62,10 @@ def _look_at_judge(seen: Comparison) -> None:
         job = load(folder)
         if job.fingerprints.get(COMPLETIONS) == fingerprint(answers):
             seen.judge = read_judge_summary(folder)
-        asked = {question.key for question in all_questions(job.spec, seen.completions)}
+        asked = all_questions(job.spec, seen.completions)
     except (TuiwbError, OSError, KeyError, TypeError):
         return
-    verdicts, failures = read_verdicts(folder / VERDICTS)
-    found = outcomes(
-        seen.completions,
-        [record for record in verdicts.values() if record.key in asked],
-        [failure for failure in failures if failure.key in asked],
-    )
+    found = outcomes(seen.completions, *on_record(asked, *read_verdicts(folder / VERDICTS)))
     seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
 
 

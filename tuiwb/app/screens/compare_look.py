@@ -9,6 +9,7 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     summarise,
 )
+from tuiwb.compare.judge import on_record
 from tuiwb.compare.judge_plan import all_questions, known_verdicts
 from tuiwb.compare.judge_summary import judge_folders, outcomes, read_judge_summary
 from tuiwb.compare.look import Comparison, look
@@ -80,9 +81,8 @@ def _other_pair(whole: Comparison, sides: tuple[str, str], before: Looked | None
     folders = judge_folders(whole.run, sides)
     if folders:
         asked = all_questions(load(folders[0]).spec, completions)
-        known, failures = known_verdicts(load(folders[0]).spec, asked)
-        keys = {question.key for question in asked}
-        found = outcomes(completions, known.values(), [f for f in failures if f.key in keys])
+        told = on_record(asked, *known_verdicts(load(folders[0]).spec, asked))
+        found = outcomes(completions, *told)
         seen.verdicts = {pair.pair: pair for pair in found if not pair.identical}
         seen.judge = read_judge_summary(folders[0])
     return seen

@@ -37,6 +37,7 @@ def test_what_a_row_expects_goes_before_its_reference():
         ({"fields": {"order": None}}, '{"order": null}', '{"order": "A-1"}', "order is not null"),
         ({"fields": {"city": "Thornby"}}, '{"city": "thornby "}', "{}", 'city is not "Thornby"'),
         ({"fields": {"n": 1}}, '{"n": 1}', '{"n": true}', "n is not 1"),
+        ({"fields": {"n": [1]}}, '{"n": [1.0]}', '{"n": [true]}', "n is not [1]"),
     ],
 )
 def test_each_expectation_is_held_or_says_what_is_wrong(expect, good, bad, words):

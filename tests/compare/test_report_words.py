@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from tests.compare.builders import make_run
@@ -11,6 +12,7 @@ from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
 from tuiwb.compare.figure_text import p_value
 from tuiwb.compare.gate_evidence import Evidence, people_and_judges
 from tuiwb.compare.html import PAIR_STYLE, as_html
+from tuiwb.compare.judge import VERDICTS, VerdictRecord, read_verdicts
 from tuiwb.compare.page import Agreed, agreement_line, page_of
 from tuiwb.compare.report import markdown
 from tuiwb.compare.rescore import page, rescore
@@ -67,12 +69,22 @@ def test_a_p_beside_the_limit_tells_on_which_side_it_is(p, text):
     assert p_value(p) == text
 
 
+def turned(record: VerdictRecord) -> VerdictRecord:
+    """The opposite verdict, on other texts: another key."""
+    winner = {"1": "2", "2": "1"}[record.verdict.winner]
+    said = msgspec.structs.replace(record.verdict, winner=winner)
+    return msgspec.structs.replace(record, key=f"earlier {record.key}", verdict=said)
+
+
 def test_pairs_that_look_alike_are_no_agreement_of_people_with_a_judge(project):
     folder = make_run(project, "support-v2", "some/base", None) / "compare"
     jobs.create(folder, "compare", {"run": str(folder.parent)})
     rows = [completion(i, "a", "a " if i < 3 else "b", "b") for i in range(8)]
     append_lines(folder / COMPLETIONS, rows)
     judged(folder.parent, "one", "judge", lambda pair: "adapter")
+    # What the judge said of earlier answers to the same prompts stands in its file too.
+    verdicts = folder.parent / "judge" / VERDICTS
+    append_lines(verdicts, [turned(record) for record in read_verdicts(verdicts)[0].values()])
     ballot = Ballot(folder, read_completions(folder), rater="ann", seed=1)
     for pair in ballot.pairs:
         ballot.vote(pair, "left" if pair.left == "adapter" else "right")

@@ -124,7 +124,7 @@ def all_fields(answer: str, reference: str) -> float | None:
     expected, given = parse_json(reference), parse_json(answer)
     if not isinstance(expected, dict):
         return None
-    return float(isinstance(given, dict) and _same(given, expected))
+    return float(isinstance(given, dict) and same_value(given, expected))
 
 
 def field_results(answer: str, reference: str) -> dict[str, bool] | None:
@@ -133,10 +133,10 @@ def field_results(answer: str, reference: str) -> dict[str, bool] | None:
     if not isinstance(expected, dict):
         return None
     given = given if isinstance(given, dict) else {}
-    return {name: name in given and _same(given[name], expected[name]) for name in expected}
+    return {name: name in given and same_value(given[name], expected[name]) for name in expected}
 
 
-def _same(left: Any, right: Any) -> bool:
+def same_value(left: Any, right: Any) -> bool:
     """Equal JSON values: true is not 1, 1.0 is 1, space around a string does not count."""
     # A list of what is left instead of recursion: an answer may nest as deep as the parser lets it.
     left_over = [(left, right)]
@@ -150,12 +150,12 @@ def _same(left: Any, right: Any) -> bool:
             if len(one) != len(other):
                 return False
             left_over += zip(one, other, strict=True)
-        elif not _same_plain(one, other):
+        elif not _plainly_same(one, other):
             return False
     return True
 
 
-def _same_plain(one: Any, other: Any) -> bool:
+def _plainly_same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):

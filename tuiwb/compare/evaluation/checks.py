@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import re2
 
-from tuiwb.compare.metrics import normalise, normalised_match, parse_json
+from tuiwb.compare.metrics import normalise, normalised_match, parse_json, same_value
 
 MOST_REGEX = 1000
 # A unit said so often in a row at an answer's end, over so many characters, is no text any more.
@@ -150,4 +150,4 @@ def _plain(text: str) -> str:
 def _same(given: Any, wanted: Any) -> bool:
     if isinstance(given, str) and isinstance(wanted, str):
         return _plain(given) == _plain(wanted)
-    return type(given) is type(wanted) and bool(given == wanted)
+    return same_value(given, wanted)

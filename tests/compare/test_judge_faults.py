@@ -19,12 +19,14 @@ from tests.compare.judge_server import (
     slow,
     verdict,
 )
+from tests.llm.endpoint_server import completion
 from tuiwb import jobs
-from tuiwb.compare.judge import VERDICTS, read_verdicts
-from tuiwb.compare.judge_plan import plan_judge, start_judge
+from tuiwb.compare.judge import MOST_REASONING, VERDICTS, read_verdicts
+from tuiwb.compare.judge_plan import estimate, plan_judge, start_judge
 from tuiwb.compare.judge_summary import read_judge_summary
 from tuiwb.errors import BadInput
 from tuiwb.jobs.state import ENDED
+from tuiwb.llm.address import direct
 from tuiwb.llm.client import LONGEST_PAUSE, _pause
 
 pytestmark = pytest.mark.usefixtures("judge_key")
@@ -105,6 +107,80 @@ def test_more_tokens_than_an_endpoint_has_room_for_make_a_pair_invalid_and_end_n
     assert read_judge_summary(folder).invalid == 6
     _, failures = read_verdicts(folder / VERDICTS)
     assert {f.reason.partition(":")[0] for f in failures} == {"refused (400)"}
+
+
+@pytest.mark.parametrize("api", ["anthropic", "openai"])
+def test_a_loopback_judge_is_asked_past_the_proxies_of_the_environment(
+    judged, server, monkeypatch, api
+):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server.answer = lambda asked: (
+        honest(asked)
+        if "system" in asked.body
+        else completion(honest(asked)[2]["content"][0]["text"])
+    )
+    _, state = judged(model=f"{api}:{server.url}#m")
+    assert state.state == "finished", state.message
+    assert len(server.asked) == CALLS
+
+
+def test_past_the_proxies_go_loopback_addresses_alone():
+    assert direct("http://127.0.0.1:8000") == {"all://127.0.0.1": None}
+    assert direct("http://[::1]:8000") == {"all://[::1]": None}
+    assert direct("https://judge.example") == {}
+
+
+def test_a_megabyte_of_reasoning_is_kept_in_part_and_counts(judged, server):
+    long = message({**verdict("1"), "reasoning": "y" * (1 << 20), "winner": "tie"})
+    server.answer = only("question 2", long)
+    folder, state = judged()
+    assert state.state == "finished", state.message
+    assert (folder / VERDICTS).stat().st_size < 100_000
+    told = [r for r in read_verdicts(folder / VERDICTS)[0].values() if r.pair == "id02"]
+    assert [len(record.verdict.reasoning) for record in told] == [MOST_REASONING] * 2
+    assert read_judge_summary(folder).invalid == 0
+
+
+def test_an_endpoint_that_counts_no_tokens_is_held_to_the_budget_by_a_guess(judged, server):
+    server.answer = lambda asked: message(honest(asked)[2]["content"][0]["text"], usage=None)
+    folder, state = judged(max_usd=0.01)
+    summary = read_judge_summary(folder)
+    assert state.state == "finished", state.message
+    assert summary.budget_reached
+    assert 0.005 < summary.usd <= 0.01
+
+
+def test_a_count_of_tokens_beyond_any_file_ends_nothing(judged, server):
+    server.answer = lambda asked: message(honest(asked)[2]["content"][0]["text"], tokens=(9**99, 1))
+    folder, state = judged()
+    assert state.state == "finished", state.message
+    assert read_judge_summary(folder).budget_reached
+
+
+def test_a_call_whose_answer_never_came_counts_as_guessed(judged, server):
+    late: list[int] = []
+
+    def answer(asked: Asked):
+        if asked.data["task"] == "question 2" and not late:
+            late.append(asked.n)
+            return slow(0.6)(asked)
+        return honest(asked)
+
+    server.answer = answer
+    folder, state = judged({"deadline": 0.4}, concurrency=1)
+    assert state.state == "finished", state.message
+    summary = read_judge_summary(folder)
+    assert summary.usd > CALLS * (400 * 2 + 60 * 10) / 1e6
+
+
+def test_a_price_below_nothing_is_refused(project, answered, judged):
+    (project.root / "prices.yaml").write_text("models: {m: {input: -1, output: 2}}\n")
+    with pytest.raises(BadInput, match="is not a price table"):
+        estimate(plan_judge(project, "support-v1", model="m", base_url="http://127.0.0.1:9"))
 
 
 def test_an_hour_of_retry_after_is_no_hour_here():

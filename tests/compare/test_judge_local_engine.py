@@ -79,7 +79,7 @@ def test_our_own_engine_judges_garbage_which_ends_invalid_and_untrusted(
     assert summary.invalid == 6
     assert (summary.judged, summary.identical, summary.open) == (2, 2, 0)
     assert not summary.trusted
-    assert any("6 of 8 pairs are invalid" in doubt for doubt in summary.doubts)
+    assert any("6 of 6 pairs asked are invalid" in doubt for doubt in summary.doubts)
     assert any("control 'injection' got no verdict" in doubt for doubt in summary.doubts)
     assert (summary.usd, summary.input_tokens > 1000) == (None, True)
 

@@ -244,12 +244,24 @@ def test_two_other_sides_are_judged_in_a_folder_of_their_own(judged, server, ans
         ("anthropic:http://127.0.0.1:9#", "names no judge"),
         ("", "is not a model's name"),
         ("a\nb", "is not a model's name"),
+        ("a\udcffb", "is not a model's name"),
+        ("openai:http://127.0.0.1:9\u202e#m", "is not an endpoint"),
     ],
 )
 def test_what_names_no_judge_is_one_sentence(judge, words):
     with pytest.raises(BadInput, match=words) as caught:
         address_of(judge)
     assert "secret@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pasted", ["sk-ant-api03-secret", "a b", "secret\n", "$KEY"])
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_repeated(pasted):
+    with pytest.raises(BadInput, match="never the key itself") as caught:
+        address_of("openai:http://127.0.0.1:9#m", key_env=pasted)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(MissingHere, match="holds no key") as missing:
+        address_of("openai:http://127.0.0.1:9#m", key_env="sk_secret_0123456789")
+    assert "secret" not in str(missing.value)
 
 
 def test_a_judges_folder_is_named_after_its_model_and_never_clashes():

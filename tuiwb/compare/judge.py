@@ -40,6 +40,8 @@ TOOL = {
 }
 # How much thought is asked for, where the endpoint knows the word.
 EFFORT = "low"
+# Characters of a reasoning that are kept: 80 words and then some.
+MOST_REASONING = 2_000
 REPEAT = "repeat:"
 CONTROL = "control:"
 
@@ -222,9 +224,11 @@ def parse_verdict(text: str) -> Verdict:
     if text.startswith("```"):
         text = text.partition("\n")[2].rpartition("```")[0]
     try:
-        return msgspec.json.decode(text.encode("utf-8", "replace"), type=Verdict)
+        found = msgspec.json.decode(text.encode("utf-8", "replace"), type=Verdict)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"not a verdict: {error}") from None
+    found.reasoning = found.reasoning[:MOST_REASONING]
+    return found
 
 
 def resolve(pair: str, records: Sequence[VerdictRecord]) -> PairVerdict:

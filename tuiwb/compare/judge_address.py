@@ -14,6 +14,7 @@ from tuiwb.llm.address import (
     ANTHROPIC_URL,
     check_key_travels_safely,
     check_url,
+    check_variable,
     has_key,
 )
 
@@ -59,10 +60,11 @@ def address_of(
     else:
         api, model = "anthropic", judge
         named = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
-    if not model.strip() or any(ord(letter) < 32 for letter in model) or len(model) > 200:
+    if not model.strip() or not model.isprintable() or len(model) > 200:
         raise BadInput(f"{model[:80]!r} is not a model's name: give the judge's model")
     _check_package(api)
-    key = ANTHROPIC_KEYS[0] if api == "anthropic" else key_env or OPENAI_KEY
+    own = check_variable(key_env, option="--key-env") if key_env else OPENAI_KEY
+    key = ANTHROPIC_KEYS[0] if api == "anthropic" else own
     address = check_url(named or ANTHROPIC_URL, who="the judge", variable=key)
     held = any(has_key(name) for name in (ANTHROPIC_KEYS if api == "anthropic" else (key,)))
     if not held and named is None:
@@ -71,6 +73,8 @@ def address_of(
             "none with --base-url or --judge openai:URL#MODEL; votes and metrics work without a "
             "judge"
         )
+    if key_env and api != "anthropic" and not held:
+        raise MissingHere("the variable named with --key-env holds no key: set it, or leave it out")
     if held:
         check_key_travels_safely(address)
     return JudgeAddress(api=api, url=address, model=model, key_variable=key)

@@ -89,15 +89,18 @@ class JudgeRun:
         usage = Usage(cache_write=tokens, output=most)
         return self.prices.cost(self.spec["model"], usage, batch=batch) or 0.0
 
+    def guess(self, question: Question) -> float:
+        """US dollars of a call as estimates assume it; 0 for a model without a price."""
+        tokens = tokens_of(self.rubric.system) + tokens_of(question.text)
+        usage = Usage(input=tokens, output=VERDICT_TOKENS)
+        return self.prices.cost(self.spec["model"], usage) or 0.0
+
     def affordable(self, question: Question) -> bool:
         """Whether one more call keeps within the budget, each under way taken to cost as much as
         the dearest so far."""
-        tokens = tokens_of(self.rubric.system) + tokens_of(question.text)
-        guess = Usage(input=tokens, output=VERDICT_TOKENS)
-        cost = self.prices.cost(self.spec["model"], guess)
-        if cost is None:
+        if self.prices.of(self.spec["model"]) is None:
             return True
-        each = max(cost, self._dearest_call)
+        each = max(self.guess(question), self._dearest_call)
         return bool(each * (self.in_flight + 1) <= self.money_left + 1e-9)
 
     def keep(
@@ -113,6 +116,9 @@ class JudgeRun:
         again."""
         self.calls += 1
         usd = self.prices.cost(self.spec["model"], reply.usage, batch=bool(batch))
+        if usd is not None and reply.unanswered:
+            # Their answers never came, and may be paid all the same.
+            usd += reply.unanswered * self.guess(question)
         self.usd += usd or 0.0
         self._dearest_call = max(self._dearest_call, usd or 0.0)
         self.usage += reply.usage

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from tuiwb.llm.address import ANTHROPIC_KEYS, read_key
+from tuiwb.llm.address import ANTHROPIC_KEYS, direct, read_key
 from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
 from tuiwb.llm.prices import Usage, tokens_of
 
@@ -43,6 +43,7 @@ class OpenAIChat:
             headers={"authorization": f"Bearer {key}"} if key else {},
             # A redirect must not carry the key to another host.
             follow_redirects=False,
+            mounts=direct(base_url),
         )
 
     async def close(self) -> None:
@@ -118,7 +119,9 @@ class AnthropicChat:
             base_url=base_url,
             max_retries=0,
             timeout=deadline,
-            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=anthropic.DefaultAsyncHttpxClient(
+                follow_redirects=False, mounts=direct(base_url)
+            ),
         )
 
     async def close(self) -> None:

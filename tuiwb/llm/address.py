@@ -1,6 +1,7 @@
 """Where an endpoint is, checked before a key is sent there or the address is written down."""
 
 import os
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from tuiwb.errors import BadInput
@@ -22,7 +23,7 @@ def check_url(url: str, *, who: str, variable: str) -> str:
         _ = parts.port
     except ValueError:
         host = None
-    if host is None or parts.scheme not in ("http", "https"):
+    if host is None or parts.scheme not in ("http", "https") or not url.isprintable():
         raise BadInput(f"{url!r} is not an endpoint: give one like http://127.0.0.1:8000")
     if parts.username or parts.password or parts.query:
         raise BadInput(
@@ -39,6 +40,26 @@ def check_key_travels_safely(url: str) -> None:
         raise BadInput(
             f"{url} would get your key unencrypted: use https, or unset the key for this endpoint"
         )
+
+
+def direct(url: str) -> dict[str, None]:
+    """Mounts for an HTTP client so that a loopback endpoint is reached past the environment's
+    proxies: one would get the key unencrypted, and its loopback is another machine's."""
+    host = urlsplit(url).hostname or ""
+    if host not in LOOPBACK:
+        return {}
+    return {f"all://[{host}]" if ":" in host else f"all://{host}": None}
+
+
+def check_variable(name: str, *, option: str) -> str:
+    """The name of an environment variable; BadInput, which does not repeat it, for what is none:
+    it may be the key itself, and names are written down."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise BadInput(
+            f"{option} takes the name of an environment variable, such as OPENAI_API_KEY, never "
+            "the key itself"
+        )
+    return name
 
 
 def read_key(variable: str) -> str | None:

@@ -7,9 +7,9 @@ from typing import Any
 import anthropic
 import msgspec
 
-from tuiwb.llm.address import ANTHROPIC_KEYS, read_key
-from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
-from tuiwb.llm.prices import Usage
+from tuiwb.llm.address import ANTHROPIC_KEYS, direct, read_key
+from tuiwb.llm.client import MOST_TOKENS, Answer, Cut, NoAnswer, Refused, secrets_of
+from tuiwb.llm.prices import Usage, tokens_of
 
 # How an answer is asked for, best first; an endpoint that refuses one gets the next.
 MODES = ("schema+effort", "schema", "tool")
@@ -37,7 +37,9 @@ class AnthropicEndpoint:
         self.url = base_url
         self.modes: tuple[str, ...] = MODES if effort else MODES[1:]
         self._model, self._tool, self._effort = model, tool, effort
-        self._system = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+        self._system: list[dict[str, Any]] = [
+            {"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}
+        ]
         key, token = (read_key(name) for name in ANTHROPIC_KEYS)
         self.secrets = secrets_of(key, token)
         self.client = anthropic.AsyncAnthropic(
@@ -49,7 +51,9 @@ class AnthropicEndpoint:
             # Some compatible servers read x-api-key only.
             default_headers={"x-api-key": key} if key else None,
             # A redirect must not carry the key to another host.
-            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=anthropic.DefaultAsyncHttpxClient(
+                follow_redirects=False, mounts=direct(base_url)
+            ),
         )
 
     async def close(self) -> None:
@@ -78,7 +82,12 @@ class AnthropicEndpoint:
         """Ask once; raises Refused, Cut, NoAnswer or TimeoutError."""
         with errors_in_our_words():
             asked = self.request(text, mode, max_tokens)
-            return answer_of(await self.client.messages.create(**asked))
+            answer = answer_of(await self.client.messages.create(**asked))
+        if not answer.usage.tokens:
+            # Some compatible servers count nothing: a budget must hold there too.
+            read_in = tokens_of(self._system[0]["text"] + text)
+            answer.usage = Usage(input=read_in, output=tokens_of(answer.text) if answer.text else 0)
+        return answer
 
 
 @contextmanager
@@ -114,7 +123,7 @@ def answer_of(message: Any) -> Answer:
 def _usage(usage: Any) -> Usage:
     def count(name: str) -> int:
         value = getattr(usage, name, None)
-        return value if isinstance(value, int) and value > 0 else 0
+        return min(value, MOST_TOKENS) if isinstance(value, int) and value > 0 else 0
 
     return Usage(
         input=count("input_tokens"),

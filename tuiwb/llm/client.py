@@ -22,6 +22,8 @@ FIRST_WAIT = 0.4
 # Anything shorter is a placeholder that a keyless endpoint wants ("none", "x"), not a secret.
 SHORTEST_KEY = 8
 MOST_RAW = 20_000
+# No answer takes that many; a count beyond is nonsense that would fit no file.
+MOST_TOKENS = 1_000_000_000
 
 T = TypeVar("T")
 
@@ -97,8 +99,12 @@ class Pace:
         async with self._changed:
             await self._changed.wait_for(lambda: self._active < self.limit)
             self._active += 1
-        while (wait := self._until - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        try:
+            while (wait := self._until - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+        except BaseException:
+            await self.__aexit__()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         async with self._changed:

@@ -5,8 +5,8 @@ from typing import Any
 import httpx2
 import msgspec
 
-from tuiwb.llm.address import read_key
-from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
+from tuiwb.llm.address import direct, read_key
+from tuiwb.llm.client import MOST_TOKENS, Answer, Cut, NoAnswer, Refused, secrets_of
 from tuiwb.llm.prices import Usage, tokens_of
 
 # With the schema enforced; else the system prompt alone says what to answer.
@@ -41,6 +41,7 @@ class OpenAIEndpoint:
             headers={"authorization": f"Bearer {key}"} if key else {},
             # A redirect must not carry the key to another host.
             follow_redirects=False,
+            mounts=direct(base_url),
         )
 
     async def close(self) -> None:
@@ -125,7 +126,7 @@ def _usage(usage: Any, asked: str, said: str) -> Usage:
 
     def count(name: str, guess: int) -> int:
         value = usage.get(name)
-        return value if isinstance(value, int) and value >= 0 else guess
+        return min(value, MOST_TOKENS) if isinstance(value, int) and value >= 0 else guess
 
     read_in = count("prompt_tokens", tokens_of(asked))
     details = usage.get("prompt_tokens_details")

@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -12,11 +13,15 @@ TABLE = Path(__file__).with_name("prices.yaml")
 CHARACTERS_PER_TOKEN = 3.5
 
 
+# A price below nothing would fill a budget instead of spending it.
+Dollars = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Price(msgspec.Struct, frozen=True):
     """US dollars per million tokens."""
 
-    input: float
-    output: float
+    input: Dollars
+    output: Dollars
 
 
 class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -45,9 +50,9 @@ class Prices(msgspec.Struct, kw_only=True):
     """The table of a date; factors multiply the input price."""
 
     date: datetime.date | None = None
-    cache_write_factor: float = 1.25
-    cache_read_factor: float = 0.1
-    batch_factor: float = 0.5
+    cache_write_factor: Dollars = 1.25
+    cache_read_factor: Dollars = 0.1
+    batch_factor: Dollars = 0.5
     models: dict[str, Price] = {}
 
     def of(self, model: str) -> Price | None:

@@ -262,6 +262,13 @@ def test_votes_against_the_fine_tune_are_no_ship_and_hidden_ones_are_not_known()
     assert verdict(evidence(votes=hidden), optional=["votes"]) == "SHIP"
 
 
+def test_a_few_odd_prompts_are_said_to_show_large_losses_only():
+    few = lines(with_suites(suite("ood", 6, 6, 0)))["ood"]
+    assert few.ok is True
+    assert "6 prompts can't show 5%" in few.figure
+    assert "can't show" not in lines(evidence())["ood"].figure
+
+
 def test_without_references_people_or_else_a_trusted_judge_say_whether_it_is_better():
     won = Votes(counts=PairedCounts(wins=30, losses=8, ties=2), raters=1)
     without = with_summary(metrics=[])

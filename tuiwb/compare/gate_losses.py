@@ -112,6 +112,8 @@ def ood(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
     told = f"; {made_up} of {suite.n} file facts the prompt doesn't hold" if made_up else ""
     faults = "; ".join(f"{count} {why}" for why, count in list(suite.faults.items())[:3])
     line.figure = f"{right_of(suite, 'sound')}{f' ({faults})' if faults else ''}{told}"
+    if suite.n < FEWEST:
+        line.figure += f"; {suite.n} prompts can't show {most:.0%}"
     line.ok = suite.regression <= most + 1e-12
     if settings.ood_invented is not None and suite.n:
         line.threshold += f", at most {settings.ood_invented:.0%} with invented facts"

@@ -66,6 +66,10 @@ def test_votes_come_from_a_file_all_or_none(tuiwb: Tuiwb, compare: Path, tmp_pat
     votes.write_text(good.replace("left", "best"))
     done = tuiwb("vote", "support-v1", "--import", str(votes))
     assert (done.returncode, "votes.txt:1 is no vote" in done.stderr) == (2, True)
+    # Left and right are drawn for each rater: another's votes would name the wrong sides.
+    votes.write_text(json.dumps({"pair": pairs[0], "choice": "left", "rater": "kim"}))
+    done = tuiwb("vote", "support-v1", "--import", str(votes))
+    assert (done.returncode, "a vote of kim, not of mia" in done.stderr) == (2, True)
     assert document(tuiwb("vote", "support-v1", "--json"))["voted"] == 0
     lines = [json.dumps({"pair": pair, "choice": "left", "seconds": 2}) for pair in pairs]
     votes.write_text("\n".join(lines))

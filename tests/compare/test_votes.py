@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuiwb.compare import votes
 from tuiwb.compare.completions import Completion, read_completions
 from tuiwb.compare.votes import Ballot, Pair, make_session, outcome, side_of, votes_name
 from tuiwb.errors import BadInput
@@ -182,6 +183,36 @@ def test_two_terminals_of_one_rater_see_each_others_votes(answered, completions)
     there.reveal()
     with pytest.raises(BadInput, match="locks the votes"):
         here.vote(here.pairs[1], "right")
+
+
+def test_two_terminals_that_begin_at_once_have_the_same_sides(answered, completions, monkeypatch):
+    begun = []
+
+    def another_is_quicker(*args, **more):
+        if not begun:
+            begun.append(None)
+            begun[0] = Ballot(answered, completions, seed=2)
+            vote_adapter(begun[0], begun[0].pairs[0])
+        return make_session(*args, **more)
+
+    monkeypatch.setattr(votes, "make_session", another_is_quicker)
+    ballot = Ballot(answered, completions, seed=1)
+    (other,) = begun
+    assert ballot.pairs == other.pairs
+    assert ballot.voted == 1
+    for pair in ballot.pairs[1:]:
+        vote_adapter(ballot, pair)
+    # Whoever reads the file takes every vote for what its rater saw.
+    counts = Ballot(answered, completions).reveal().counts
+    assert (counts.wins, counts.losses) == (6, 0)
+
+
+def test_votes_that_cannot_be_read_are_a_sentence(answered, completions):
+    ballot = Ballot(answered, completions)
+    ballot.path.unlink()
+    ballot.path.mkdir()
+    with pytest.raises(BadInput, match="can't be read"):
+        ballot.vote(ballot.pairs[0], "left")
 
 
 def test_a_vote_never_lands_in_a_comparison_made_anew_meanwhile(answered, completions):

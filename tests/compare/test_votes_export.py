@@ -120,6 +120,25 @@ def test_rulings_of_the_review_are_followed(answered, completions):
     assert "id01" not in found
 
 
+def test_a_ruling_that_was_taken_back_counts_for_nothing(answered, completions):
+    ballot = voted(answered, completions, "mia", {"id00": "base", "id01": "base"})
+    verdicts = dict(verdict(key, "adapter") for key in ("id00", "id01"))
+    review = Review(answered, "mia", "opus")
+    items = {item.pair: item for item in disagreements(ballot.decided(), verdicts)}
+    for key in ("id00", "id01"):
+        review.rule(items[key], "judge")
+    review.rule(items["id00"], None)
+    found, _ = winners([ballot], verdicts, read_rulings(answered), source="both", judge="opus")
+    assert {key: found[key].by for key in ("id00", "id01")} == {"id00": "votes", "id01": "verdict"}
+
+
+def test_answers_that_differ_in_the_space_around_them_alone_teach_nothing(completions):
+    completions[0].adapter = f" {completions[0].base}\n"
+    found = {"id00": Winner(outcome="adapter", by="verdict", who=["opus"])}
+    made = rows_of(completions[:1], found)
+    assert (made.rows, made.left_out) == ([], {"identical answers": 1})
+
+
 def test_an_empty_answer_is_never_taught(answered, completions):
     completions[0].adapter = "  "
     found = {"id00": Winner(outcome="adapter", by="votes", who=["mia"])}

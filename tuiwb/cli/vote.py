@@ -239,6 +239,13 @@ def _import(ballot: Any, path: Path) -> int:
                 f'{path}:{number} is no vote ({error}): write {{"pair": KEY, "choice": "left", '
                 '"right", "tie", "both_bad" or "skip"}'
             ) from None
+        if record.rater not in ("", ballot.rater):
+            # Left and right are drawn for each rater: theirs would be taken the wrong way round.
+            raise BadInput(
+                f"{path}:{number} is a vote of {record.rater}, not of {ballot.rater}: give "
+                f"--rater {record.rater}, or leave its rater out where left and right are those "
+                "of this ballot"
+            )
         if record.pair not in known:
             raise BadInput(
                 f"{path}:{number}: there is no pair {record.pair!r} in this ballot: "
@@ -306,14 +313,16 @@ def _key() -> str:
     sys.stdout.flush()
     if not sys.stdin.isatty():
         return sys.stdin.readline()[:1]
+    import os
     import termios
     import tty
 
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     try:
-        tty.setcbreak(fd)
-        key = sys.stdin.read(1)
+        # What was typed before the pair was there is no word on it: it is thrown away.
+        tty.setcbreak(fd, termios.TCSAFLUSH)
+        key = os.read(fd, 64)[:1].decode("ascii", "replace")
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
     sys.stdout.write("\n")

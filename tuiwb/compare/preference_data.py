@@ -19,7 +19,7 @@ from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
 from tuiwb.compare.judge_plan import JUDGE
 from tuiwb.compare.raters import majority
 from tuiwb.compare.review import RulingRecord
-from tuiwb.compare.votes import Ballot, Outcome
+from tuiwb.compare.votes import Ballot, Outcome, looks_identical
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import fingerprint as sha256_of
 
@@ -131,7 +131,7 @@ def export(
     pairs = 0
     for c in completions:
         winner = found.get(c.id)
-        if c.identical:
+        if looks_identical(c):
             left["identical answers"] += 1
         elif winner is None:
             left[why.get(c.id, "no vote and no verdict")] += 1
@@ -238,9 +238,15 @@ def _judged(
 def _rulings(
     rulings: Iterable[RulingRecord], told: Sequence[Ballot], judge: str
 ) -> dict[str, RulingRecord]:
-    """The last ruling on each pair by a rater that revealed, on this judge."""
+    """The last ruling on each pair by a rater that revealed, on this judge; one that its rater took
+    back counts for nothing."""
     raters = {ballot.rater for ballot in told}
-    return {r.pair: r for r in rulings if r.rater in raters and r.judge == judge and r.ruling}
+    last: dict[tuple[str, str], RulingRecord] = {}
+    for record in rulings:
+        if record.rater in raters and record.judge == judge:
+            last.pop((record.pair, record.rater), None)
+            last[record.pair, record.rater] = record
+    return {record.pair: record for record in last.values() if record.ruling is not None}
 
 
 def _rows_of(

@@ -5,6 +5,7 @@ undos, and the reveal that locks it all. A killed terminal loses nothing and the
 the first pair without a vote; two terminals of one rater see each other's votes.
 """
 
+import errno
 import hashlib
 import os
 import secrets
@@ -161,23 +162,22 @@ class Ballot:
         self._offset = 0
         self._inode: int | None = None
         texts = fingerprint(completions)
-        found = [r for r in read_records(self.path) if isinstance(r, Session) and r.rater == rater]
-        if found:
-            self.session = found[0]
-        else:
+        session = self._kept_session()
+        if session is None:
             chosen = secrets.randbits(32) if seed is None else seed
-            self.session = make_session(completions, chosen, rater=rater, sides=sides)
-            self.session.t = time.time()
+            session = make_session(completions, chosen, rater=rater, sides=sides)
+            session.t = time.time()
+            self._write(session)
+            # Where two terminals begin at once, the first session in the file is that of both.
+            session = self._kept_session() or session
+        self.session = session
         if self.session.texts != texts:
             raise BadInput(
                 f"the votes in {self.path} are on other answers than those there now: "
                 "rename the file to keep them, then vote anew"
             )
         self._pairs = {pair.key: pair for pair in self.session.pairs}
-        if found:
-            self.catch_up()
-        else:
-            self._append(self.session)
+        self.catch_up()
 
     @property
     def pairs(self) -> list[Pair]:
@@ -304,6 +304,10 @@ class Ballot:
             if self._inode is not None:
                 raise _set_aside(self.path) from None
             return
+        except OSError as error:
+            raise BadInput(
+                f"{self.path} can't be read ({error.strerror}): make it readable, then go on"
+            ) from None
         whole = data.rfind(b"\n") + 1
         self._offset += whole
         for record in decode_records(data[:whole]):
@@ -360,14 +364,30 @@ class Ballot:
 
     def _append(self, record: Record) -> None:
         self.catch_up()
+        self._write(record)
+        self.catch_up()
+
+    def _write(self, record: Record) -> None:
         try:
             append_lines(self.path, [record])
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "make room" if full else "make that writable"
             raise BadInput(
-                f"the vote could not be saved to {self.path} ({error.strerror}): make room, "
+                f"the vote could not be saved to {self.path} ({error.strerror}): {remedy}, "
                 "then vote again"
             ) from None
-        self.catch_up()
+
+    def _kept_session(self) -> Session | None:
+        """The rater's session in the file: the first one, whatever was begun after."""
+        return next(
+            (
+                record
+                for record in read_records(self.path)
+                if isinstance(record, Session) and record.rater == self.rater
+            ),
+            None,
+        )
 
 
 def _encoded(text: str) -> bytes:

@@ -56,7 +56,9 @@ async def test_the_terminal_shows_what_the_screens_hold_whatever_dialogs_do(seed
     async with app.run_test(size=(60, 16)) as pilot:
         await pilot.pause()
         for _ in range(40):
-            what = draw.choice(("open", "close", "close", "one", "two", "said", "again", "resize"))
+            what = draw.choice(
+                ("open", "close", "close", "one", "two", "said", "again", "resize", "toast")
+            )
             words = "\n".join("▲ word " * draw.randrange(1, 6) for _ in range(draw.randrange(1, 9)))
             if what == "open" and len(app.screen_stack) < 4:
                 await app.push_screen(Dialog())
@@ -66,6 +68,8 @@ async def test_the_terminal_shows_what_the_screens_hold_whatever_dialogs_do(seed
                 app.screen.query_one("#said", Static).update(words)
             elif what in ("one", "two"):
                 app.screen_stack[0].query_one(f"#{what}", Static).update(words)
+            elif what == "toast":
+                app.notify("something happened", timeout=0.2)
             elif what == "again":
                 app.terminal.reset()
                 app.action_repaint()

@@ -37,7 +37,9 @@ def calm_in(app: App[Any], due: float = 0.0) -> float:
 def ground_of(screen: Screen[Any]) -> Screen[Any]:
     """The screen that shows around a dialog; itself where it is none."""
     stack = screen.app.screen_stack
-    at = stack.index(screen) if screen in stack else len(stack) - 1
+    if screen not in stack:
+        return screen
+    at = stack.index(screen)
     while at > 0 and isinstance(stack[at], ModalScreen):
         at -= 1
     return stack[at]

@@ -65,7 +65,7 @@ def head(subject: Subject, width: int) -> Content:
         lines += words.headline(seen.summary, width)
         if (alarm := words.not_applied(seen.summary)) is not None:
             lines.append(alarm)
-    if seen.judge is not None:
+    if seen.judge is not None and (seen.verdicts or subject.verdicts):
         hidden = Content.styled("judge  has verdicts: y shows them", words.MUTED)
         lines.append(words.judge_line(seen.judge) if subject.verdicts else hidden)
     if ballot is not None and (tally := ballot.tally()) is not None:
@@ -89,8 +89,10 @@ def _title(subject: Subject, run: Path) -> Content:
         parts.append(Content.assemble((f"{symbol} ", style), label))
     spec = subject.seen.spec if subject.seen else None
     if spec is not None:
-        prompts = inert(subject.project.shorten(Path(spec["prompts"])), one_line=True)
-        base = inert(Path(spec["base"]).name, one_line=True)
+        # An older comparison, or one that another program made, may not say all of it.
+        named = spec.get("prompts")
+        prompts = inert(subject.project.shorten(Path(named)), one_line=True) if named else "unknown"
+        base = inert(Path(str(spec.get("base") or "unknown")).name, one_line=True)
         against = f"base {base}"
         if subject.labels != words.LABELS:
             against = inert(f"{subject.labels[0]} against {subject.labels[1]}", one_line=True)
@@ -206,6 +208,8 @@ def _nothing_yet(subject: Subject) -> Content:
     failed = ""
     if state is not None and state.message and state.state in ("failed", "died"):
         failed = f"The last comparison {state.state}: {inert(state.message)}\n\n"
+    if not {"prompts", "limit", "max_new_tokens"} <= seen.spec.keys():
+        return Content(f"{failed}Press enter: base and fine-tune answer the held-out prompts.")
     prompts = inert(subject.project.shorten(Path(seen.spec["prompts"])))
     return Content(
         f"{failed}Press enter: base and fine-tune answer at most {seen.spec['limit']} prompts of "

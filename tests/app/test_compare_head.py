@@ -1,0 +1,38 @@
+"""The lines above a pair on Compare, drawn without the screen."""
+
+from pathlib import Path
+
+from tuiwb.app.widgets.compare_view import Subject, head, pair
+from tuiwb.compare.completions import Completion
+from tuiwb.compare.judge_summary import summarise_verdicts
+from tuiwb.compare.look import Comparison
+from tuiwb.project import Project
+
+ROW = Completion(id="a", index=0, line=1, prompt=[], base="b", adapter="c")
+
+
+def subject(seen: Comparison, *, verdicts: bool = False) -> Subject:
+    return Subject(
+        project=Project(Path()),
+        run=seen.run,
+        which=1,
+        runs=1,
+        seen=seen,
+        job=None,
+        job_kind="compare",
+        place=0,
+        verdicts=verdicts,
+    )
+
+
+def test_a_comparison_that_does_not_name_its_prompts_is_shown_all_the_same():
+    seen = Comparison(run=Path("runs/old"), spec={"run": "runs/old"})
+    assert "base unknown, prompts unknown" in head(subject(seen), 80).plain
+    assert "Press enter" in pair(subject(seen)).message.plain
+
+
+def test_a_judge_that_gave_no_verdict_is_not_said_to_have_some():
+    said = summarise_verdicts([ROW], [], [], model="m", rubric="r")
+    seen = Comparison(run=Path("runs/new"), completions=[ROW], judge=said)
+    assert "judge" not in head(subject(seen), 80).plain
+    assert "not trusted" in head(subject(seen, verdicts=True), 80).plain

@@ -94,6 +94,22 @@ def test_a_key_is_said_to_be_set_and_never_shown(
     assert "very-secret" not in out
 
 
+def test_a_judge_that_the_project_names_is_told_with_its_address(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("httpx2")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    settings = home / "tuiwb.yaml"
+    settings.write_text("judge: 'openai:http://127.0.0.1:8000#my-model'\n")
+    told = checks(capsys, 0)["judge"]
+    assert told["status"] == "ok"
+    assert "my-model at http://127.0.0.1:8000, without a key (OPENAI_API_KEY)" in told["found"]
+    settings.write_text("judge: 'openai:nowhere'\n")
+    told = checks(capsys, 0)["judge"]
+    assert told["status"] == "note"
+    assert "names no judge" in told["found"]
+
+
 def test_a_python_named_for_vllm_that_lacks_it_is_missing_yet_training_can_run(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,7 @@ def examine(project: Project) -> list[Check]:
         *_training(project, bool(gpus)),
         _gpu(gpus, problem),
         _vllm(project),
-        _judge(),
+        _judge(project),
         _terminal(),
         _tmux(),
         _disk(project),
@@ -263,8 +263,11 @@ def _vllm(project: Project) -> Check:
     )
 
 
-def _judge() -> Check:
-    """The SDK and whether a key is set; never what it is."""
+def _judge(project: Project) -> Check:
+    """Who judges in this project and whether that can be asked; a key is never shown."""
+    judge = project.settings.judge
+    if judge.base_url or judge.model.startswith(("openai:", "anthropic:")):
+        return _own_judge(project)
     try:
         version = importlib.metadata.version("anthropic")
     except importlib.metadata.PackageNotFoundError:
@@ -282,6 +285,21 @@ def _judge() -> Check:
         found=f"anthropic {version}, no key is set: no LLM judge",
         todo="set ANTHROPIC_API_KEY in the environment",
     )
+
+
+def _own_judge(project: Project) -> Check:
+    """A judge that the project has put at an address of its own; nobody is asked."""
+    from tuiwb.compare.judge_address import address_of
+    from tuiwb.llm.address import ANTHROPIC_KEYS, has_key
+
+    judge = project.settings.judge
+    try:
+        at = address_of(judge.model, base_url=judge.base_url)
+        keys = ANTHROPIC_KEYS if at.api == "anthropic" else (at.key_variable,)
+        key = "a key is set" if any(map(has_key, keys)) else f"without a key ({at.key_variable})"
+    except TuiwbError as error:
+        return Check(name="judge", status="note", found=str(error), todo="see judge: in tuiwb.yaml")
+    return Check(name="judge", status="ok", found=f"{at.model} at {at.url}, {key}")
 
 
 def _terminal() -> Check:

@@ -276,6 +276,8 @@ def test_a_hopeless_error_ends_the_job_with_one_sentence(judged, server, status,
     assert state.state == "failed"
     assert words in state.message
     assert len(server.asked) <= 4
+    # Nobody said anything: there is nothing to sum up.
+    assert read_judge_summary(folder) is None
     log = (folder / "events.jsonl").read_text()
     assert f'"exit_code":{exit_code}' in log
 
@@ -388,6 +390,11 @@ def test_responses_can_forge_neither_the_delimiter_nor_a_verdict(project, answer
     assert json.loads(one.text)["response_2"] == "base words 0"
     assert one.text.isascii()
     assert nasty not in rubric.system
+    completions[0].adapter = "Привет, 你好 ünd\u200b\x7f\U000e0041\udc80"
+    asked = questions(completions, rubric=rubric, model="m", base_url="u", seed=0)
+    one = next(q for q in asked if q.pair == "id00" and q.first == "adapter")
+    assert "Привет, 你好 ünd\\u200b\\u007f\\udb40\\udc41\\udc80" in one.text
+    assert json.loads(one.text)["response_1"] == completions[0].adapter
 
 
 def test_an_injected_response_wins_nothing_and_is_reported(judged, server, answered):

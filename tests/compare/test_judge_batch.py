@@ -129,13 +129,14 @@ def test_a_batch_sent_from_another_judges_folder_is_collected_not_sent_again(
     assert [summary.trusted for summary in read_judges(answered.parent)] == [True, True]
 
 
-def test_a_batch_whose_sending_got_no_answer_is_found_again(judged, server, batches):
+@pytest.mark.parametrize("answer", [None, error(502)], ids=["cut", "gateway"])
+def test_a_batch_whose_sending_got_no_answer_is_found_again(judged, server, batches, answer):
     cut: list[str] = []
 
     def instead(method: str, path: str):
         if method == "POST" and not cut:
             cut.append(path)
-            return (None,)
+            return (answer,)
         return None
 
     batches.instead = instead
@@ -143,6 +144,40 @@ def test_a_batch_whose_sending_got_no_answer_is_found_again(judged, server, batc
     assert state.state == "finished", state.message
     assert (len(cut), len(batches.sent)) == (1, 1)
     assert read_judge_summary(folder).trusted
+
+
+def test_another_judges_batch_of_the_same_size_is_not_taken_for_ours(
+    judged, server, batches, project
+):
+    batches.instead = lambda method, path: (error(401),) if method == "GET" else None
+    assert judged(SOON, batch=True, model="first")[1].state == "failed"
+    batches.instead = lambda method, path: (None,) if method == "POST" else None
+    _, spec = plan_judges(
+        project, "support-v1", judges=["first", "second"], base_url=server.url, batch=True
+    )
+    folder = prepare_judge({**spec, **SOON})
+    assert main(folder) == 0
+    assert [sent[0]["params"]["model"] for sent in batches.sent] == ["first", "second"]
+    assert read_judge_summary(folder).batched == CALLS - 1
+
+
+def test_when_the_first_batch_found_is_not_ours_the_next_is_looked_at(judged, server, batches):
+    def instead(method: str, path: str):
+        if method == "POST":
+            # Another program's, of the same size and a moment older.
+            other = [{**request, "custom_id": f"o{n}"} for n, request in enumerate(batches.sent[0])]
+            batches.sent.insert(0, other)
+            batches.created.insert(0, batches.created[0])
+            batches.looked.insert(0, 0)
+            return (None,)
+        return None
+
+    batches.result = lambda asked: succeeded(honest(asked))
+    batches.instead_after = instead
+    folder, state = judged(SOON, batch=True)
+    assert state.state == "finished", state.message
+    assert len(batches.sent) == 2
+    assert read_judge_summary(folder).batched == CALLS - 1
 
 
 def test_a_batch_on_record_that_never_went_out_is_sent_once(judged, server, batches):

@@ -21,10 +21,12 @@ from tests.compare.judge_server import (
 )
 from tests.llm.endpoint_server import completion
 from tuiwb import jobs
+from tuiwb.compare import judge_run
 from tuiwb.compare.judge import MOST_REASONING, VERDICTS, read_verdicts
 from tuiwb.compare.judge_plan import estimate, plan_judge, start_judge
 from tuiwb.compare.judge_summary import read_judge_summary
 from tuiwb.errors import BadInput
+from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.state import ENDED
 from tuiwb.llm.address import direct
 from tuiwb.llm.client import LONGEST_PAUSE, _pause
@@ -312,6 +314,27 @@ def test_what_was_asked_when_another_call_was_hopeless_is_kept(judged, server):
     assert "knows no model" in state.message
     answered = [asked for asked in server.asked if asked.data["task"] != "question 2"]
     assert len(read_verdicts(folder / VERDICTS)[0]) == len(answered) > 4
+
+
+def test_on_a_full_disk_no_more_calls_are_begun(judged, server, monkeypatch):
+    written: list[int] = []
+
+    def full(path, values, *, durable=True):
+        if len(written) == 5:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(1)
+        append_lines(path, values, durable=durable)
+
+    monkeypatch.setattr(judge_run, "append_lines", full)
+    folder, state = judged(concurrency=1)
+    assert state.state == "failed"
+    assert "No space left" in state.message
+    assert (len(server.asked), len(read_verdicts(folder / VERDICTS)[0])) == (6, 5)
+    monkeypatch.undo()
+    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
+    server.asked = []
+    assert judged(concurrency=1)[1].state == "finished"
+    assert len(server.asked) == CALLS - 5
 
 
 def test_what_was_asked_when_the_job_was_told_to_stop_is_kept(judged, server):

@@ -156,6 +156,15 @@ def test_a_judge_that_was_asked_before_is_not_asked_again_in_another_folder(
     assert len(read_verdicts(run / "judge-first" / VERDICTS)[0]) == CALLS
 
 
+def test_the_same_judge_is_not_asked_by_two_jobs_at_once(judged, server, project):
+    _, waiting = plan_judges(project, "support-v1", judges=["second", "first"], base_url=server.url)
+    prepare_judge(waiting)
+    with pytest.raises(BadInput, match="support-v1/judge-first is queued already"):
+        judged(model="first")
+    assert judged(model="first", rubric="tone")[1].state == "finished"
+    assert {asked.body["model"] for asked in server.asked} == {"first"}
+
+
 def test_judges_by_different_rubrics_are_not_held_against_each_other(
     judges, server, answered, project
 ):
@@ -228,6 +237,7 @@ def test_two_other_sides_are_judged_in_a_folder_of_their_own(judged, server, ans
     assert folder.name == "judge-side-base-side-older"
     summary = read_judge_summary(folder)
     assert (summary.sides, summary.preference.counts.wins) == (("BASE", "OLDER"), 8)
+    assert "OLDER" in summary.preference.verdict
     assert read_judges(answered.parent) == []
     assert len(read_judges(answered.parent, ("base", "older"))) == 1
     with pytest.raises(BadInput, match="no side 'newer': there are base, adapter, older"):

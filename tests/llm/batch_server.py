@@ -37,6 +37,8 @@ class Batches:
         self.looked: list[int] = []
         # What a test puts in the way: called with (method, path), its answer goes out instead.
         self.instead: Callable[[str, str], tuple[Answer] | None] = lambda method, path: None
+        # The same once a batch that was sent is there.
+        self.instead_after: Callable[[str, str], tuple[Answer] | None] = lambda method, path: None
         server.other = self.answer
 
     def answer(self, method: str, path: str, body: Any) -> Answer:
@@ -49,6 +51,7 @@ class Batches:
             self.created.append(datetime.datetime.now(datetime.UTC).timestamp())
             self.looked.append(0)
             # Whatever the client gets to hear, the batch is there.
+            said = said or self.instead_after(method, path)
             return said[0] if said is not None else (200, {}, self.state(len(self.sent) - 1))
         if not place:
             newest = [self.state(n) for n in reversed(range(len(self.sent)))]

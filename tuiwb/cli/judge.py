@@ -81,7 +81,13 @@ def judge(
     Exit codes: 0 fine, 1 a judge is not to be trusted or the budget ended it, 2 bad input,
     3 no key or a refused one, 4 the job failed.
     """
-    from tuiwb.compare.judge_plan import estimate, judge_folder, plan_judges, start_judge
+    from tuiwb.compare.judge_plan import (
+        check_free,
+        estimate,
+        judge_folder,
+        plan_judges,
+        start_judge,
+    )
 
     home = project_at(project)
     if rubrics:
@@ -109,6 +115,9 @@ def judge(
         )
 
     specs = plan(batch)
+    # Before the first one is started: several are started together or not at all.
+    for spec in specs:
+        check_free(spec)
     costs = [estimate(spec) for spec in specs]
     for spec, cost in zip(specs, costs, strict=True):
         note(f"{cost.sentence}; at {spec['base_url']}, at most ${spec['max_usd']:g}")

@@ -7,6 +7,7 @@ so that no response can forge a delimiter; models are never named.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,8 @@ MOST_REASONING = 2_000
 REPEAT = "repeat:"
 CONTROL = "control:"
 
+_OTHER = re.compile("[^\x20-\x7e]")
+
 Side = Literal["base", "adapter"]
 Outcome = Literal["adapter", "base", "tie", "invalid"]
 
@@ -72,15 +75,18 @@ class Question(msgspec.Struct, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The user message: one JSON object, escapes for everything outside ASCII."""
-        return json.dumps(
+        """The user message: one JSON object. What can't be seen (controls, direction marks,
+        lone surrogates) is escaped; letters of all languages stay readable."""
+        told = json.dumps(
             {
                 "task": self.task,
                 "reference": self.reference,
                 "response_1": self.response_1,
                 "response_2": self.response_2,
-            }
+            },
+            ensure_ascii=False,
         )
+        return _OTHER.sub(lambda found: _visible(found[0]), told)
 
 
 class VerdictRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="verdict"):
@@ -322,6 +328,10 @@ def on_record(
         for failure in failed.get(question.key, ()):
             without.append(msgspec.structs.replace(failure, pair=question.pair))
     return found, without
+
+
+def _visible(letter: str) -> str:
+    return letter if letter.isprintable() else json.dumps(letter)[1:-1]
 
 
 def _control_word(winner: str) -> str:

@@ -12,7 +12,7 @@ from tuiwb.compare import judge_batch_log as log
 from tuiwb.compare.judge import Question, Verdict
 from tuiwb.compare.judge_batch_log import BATCHES, PendingBatch, Sending, Sent, Settled
 from tuiwb.compare.judge_client import JudgeClient
-from tuiwb.compare.judge_plan import waiting_batches
+from tuiwb.compare.judge_plan import JUDGE, waiting_batches
 from tuiwb.compare.judge_run import JudgeRun
 from tuiwb.errors import JobFailed, MissingHere
 from tuiwb.llm.anthropic_batches import AnthropicBatches, BatchRequest, BatchResult, BatchState
@@ -97,33 +97,40 @@ class BatchRun:
             tries += 1
             try:
                 self._is_sent(batch, await self._batches.send(requests, mode))
-            except Refused as error:
-                self._settle(batch, f"refused ({error.status})")
-                self._stop_if_hopeless(error)
-                if tries >= TRIES:
-                    raise JobFailed(
-                        f"{self._where} takes no batch ({error.status}: "
-                        f"{self._client.client.sentence(error)}): run the same again later"
-                    ) from None
+            except (Refused, Cut, NoAnswer, TimeoutError) as error:
+                last = tries >= TRIES
+                if isinstance(error, Refused) and error.status < 500:
+                    self._settle(batch, f"refused ({error.status})")
+                    self._stop_if_hopeless(error)
+                # Without an answer, or with a gateway's, it may have arrived all the same.
+                elif await self._look_for(batch, settle=last):
+                    break
+                if last:
+                    raise self._not_sent(error) from None
                 await asyncio.sleep(min(self._poll, 2.0**tries))
                 log.write(self._path, Sending(n=number, keys=keys, mode=mode, t=begun))
-            except (Cut, NoAnswer, TimeoutError) as error:
-                # It may have arrived all the same.
-                if not await self._look_for(batch, settle=tries >= TRIES) and tries >= TRIES:
-                    raise JobFailed(
-                        f"the connection to the judge at {self._where} is lost "
-                        f"({self._client.client.sentence(error)}): run the same again, nothing is "
-                        "asked twice"
-                    ) from None
         self.judging.context.log(
             f"batch {batch.id} with {len(keys)} questions is sent: half the price, ready within "
             "24 hours, usually much sooner"
         )
         return batch
 
+    def _not_sent(self, error: Exception) -> JobFailed:
+        words = self._client.client.sentence(error) or type(error).__name__
+        if isinstance(error, Refused):
+            return JobFailed(
+                f"{self._where} takes no batch ({error.status}: {words}): run the same again later"
+            )
+        return JobFailed(
+            f"the connection to the judge at {self._where} is lost ({words}): run the same again, "
+            "nothing is asked twice"
+        )
+
     async def _look_for(self, batch: PendingBatch, *, settle: bool = True) -> bool:
         """Find a batch whose sending had no answer among the latest; whether it was there."""
-        known = {r.id for r in log.read(self._path) if isinstance(r, Sent)}
+        # Another judge of this run may have sent one of the same size at the same time.
+        folders = self._path.parent.parent.glob(f"{JUDGE}*/{BATCHES}")
+        known = {r.id for path in folders for r in log.read(path) if isinstance(r, Sent)}
         try:
             recent = await self._batches.recent()
         except Refused as error:
@@ -149,6 +156,9 @@ class BatchRun:
         mine = set(batch.keys)
         if mine.isdisjoint(result.custom_id for result in results):
             # Not ours after all, or nothing that we can read: its questions are still open.
+            if await self._look_for(batch, settle=False):
+                await self._collect(batch)
+                return
             self._tries.update(mine)
             self._settle(batch, "none of the results is ours")
             return

@@ -32,7 +32,7 @@ from tuiwb.compare.judge_address import address_of, folder_names
 from tuiwb.compare.judge_batch_log import BATCHES, PendingBatch
 from tuiwb.compare.judge_rubric import DEFAULT, Rubric, read_rubric
 from tuiwb.compare.plan import COMPARE
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.reopen import open_job
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
@@ -239,8 +239,29 @@ def judge_folder(spec: dict[str, Any]) -> Path:
     return Path(spec["run"]) / str(spec.get("folder", JUDGE))
 
 
+def check_free(spec: dict[str, Any]) -> None:
+    """BadInput while the job of `spec` is running, or another one of its run asks the same judge
+    by the same rubric about the same sides: each would pay for the same answers."""
+    own = judge_folder(spec)
+    same = ("api", "base_url", "model", "rubric", "sides")
+    for path in sorted(own.parent.glob(f"{JUDGE}*/job.yaml")):
+        folder, shown = path.parent, f"{own.parent.name}/{path.parent.name}"
+        try:
+            state, asked = jobs.status(folder), jobs.load(folder).spec
+        except (TuiwbError, OSError):
+            continue
+        if not state.running or (folder == own and state.state == "queued"):
+            continue
+        if folder == own or all(asked.get(name) == spec.get(name) for name in same):
+            raise BadInput(
+                f"{shown} is {state.state} already, with the judge {asked.get('model')}: "
+                f"'tuiwb runs follow {shown}' watches it, 'runs stop' stops it"
+            )
+
+
 def prepare_judge(spec: dict[str, Any]) -> Path:
     """The job folder for `spec`, ready to launch; verdicts and batches already there are kept."""
+    check_free(spec)
     folder = judge_folder(spec)
     prints = {COMPLETIONS: jobs.fingerprint(Path(spec["compare"]) / COMPLETIONS)}
     name = f"{folder.parent.name}-{folder.name}"

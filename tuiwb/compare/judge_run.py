@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.completions import Completion
+from tuiwb.compare.completions import LABELS, Completion
 from tuiwb.compare.judge import (
     VERDICT_TOKENS,
     VERDICTS,
@@ -186,9 +186,9 @@ class JudgeRun:
             failures,
             model=self.spec["model"],
             rubric=self.rubric.name,
+            sides=tuple(self.spec.get("side_labels") or LABELS),
         )
         summary.label = self.spec.get("label", "")
-        summary.sides = tuple(self.spec.get("side_labels") or summary.sides)
         summary.endpoint = self.spec["base_url"]
         summary.calls, summary.cached = self.calls, self.cached
         summary.input_tokens = self.usage.input + self.usage.cache_read + self.usage.cache_write

@@ -121,8 +121,10 @@ def summarise_verdicts(
     *,
     model: str,
     rubric: str,
+    sides: tuple[str, str] = ("base", "fine-tune"),
 ) -> JudgeSummary:
-    """Fold this run's verdicts and failures; calls, cost and time are the worker's to add."""
+    """Fold this run's verdicts and failures; calls, cost and time are the worker's to add.
+    `sides` is how people call what is compared against and what is under test."""
     found = outcomes(completions, verdicts, failures)
     valid = [pair for pair in found if pair.outcome != "invalid"]
     counts = PairedCounts(
@@ -150,7 +152,7 @@ def summarise_verdicts(
         identical=sum(pair.identical for pair in valid),
         invalid=invalid,
         open=pairs - len(found),
-        preference=preference(counts),
+        preference=preference(counts, names=sides),
         flips=sum(pair.flip for pair in valid),
         weak=sum(pair.weak for pair in valid),
         first_slot_share=slots.count("1") / len(slots) if slots else None,
@@ -162,6 +164,7 @@ def summarise_verdicts(
         trusted=not doubts,
         doubts=doubts,
         repeats=repeat_noise(verdicts),
+        sides=sides,
     )
 
 

@@ -26,9 +26,11 @@ def run(context: JobContext) -> None:
     notify.attach(context)
     context.state("running", PHASE)
     judging = JudgeRun(context)
+    ended = False
     context.progress(PHASE, judging.cached, judging.total, "verdicts")
     try:
         asyncio.run(_until_stopped(judging, _judge(judging)))
+        ended = True
     except Stopped:
         waiting = [b.id for b in pending(read(context.folder / BATCHES)) if b.id]
         if waiting:
@@ -38,7 +40,9 @@ def run(context: JobContext) -> None:
             ) from None
         raise
     finally:
-        judging.write_summary()
+        # A job that ends early without a single answer has nothing to sum up.
+        if ended or judging.known or judging.calls:
+            judging.write_summary()
     if judging.budget_reached:
         context.emit(
             Alert(
@@ -131,7 +135,7 @@ class _Calls:
         for question in self._questions:
             async with self._ended:
                 # What a call under way really costs may leave room for one more.
-                while judging.in_flight and not self._may_begin(question):
+                while judging.in_flight and not (judging.ending or self._may_begin(question)):
                     await self._ended.wait()
                 if judging.ending:
                     return
@@ -140,14 +144,17 @@ class _Calls:
                     return
                 judging.in_flight += 1
             begun = time.monotonic()
-            reply = None
             try:
                 reply = await self._client.ask(question)
+                # At once: waiting for anything, a call that is paid could still be lost.
+                judging.keep(question, reply, time.monotonic() - begun)
+            except Exception:
+                # Nobody begins another call after a hopeless error, or on a full disk.
+                judging.ending = True
+                raise
             finally:
+                judging.in_flight -= 1
                 async with self._ended:
-                    judging.in_flight -= 1
-                    if reply is not None:
-                        judging.keep(question, reply, time.monotonic() - begun)
                     self._ended.notify_all()
 
     def _may_begin(self, question: Question) -> bool:

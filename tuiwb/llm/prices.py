@@ -9,7 +9,8 @@ import msgspec
 from tuiwb.errors import BadInput
 
 TABLE = Path(__file__).with_name("prices.yaml")
-# English and JSON run near 3.5 characters a token; an estimate says "about".
+# English and JSON run near 3.5 characters a token; an estimate says "about". A letter outside ASCII
+# is about one: Chinese has one to two, Cyrillic a half.
 CHARACTERS_PER_TOKEN = 3.5
 
 
@@ -89,7 +90,8 @@ def read_prices(own: Path | None = None) -> Prices:
 
 def tokens_of(text: str) -> int:
     """About how many tokens a text is."""
-    return max(1, round(len(text) / CHARACTERS_PER_TOKEN))
+    plain = len(text.encode("ascii", "ignore"))
+    return max(1, round(plain / CHARACTERS_PER_TOKEN) + len(text) - plain)
 
 
 def _read(path: Path) -> Prices:

@@ -16,6 +16,7 @@ from tests.app.comparing import (
     opened,
     shown,
     small_project,
+    trained,
     voting,
 )
 from tests.app.conftest import until
@@ -113,6 +114,59 @@ async def test_a_vote_is_on_disk_before_the_next_pair_is_painted(project, compar
         await begun(pilot, app)
         await pilot.press("a", "l", "space", "b", "s")
     assert dict(on_disk) == {f"pair {n}": n - 1 for n in range(1, 7)}
+
+
+async def test_a_key_that_comes_before_its_pair_is_painted_is_no_vote_on_it(project, compared):
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await begun(pilot, app)
+        # Held down: keys that were already there when the first one moved the ballot on.
+        for _ in range(5):
+            screen.action_cast("left")
+        assert kinds(compared) == ["session", "vote"]
+        await until(lambda: "pair 2 of 7" in shown(screen))
+        await pilot.press("l", "u")
+        assert "Blind vote 1 of 7" in head(screen)
+        assert "pair 2: vote taken back" in head(screen)
+    assert kinds(compared) == ["session", "vote", "vote", "undo"]
+
+
+async def test_votes_of_a_run_that_vanished_are_not_taken_for_those_of_another(project, compared):
+    other = trained(project, "other")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        screen._select(compared)
+        await until(lambda: "question 0" in shown(screen))
+        rated = await voting(pilot, app)
+        await pilot.press("a")
+        compared.rename(project.root / "gone")
+        screen.jobs_changed({})
+        await until(lambda: screen.run == other and screen.looked is not None)
+        await pilot.press("l")
+        assert "Blind vote 1 of 7" in head(rated)
+        await pilot.press("v")
+        await until(lambda: app.screen is screen)
+        assert screen.run == other
+        assert screen.ballot is None
+        assert not screen.covered
+
+
+async def test_what_raters_agree_on_is_there_with_the_reveal(project, compared):
+    folder = compared / "compare"
+    kim = Ballot(folder, read_completions(folder), rater="kim")
+    for pair in kim.pairs:
+        kim.vote(pair, "tie")
+    kim.reveal()
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await begun(pilot, app)
+        await pilot.press("space", "space", "space", "r")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: isinstance(app.screen, FiguresScreen))
+        told = str(app.screen.query_one(Static).content)
+        assert "kim and mia agree on 100% of 3 shared pairs" in told
 
 
 async def test_saying_no_to_the_reveal_keeps_the_sides_hidden(project, compared):

@@ -63,11 +63,11 @@ class CompareScreen(CompareVotes):
     )
 
     class Read(Message):
-        """What a look at the run's folders brought."""
+        """What a look at the run's folders brought, and by which question."""
 
-        def __init__(self, looked: Looked) -> None:
+        def __init__(self, looked: Looked, asked: int) -> None:
             super().__init__()
-            self.looked = looked
+            self.looked, self.asked = looked, asked
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class CompareScreen(CompareVotes):
 
     def look_again(self) -> None:
         if self.run is not None:
-            self._read(self.run, self.sides, self.looked)
+            self._read(self.run, self.sides, self.looked, self.asked)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-read")
-    def _read(self, run: Path, sides: tuple[str, str], before: Looked | None) -> None:
+    def _read(self, run: Path, sides: tuple[str, str], before: Looked | None, asked: int) -> None:
         try:
-            self.post_message(self.Read(look_at(self.project, run, sides, before)))
+            self.post_message(self.Read(look_at(self.project, run, sides, before), asked))
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))
 
@@ -170,6 +170,9 @@ class CompareScreen(CompareVotes):
     def _take(self, message: Read) -> None:
         looked = message.looked
         if looked.seen.run != self.run or looked.sides != self.sides:
+            return
+        if message.asked != self.asked:
+            self.look_again()
             return
         self.looked = looked
         self._place = min(self._place, max(0, len(self.completions) - 1))

@@ -12,8 +12,9 @@ from tuiwb.app.widgets.compare_figures import figures
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.plan import COMPARE
-from tuiwb.compare.raters import agreement_of, likely_rater, rater_of, remember_rater
+from tuiwb.compare.raters import agreement_of, agreements, likely_rater, rater_of, remember_rater
 from tuiwb.compare.review import Review, disagreements
+from tuiwb.compare.vote_records import votes_name
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import TuiwbError
 
@@ -25,6 +26,8 @@ class CompareVotes(CompareJobs):
         super().__init__()
         self.looked: Looked | None = None
         self.uncovered = self.verdicts = False
+        # What was read from disk before this number changed may be of another rater or vote.
+        self.asked = 0
         # Read with names before there was a ballot to keep it.
         self.read_named: set[str] = set()
 
@@ -83,6 +86,7 @@ class CompareVotes(CompareJobs):
     def _somebody_else(self) -> None:
         """What was read before was read by another person."""
         self.read_named.clear()
+        self.asked += 1
         self.look_again()
 
     def action_vote(self) -> None:
@@ -137,8 +141,19 @@ class CompareVotes(CompareJobs):
             self.app.push_screen(screen, lambda _: self._voted(ballot))
 
     def _voted(self, ballot: Ballot) -> None:
-        if self.looked is not None:
-            self.looked = replace(self.looked, ballot=ballot)
+        looked = self.looked
+        here = None if looked is None else looked.seen.run / COMPARE / votes_name(*self.sides)
+        if looked is None or ballot.path != here:
+            # Another run came into view meanwhile: these votes are not on it.
+            self.look_again()
+            return
+        # What was read before the last votes is old.
+        self.asked += 1
+        others = [b for b in looked.ballots if b.rater != ballot.rater]
+        ballots = [*others, ballot]
+        self.looked = replace(
+            looked, ballot=ballot, ballots=ballots, agreements=agreements(ballots)
+        )
         self.paint()
         self.refresh_bindings()
         if ballot.revealed:

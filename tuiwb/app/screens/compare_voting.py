@@ -46,24 +46,34 @@ class VoteScreen(PairScreen):
         self.ballot = ballot
         self._completions = {c.id: c for c in completions}
         self._at = ballot.next_open() or 0
-        self._last: tuple[int, Choice] | None = None
-        self._since = time.monotonic()
+        self._last: tuple[int, Choice | None] | None = None
+        # Since when the pair is on the terminal; None before it is.
+        self._since: float | None = None
 
     def paint(self) -> None:
         self.paint_head(vote_head(self.ballot, self._last, self.size.width - 2))
         pair = blind_pair(self.ballot, self._completions, self._at, self.look)
         self.query_one(PairView).show(pair)
+        if self._since is None:
+            self.call_after_refresh(self._painted, self._at)
+
+    def _painted(self, place: int) -> None:
+        if place == self._at and self._since is None:
+            self._since = time.monotonic()
 
     def _go_to(self, place: int) -> None:
         if place != self._at:
-            self._at, self._since = place, time.monotonic()
+            self._at, self._since = place, None
         self.paint()
 
     def action_cast(self, choice: Choice) -> None:
-        """Save a vote and go on to the next pair without one."""
-        place, ballot = self._at, self.ballot
+        """Save a vote and go on to the next pair without one. A key that comes before its pair is
+        on the terminal (one that is held down, one typed ahead) is no vote on it."""
+        place, ballot, since = self._at, self.ballot, self._since
+        if since is None:
+            return
         try:
-            ballot.vote(ballot.pairs[place], choice, time.monotonic() - self._since)
+            ballot.vote(ballot.pairs[place], choice, time.monotonic() - since)
         except TuiwbError as error:
             self.complain(str(error))
             return
@@ -81,8 +91,9 @@ class VoteScreen(PairScreen):
         if pair is None:
             self.notify("no vote to undo", markup=False)
             return
-        self._last = None
-        self._go_to(self.ballot.pairs.index(pair))
+        place = self.ballot.pairs.index(pair)
+        self._last = (place, None)
+        self._go_to(place)
 
     def action_step(self, by: int) -> None:
         """The next or previous pair, voted on or not."""

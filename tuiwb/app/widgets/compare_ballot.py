@@ -54,8 +54,8 @@ def blind_pair(
     )
 
 
-def vote_head(ballot: Ballot, last: tuple[int, Choice] | None, width: int) -> Content:
-    """One line: who votes, how far, and what was said last."""
+def vote_head(ballot: Ballot, last: tuple[int, Choice | None] | None, width: int) -> Content:
+    """One line: who votes, how far, and what was said last (None: that a vote was taken back)."""
     count = len(ballot.pairs)
     done = round(BAR * ballot.voted / count)
     parts: list[tuple[str, str]] = [
@@ -67,7 +67,8 @@ def vote_head(ballot: Ballot, last: tuple[int, Choice] | None, width: int) -> Co
     if ballot.voted == count:
         parts.append(("  all voted: r reveals", "bold"))
     elif last is not None:
-        parts.append((f"  pair {last[0] + 1}: {CHOICES[last[1]]}", words.MUTED))
+        said = "vote taken back" if last[1] is None else CHOICES[last[1]]
+        parts.append((f"  pair {last[0] + 1}: {said}", words.MUTED))
     else:
         parts.append(("  which answer is better?", words.MUTED))
     line = Content.assemble(*parts)

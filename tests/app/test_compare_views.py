@@ -83,13 +83,28 @@ def test_of_a_cut_prompt_the_last_turn_is_shown_before_the_system_turn():
     given_texts = texts(
         prompt="system " + lines(30, "rule") + "\nuser where is it?",
         asked="user where is it?",
-        left="a",
+        left=lines(40),
         right="b",
     )
     for height in (16, 24):
-        shown = laid_out(given_texts, Room(80, height, True), 0).parts["prompt"].text.plain
-        assert "user where is it?" in shown
-        assert "30 more lines (p)" in shown
+        part = laid_out(given_texts, Room(80, height, True), 0).parts["prompt"]
+        shown = part.text.plain.split("\n")
+        assert shown[-1] == "user where is it?"
+        assert f"{31 - part.height + 1} more line" in shown[-2]
+        # What is left of its room shows the beginning: no line of it stays empty.
+        assert len(shown) == part.height
+        assert part.height < 3 or shown[0] == "system rule 0"
+
+
+def test_lines_that_short_answers_leave_empty_show_what_is_cut_elsewhere():
+    short = texts(prompt=lines(9), left="a", right="b\nc", reference=lines(4, "known"))
+    layout = laid_out(short, Room(80, 26, True), 0)
+    assert layout.cut == set()
+    assert "word 8" in layout.parts["prompt"].text.plain
+    assert "known 3" in layout.parts["reference"].text.plain
+    long = laid_out({**short, "right": Content(lines(90))}, Room(80, 26, True), 0)
+    assert long.cut == {"prompt"}
+    assert long.parts["left"].height > layout.parts["left"].height
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", " ", ", ", "\n", "ä", "(x)", "12"])).map("".join)

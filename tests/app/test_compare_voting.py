@@ -372,7 +372,7 @@ async def test_a_long_prompt_and_a_long_reference_can_be_read_whole(project, com
         await pilot.press(*["j"] * at)
         assert "user  asked 0" in shown(screen)
         assert "asked 49" in shown(screen)
-        assert "49 more lines (p)" in shown(screen)
+        assert "43 more lines (p)" in shown(screen)
         await pilot.press("p")
         assert "system  be brief" in shown(screen)
         await pilot.press("end")

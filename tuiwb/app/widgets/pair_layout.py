@@ -66,6 +66,8 @@ def laid_out(
     need = STACKED_NEED if room.stacked and not texts["single"].plain else ANSWERS_NEED
     wanted = {name: len(found) for name, found in lines.items()}
     rows = _rows_around(wanted, room.height, need, verdict_least)
+    if rows != wanted:
+        _take_spare(rows, wanted, room.height - _answer_rows(texts, room))
     for name, found in lines.items():
         title = name != "prompt"
         if name == "prompt" and len(found) > rows[name]:
@@ -102,12 +104,35 @@ def _rows_around(
     return rows
 
 
+def _answer_rows(texts: Mapping[str, Content], room: Room) -> int:
+    """Rows in which every line of the answers shows, titles included; the same whichever stands
+    left."""
+    if texts["single"].plain:
+        return 1 + len(texts["single"].wrap(room.width - PADDING))
+    names = [name for name in ("left", "right") if texts[name].plain]
+    beside = len(names) == 2 and not room.stacked
+    width = ((room.width - GAP) // 2 if beside else room.width) - PADDING
+    longest = max((len(texts[name].wrap(width)) for name in names), default=0)
+    return (1 + longest) * (1 if beside else len(names))
+
+
+def _take_spare(rows: dict[str, int], wanted: Mapping[str, int], most: int) -> None:
+    """Give lines that the answers leave empty to what is cut, of the `most` rows there are around
+    them; two stay empty, so that the answers don't seem to be cut."""
+    spare = most - 2 - sum(rows.values()) - (len(rows) - ("prompt" in rows))
+    for name in ("prompt", "reference", "verdict"):
+        if name in rows and spare > 0:
+            more = min(spare, wanted[name] - rows[name])
+            rows[name], spare = rows[name] + more, spare - more
+
+
 def _some_prompt(lines: list[Content], asked: list[Content], rows: int, width: int) -> Content:
-    """Of a prompt that is cut, what is asked last comes first; it may begin with the question or
-    end with it."""
+    """Of a prompt that is cut, what is asked last shows whole where it fits, after as much of the
+    beginning as there is room for; it may begin with the question or end with it."""
     if asked and len(asked) < rows:
-        more = Content.styled(_more(len(lines) - len(asked)), MUTED)
-        return Content("\n").join([more, *asked])
+        head = lines[: rows - 1 - len(asked)]
+        more = Content.styled(_more(len(lines) - len(head) - len(asked)), MUTED)
+        return Content("\n").join([*head, more, *asked])
     return _some_lines(asked or lines, rows, rows // 2, width, len(lines))
 
 

@@ -2,8 +2,7 @@
 
     python benchmarks/gate.py            all of them (about five minutes on a quiet core)
     python benchmarks/gate.py NAME ...   those of these names
-    python benchmarks/gate.py --short    the good run for a quarter of the sample's steps, as the
-                                         tests train it
+    python benchmarks/gate.py --short    the good run for one epoch, as the tests train it
 
 Trains each on the tiny model, compares, evaluates and asks the gate. Prints a table of verdicts and
 lines, then one JSON line; exits 1 on a verdict that is not the one expected or a fault that its

@@ -1,6 +1,7 @@
 """`tuiwb judge` as a user calls it: choices, several judges, rubrics, exit codes, one document."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from tests.compare.builders import make_run
 from tests.compare.judge_server import Asked, JudgeServer, honest, message
 from tests.llm.batch_server import Batches, succeeded
 from tests.llm.endpoint_server import completion, error
+from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS, Completion
+from tuiwb.compare.judge_plan import plan_judges, prepare_judge
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
+from tuiwb.jobs.run import main
 from tuiwb.project import Project
 
 Said = Callable[..., tuple[int, str, str]]
@@ -77,6 +81,20 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
     return call
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The job's own main runs here: a process of its own for each job is for one test to show."""
+
+    def launch(folder: Path, *_: object) -> None:
+        printed = capsys.readouterr()
+        main(folder)
+        capsys.readouterr()
+        sys.stdout.write(printed.out)
+        sys.stderr.write(printed.err)
+
+    monkeypatch.setattr(jobs, "launch", launch)
+
+
 def test_the_rubrics_are_listed_with_what_they_prefer(project: Project, said: Said) -> None:
     (project.root / "rubrics").mkdir()
     (project.root / "rubrics" / "ours.yaml").write_text("name: ours\nrole: r\n")
@@ -116,6 +134,21 @@ def test_bad_input_is_one_sentence_and_starts_nothing(
     assert not (folder.parent / "judge").exists()
 
 
+def test_of_several_judges_none_is_started_while_one_of_them_is_at_work(
+    answered: Callable[[int], Path], server: JudgeServer, said: Said, project: Project
+) -> None:
+    folder = answered(2)
+    names = ["first", "second"]
+    _, busy = plan_judges(project, "support-v1", judges=names, base_url=server.url)
+    prepare_judge(busy)
+    arguments = ("--judge", "second", "--judge", "third", "--base-url", server.url, "--yes")
+    code, _, err = said("support-v1", *arguments)
+    assert code == 2
+    assert "support-v1/judge-second is queued already" in err
+    assert [path.name for path in folder.parent.glob("judge*")] == ["judge-second"]
+    assert server.asked == []
+
+
 @pytest.mark.slow
 def test_two_judges_end_in_one_document_with_their_agreement(
     answered: Callable[[int], Path], server: JudgeServer, said: Said
@@ -146,11 +179,11 @@ def test_two_judges_end_in_one_document_with_their_agreement(
     assert (folder.parent / "judge-local" / "verdicts.jsonl").is_file()
 
 
-@pytest.mark.slow
 def test_a_judge_that_errs_is_a_sentence_and_an_exit_code(
     answered: Callable[[int], Path],
     server: JudgeServer,
     said: Said,
+    in_this_process: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answered(2)
@@ -177,9 +210,8 @@ def test_a_judge_that_errs_is_a_sentence_and_an_exit_code(
     assert "cost $4.0000" in out
 
 
-@pytest.mark.slow
 def test_above_200_calls_a_batch_is_offered_and_does_as_it_says(
-    answered: Callable[[int], Path], server: JudgeServer, said: Said
+    answered: Callable[[int], Path], server: JudgeServer, said: Said, in_this_process: None
 ) -> None:
     answered(101)
     batches = Batches(server, lambda asked: succeeded(honest(asked)), looks=0)

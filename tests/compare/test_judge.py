@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from tests.compare.builders import wait_until
 from tests.compare.judge_server import (
     CALLS,
     SECRET,
@@ -17,7 +16,6 @@ from tests.compare.judge_server import (
     slow,
     verdict,
 )
-from tuiwb import jobs
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.judge import (
     VERDICTS,
@@ -29,12 +27,10 @@ from tuiwb.compare.judge_plan import (
     all_questions,
     estimate,
     plan_judge,
-    start_judge,
 )
 from tuiwb.compare.judge_rubric import Rubric, read_rubric
 from tuiwb.compare.judge_summary import agreement, outcomes, read_judge_summary
 from tuiwb.errors import BadInput, MissingHere
-from tuiwb.jobs.state import ENDED
 from tuiwb.llm import client
 from tuiwb.llm.address import check_url
 
@@ -164,34 +160,37 @@ def test_one_cut_connection_is_simply_tried_again(judged, server):
     assert read_judge_summary(folder).invalid == 0
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        (message("", stop="refusal"), "refusal"),
-        (message('{"reasoning": "it is', stop="max_tokens"), "max_tokens"),
-        (message('{"reasoning": "cut in the mid'), "not a verdict"),
-        (message({"winner": "1"}), "not a verdict"),
-        (message(verdict("3")), "not a verdict"),
-        (message("", content=None), "no content"),
-        ((200, {}, b"<html>hello"), ""),
-        (error(500, "api_error"), "500"),
-    ],
-    ids=["refusal", "max_tokens", "torn", "schema", "enum", "null", "html", "500"],
-)
+# What an endpoint says that is no verdict, by the task it says it to, and the reason on record.
+NO_VERDICTS = {
+    "question 0": (message("", stop="refusal"), "refusal"),
+    "question 1": (message('{"reasoning": "it is', stop="max_tokens"), "max_tokens"),
+    "question 2": (message('{"reasoning": "cut in the mid'), "not a verdict"),
+    "question 4": (message({"winner": "1"}), "not a verdict"),
+    "question 5": (message(verdict("3")), "not a verdict"),
+}
+NO_ANSWERS = {
+    "question 0": (message("", content=None), "no content"),
+    "question 1": ((200, {}, b"<html>hello"), ""),
+    "question 2": (error(500, "api_error"), "500"),
+}
+
+
+@pytest.mark.parametrize("bad", [NO_VERDICTS, NO_ANSWERS], ids=["verdicts", "answers"])
 def test_an_order_without_a_verdict_makes_its_pair_invalid_and_the_run_untrusted(
-    judged, server, bad, reason
+    judged, server, bad
 ):
-    server.answer = lambda asked: bad if asked.data["task"] == "question 2" else honest(asked)
+    server.answer = lambda asked: bad.get(asked.data["task"], (honest(asked),))[0]
     folder, state = judged()
     assert state.state == "finished", state.message
     summary = read_judge_summary(folder)
-    assert summary.invalid == 1
-    assert summary.preference.counts.n == 7
+    assert summary.invalid == len(bad)
+    assert summary.preference.counts.n == 8 - len(bad)
     assert not summary.trusted
     assert any("invalid" in doubt for doubt in summary.doubts)
     _, failures = read_verdicts(folder / VERDICTS)
-    assert len(failures) == 2
-    assert all(reason in failure.reason for failure in failures)
+    assert len(failures) == 2 * len(bad)
+    for failure in failures:
+        assert bad[f"question {int(failure.pair[-2:])}"][1] in failure.reason
     server.answer = honest
     assert read_judge_summary(judged()[0]).invalid == 0
 
@@ -506,27 +505,6 @@ def test_agreement_with_the_votes_is_counted_on_shared_pairs(judged, answered):
     human = {"id00": "adapter", "id01": "base", "id02": "adapter", "id03": "tie"}
     said = agreement(human, found)
     assert (said.n, said.agreement, said.reliable) == (3, pytest.approx(2 / 3), False)
-
-
-@pytest.mark.slow
-def test_the_detached_job_stops_on_command_and_goes_on_without_asking_again(
-    project, answered, judged, server
-):
-    server.answer = slow(0.1)
-    spec = plan_judge(project, "support-v1", base_url=server.url, concurrency=1)
-    folder = start_judge(spec)
-    wait_until(lambda: len(read_verdicts(folder / VERDICTS)[0]) >= 3)
-    jobs.send(folder, "stop")
-    wait_until(lambda: jobs.status(folder).state in ENDED)
-    assert jobs.status(folder).state == "cancelled"
-    kept = len(read_verdicts(folder / VERDICTS)[0])
-    assert kept < CALLS
-    server.asked, server.answer = [], honest
-    assert start_judge(spec) == folder
-    wait_until(lambda: jobs.status(folder).state == "finished")
-    assert len(server.asked) == CALLS - kept
-    for path in folder.iterdir():
-        assert SECRET.encode() not in path.read_bytes()
 
 
 def test_the_pace_is_halved_when_overloaded_and_recovers():

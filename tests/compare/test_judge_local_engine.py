@@ -50,7 +50,7 @@ def with_rubric(project: Project, judged: Callable[..., object], answered: Path)
     return project
 
 
-def judge_by(project: Project, model: str, max_tokens: int = 32) -> tuple[Path, JudgeSummary]:
+def judge_by(project: Project, model: str, max_tokens: int = 8) -> tuple[Path, JudgeSummary]:
     spec = plan_judge(project, "support-v1", model=model, rubric="short")
     folder = prepare_judge({**spec, "max_tokens": max_tokens})
     assert main(folder) == 0, jobs.status(folder).message

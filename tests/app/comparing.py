@@ -110,15 +110,23 @@ def head(screen: PairScreen) -> str:
 
 def judged_for_the_adapter(project: Project, compare: Path) -> None:
     """A judge's record as its job leaves it: the fine-tune won everywhere, a tie on the second."""
-    spec = plan_judge(project, "support-v1", model="some-judge", base_url="http://127.0.0.1:9")
+    judged_by(project, compare, "some-judge", "judge", "adapter", tie="id01")
+
+
+def judged_by(
+    project: Project, compare: Path, model: str, name: str, winner: str, tie: str = ""
+) -> None:
+    """A judge's record in the folder `name`: one side won everywhere but for a tie."""
+    spec = plan_judge(project, "support-v1", model=model, base_url="http://127.0.0.1:9")
+    spec["folder"] = name
     folder = prepare_judge(spec)
     records = []
     for asked in all_questions(spec, read_completions(compare)):
-        slot: Literal["1", "2"] = "1" if asked.first == "adapter" else "2"
+        slot: Literal["1", "2"] = "1" if asked.first == winner else "2"
         verdict = Verdict(
             reasoning="it is JSON [bold]n[/]",
             attempted_manipulation="none",
-            winner="tie" if asked.pair == "id01" else slot,
+            winner="tie" if asked.pair == tie else slot,
             strength="clear",
         )
         records.append(
@@ -129,7 +137,7 @@ def judged_for_the_adapter(project: Project, compare: Path) -> None:
                 second=asked.second,
                 verdict=verdict,
                 raw="",
-                model="some-judge",
+                model=model,
                 mode="schema",
                 usage=Usage(),
                 t=1.0,

@@ -9,6 +9,7 @@ from textual.widgets import OptionList
 from tests.app.comparing import (
     compared_run,
     head,
+    judged_by,
     judged_for_the_adapter,
     opened,
     shown,
@@ -71,7 +72,7 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
         await pilot.press("e")
         await until(lambda: isinstance(app.screen, DisagreementScreen))
         walk = app.screen
-        assert "on 5 pairs" in head(walk)
+        assert "on 5 of 5 pairs" in head(walk)
         first = shown(walk)
         assert "you: base   judge: fine-tune" in first
         assert "it is JSON [bold]n[/]" in first
@@ -86,6 +87,30 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
         await until(lambda: app.screen is screen)
     said = {r.pair: r.ruling for r in read_rulings(compared / "compare")}
     assert sorted(map(str, said.values())) == ["None", "human", "judge"]
+
+
+async def test_each_judge_has_a_queue_and_rulings_of_its_own(project, compared, judged):
+    judged_by(project, compared / "compare", "odd-judge", "judge-odd", "base", tie="id04")
+    judged_by(project, compared / "compare", "like-me", "judge-like-me", "base")
+    revealed(compared)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "votes of mia won 0  lost 5" in head(screen))
+        await pilot.press("e")
+        await until(lambda: isinstance(app.screen, DisagreementScreen))
+        walk = app.screen
+        assert "You and some-judge (1/2) disagree on 5 of 5 pairs" in head(walk)
+        await pilot.press("a", "J")
+        # The judge that agrees everywhere has no queue.
+        assert "You and odd-judge (2/2) disagree on 1 of 5 pairs" in head(walk)
+        assert "you: base   judge: tie" in shown(walk)
+        assert "open 1" in head(walk)
+        await pilot.press("l", "J")
+        assert "some-judge (1/2)" in head(walk)
+        assert "you 1   judge 0   unclear 0   open 4" in head(walk)
+    said = [(r.judge, r.ruling) for r in read_rulings(compared / "compare")]
+    assert said == [("some-judge", "human"), ("odd-judge", "judge")]
 
 
 async def test_verdicts_stay_out_of_the_list_until_asked_for(project, compared, judged):

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.comparing import NASTY, compared_run, judged_for_the_adapter, small_project
+from tests.app.comparing import (
+    NASTY,
+    compared_run,
+    judged_by,
+    judged_for_the_adapter,
+    small_project,
+)
 from tests.cli.conftest import Done, Tuiwb
 from tuiwb.compare.completions import read_completions
 from tuiwb.compare.votes import Ballot
@@ -171,6 +177,36 @@ def test_disagreements_with_the_judge_are_listed_and_ruled_without_a_screen(
     assert (done.returncode, "no disagreement on 'id03'" in done.stderr) == (2, True)
     done = tuiwb("vote", "support-v1", "--rule", "id00=me")
     assert (done.returncode, "human, judge, unclear, none" in done.stderr) == (2, True)
+
+
+def test_review_and_export_take_any_judge_by_its_name(tuiwb: Tuiwb, home: Path, compare: Path):
+    ballot = Ballot(compare, read_completions(compare), rater="mia")
+    for pair in ballot.pairs:
+        ballot.vote(pair, "left" if pair.left == "base" else "right")
+    ballot.reveal()
+    judged_for_the_adapter(Project(home), compare)
+    judged_by(Project(home), compare, "odd-judge", "judge-odd", "base", tie="id04")
+    done = tuiwb("vote", "support-v1", "--review")
+    assert "judge some-judge: you differ on 5 of 5 pairs" in done.stdout
+    assert "--judge names another: odd-judge" in done.stdout
+    told = document(tuiwb("vote", "support-v1", "--judge", "odd-judge", "--json"))
+    assert [(d["pair"], d["verdict"]) for d in told["disagreements"]] == [("id04", "tie")]
+    done = tuiwb("vote", "support-v1", "--review", "--judge", "nobody")
+    assert (done.returncode, "some-judge, odd-judge" in done.stderr) == (2, True)
+    words = ("compare", "export", "support-v1", "--from", "verdicts")
+    tuiwb(*words, "--dpo", "one.jsonl")
+    tuiwb(*words, "--dpo", "other.jsonl", "--judge", "odd-judge")
+    for name, good, bad in (("one", "adapter", "base"), ("other", "base", "adapter")):
+        rows = [json.loads(line) for line in Path(f"{name}.jsonl").read_text().splitlines()]
+        assert len(rows) == 4
+        completions = {
+            c.id: {"base": c.base, "adapter": c.adapter} for c in read_completions(compare)
+        }
+        for row in rows:
+            texts = completions[row["provenance"]["prompt_id"]]
+            assert row["chosen"][0]["content"] == texts[good]
+            assert row["rejected"][0]["content"] == texts[bad]
+            assert row["provenance"]["t"] == 1.0
 
 
 def test_the_commands_load_neither_torch_nor_textual_nor_the_sdk() -> None:

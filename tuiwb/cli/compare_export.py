@@ -30,6 +30,9 @@ def export(
     sides: Annotated[
         str | None, typer.Option(help="Two sides ONE,OTHER of a comparison of more than two.")
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Whose verdicts, by the judge's model (default: the first).")
+    ] = None,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
@@ -42,38 +45,35 @@ def export(
         raise BadInput("give --dpo OUT.jsonl or --kto OUT.jsonl, one of them")
     from tuiwb.cli.vote import sides_in_view
     from tuiwb.compare.completions import COMPLETIONS
-    from tuiwb.compare.look import look
+    from tuiwb.compare.judge_summary import read_judge_summary
     from tuiwb.compare.preference_data import (
         export as export_rows,
     )
     from tuiwb.compare.preference_data import (
         new_manifest,
-        verdict_times,
         winners,
         write_export,
     )
     from tuiwb.compare.raters import read_ballots
-    from tuiwb.compare.review import read_rulings
-    from tuiwb.compare.vote_records import MAIN_PAIR
+    from tuiwb.compare.review import chosen_judge, read_judged, read_rulings
+    from tuiwb.jobs.folder import load
 
     home = project_at(project)
     view = sides_in_view(home, run, sides)
-    main = view.sides == MAIN_PAIR
-    seen = look(home, view.run)
     ballots = read_ballots(view.folder, view.completions, view.sides)
-    verdicts = seen.verdicts if main else {}
-    judge = seen.judge.model if main and seen.judge else ""
-    if seen.judge is not None and verdicts and not seen.judge.trusted and source != "votes":
-        note(
-            f"the judge is not trusted ({'; '.join(seen.judge.doubts)}): --from votes leaves it out"
-        )
+    one = chosen_judge(read_judged(view.run, view.completions, view.sides), judge)
+    summary = read_judge_summary(one.folder) if one is not None else None
+    if summary is not None and not summary.trusted and source != "votes":
+        doubts = "; ".join(summary.doubts)
+        note(f"the judge is not trusted ({doubts}): --from votes leaves it out")
+    name = one.judge if one is not None else ""
     found, why = winners(
         ballots,
-        verdicts,
+        one.verdicts if one is not None else {},
         read_rulings(view.folder),
         source=source,
-        judge=judge,
-        judged_at=verdict_times(view.run) if main else {},
+        judge=name,
+        judged_at=one.times if one is not None else {},
         min_strength=min_strength,
     )
     kind: Literal["dpo", "kto"] = "dpo" if dpo is not None else "kto"
@@ -92,8 +92,8 @@ def export(
             sides=view.sides,
             min_strength=min_strength,
             raters=sorted({name for w in found.values() if w.by == "votes" for name in w.who}),
-            judge=judge if any(w.by == "verdict" for w in found.values()) else "",
-            held_out=home.shorten(Path((seen.spec or {}).get("prompts") or "")),
+            judge=name if any(w.by == "verdict" for w in found.values()) else "",
+            held_out=home.shorten(Path(load(view.folder).spec.get("prompts") or "")),
         ),
     )
     if json:

@@ -35,6 +35,9 @@ def vote(
     review: Annotated[
         bool, typer.Option("--review", help="Where you and the judge disagree, after the reveal.")
     ] = False,
+    judge: Annotated[
+        str | None, typer.Option(help="With --review: which judge, by its model (default: first).")
+    ] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(help="With --review: PAIR=human, judge, unclear or none; may be repeated."),
@@ -62,20 +65,16 @@ def vote(
         _status(seen, json)
         return
     name = rater_of(home, rater) or likely_rater()
-    from tuiwb.compare.vote_records import MAIN_PAIR
     from tuiwb.compare.votes import Ballot
 
     ballot = Ballot(seen.folder, seen.completions, rater=name, sides=seen.sides, seed=seed)
     if votes_file is not None:
         count = _import(ballot, votes_file)
         note(f"{count} votes of {name} taken from {votes_file}")
-    if review or rule:
+    if review or rule or judge is not None:
         from tuiwb.cli.vote_review import review as walk
-        from tuiwb.compare.look import look
 
-        if seen.sides != MAIN_PAIR:
-            raise BadInput("the review is of base and fine-tune: leave --sides out")
-        walk(seen, ballot, look(home, seen.run), rule or [], json)
+        walk(seen, ballot, judge, rule or [], json)
     elif reveal:
         if not ballot.voted:
             raise BadInput(f"{name} has no vote on {run} yet: there is nothing to reveal")

@@ -7,19 +7,25 @@ from tuiwb.cli.common import say, say_json
 from tuiwb.errors import BadInput
 
 
-def review(view: Any, ballot: Any, seen: Any, rules: Sequence[str], json: bool) -> None:
-    """Keep the rulings PAIR=human|judge|unclear|none given, then list the disagreements.
+def review(view: Any, ballot: Any, judge: str | None, rules: Sequence[str], json: bool) -> None:
+    """Keep the rulings PAIR=human|judge|unclear|none given, then list the disagreements with a
+    judge, the first one where none is named.
 
     BadInput before the reveal, without verdicts, and for a pair that is none of them.
     """
-    from tuiwb.compare.review import Review, disagreements
+    from tuiwb.compare.raters import agreement_of
+    from tuiwb.compare.review import Review, chosen_judge, disagreements, read_judged
 
     if not ballot.revealed:
         raise BadInput("your votes are not revealed: --reveal locks and shows them, then review")
-    if not seen.verdicts:
+    judges = read_judged(view.run, view.completions, view.sides)
+    one = chosen_judge(judges, judge)
+    if one is None:
         raise BadInput("there are no verdicts to disagree with: 'tuiwb judge RUN' asks a judge")
-    items = {d.pair: d for d in disagreements(ballot.decided(), seen.verdicts)}
-    kept = Review(view.folder, ballot.rater, seen.judge.model if seen.judge else "")
+    decided = ballot.decided()
+    items = {d.pair: d for d in disagreements(decided, one.verdicts)}
+    agreed = agreement_of(decided, {key: said.outcome for key, said in one.verdicts.items()})
+    kept = Review(view.folder, ballot.rater, one.judge)
     for pair, ruling in [_ruling(rule, items) for rule in rules]:
         kept.rule(items[pair], ruling)
     names = {"base": view.labels[0], "adapter": view.labels[1], "tie": "tie"}
@@ -36,8 +42,13 @@ def review(view: Any, ballot: Any, seen: Any, rules: Sequence[str], json: bool) 
         for d in items.values()
     ]
     if json:
-        say_json({"rater": ballot.rater, "judge": kept.judge, "disagreements": rows})
+        told = {"rater": ballot.rater, "judge": kept.judge, "judges": [j.judge for j in judges]}
+        say_json({**told, "agreement": agreed, "disagreements": rows})
         return
+    others = [j.judge for j in judges if j is not one]
+    kappa = "-" if agreed.kappa is None else f"{agreed.kappa:.2f}"
+    more = f"; --judge names another: {', '.join(others)}" if others else ""
+    say(f"judge {one.judge}: you differ on {len(rows)} of {agreed.n} pairs, kappa {kappa}{more}")
     if not rows:
         say("you and the judge agree wherever both decided")
     for row in rows:

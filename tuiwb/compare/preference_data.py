@@ -15,8 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge import VERDICTS, PairVerdict, read_verdicts
-from tuiwb.compare.judge_plan import JUDGE
+from tuiwb.compare.judge import PairVerdict
 from tuiwb.compare.raters import majority
 from tuiwb.compare.review import RulingRecord
 from tuiwb.compare.votes import Ballot, Outcome, looks_identical
@@ -104,15 +103,6 @@ def winners(
         elif ruling.ruling == "unclear":
             why[key] = "ruled unclear"
     return found, {key: reason for key, reason in why.items() if key not in found}
-
-
-def verdict_times(run: Path) -> dict[str, float]:
-    """When each pair's last verdict came, in unix seconds, from the judge's record."""
-    records, _ = read_verdicts(run / JUDGE / VERDICTS)
-    times: dict[str, float] = {}
-    for record in records.values():
-        times[record.pair] = max(record.t, times.get(record.pair, 0.0))
-    return times
 
 
 def export(

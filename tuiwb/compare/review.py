@@ -5,15 +5,19 @@ verdict: it says which of the two to believe.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from tuiwb.compare.judge import PairVerdict
-from tuiwb.compare.vote_records import Outcome
-from tuiwb.errors import BadInput
+from tuiwb.compare.completions import Completion
+from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
+from tuiwb.compare.judge_plan import all_questions
+from tuiwb.compare.judge_summary import judge_folders, outcomes
+from tuiwb.compare.vote_records import MAIN_PAIR, Outcome
+from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.jobs.folder import load
 from tuiwb.jobs.lines import append_lines, decode_lines
 
 REVIEW = "review.jsonl"
@@ -63,6 +67,49 @@ def disagreements(
         if key in verdicts and verdicts[key].outcome in SIDES and verdicts[key].outcome != said
     ]
     return sorted(found, key=lambda d: not d.opposite)
+
+
+class Judged(msgspec.Struct, kw_only=True, frozen=True):
+    """What one judge said of the pairs, by completion id, and when (unix seconds). `judge` is its
+    model, with its folder's name where an earlier one has the same."""
+
+    judge: str
+    folder: Path
+    verdicts: dict[str, PairVerdict]
+    times: dict[str, float]
+
+
+def read_judged(
+    run: Path, completions: Sequence[Completion], sides: tuple[str, str] = MAIN_PAIR
+) -> list[Judged]:
+    """What each judge of a run said of these very answers, the first judge first; judges with no
+    word on them are left out. `completions` hold the two sides as base and adapter."""
+    found: dict[str, Judged] = {}
+    for folder in judge_folders(run, None if sides == MAIN_PAIR else sides):
+        try:
+            spec = load(folder).spec
+            asked = all_questions(spec, list(completions))
+            told = on_record(asked, *read_verdicts(folder / VERDICTS))
+            name = str(spec["model"])
+        except (TuiwbError, OSError, KeyError, TypeError):
+            continue  # not a judge's folder of this program's, or torn: the others still count
+        verdicts = {p.pair: p for p in outcomes(completions, *told) if not p.identical}
+        if verdicts:
+            name = name if name not in found else f"{name} ({folder.name})"
+            times: dict[str, float] = {}
+            for record in told[0]:
+                times[record.pair] = max(record.t, times.get(record.pair, 0.0))
+            found[name] = Judged(judge=name, folder=folder, verdicts=verdicts, times=times)
+    return list(found.values())
+
+
+def chosen_judge(judges: Sequence[Judged], name: str | None) -> Judged | None:
+    """The judge of that name, the first one for None; BadInput when there is none so called."""
+    found = next((one for one in judges if name in (None, one.judge)), None)
+    if found is None and name is not None:
+        known = ", ".join(one.judge for one in judges) or "none has judged these answers"
+        raise BadInput(f"there is no judge {name!r} here, but: {known}")
+    return found
 
 
 class Review:

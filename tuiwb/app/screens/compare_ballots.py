@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from textual import work
+
 from tuiwb.app.screens.compare_jobs import CompareJobs
 from tuiwb.app.screens.compare_look import Looked
-from tuiwb.app.screens.compare_review import DisagreementScreen
+from tuiwb.app.screens.compare_review import DisagreementScreen, Queue
 from tuiwb.app.screens.compare_voting import VoteScreen, confirm_reveal
 from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.widgets.compare_figures import figures
@@ -13,7 +15,7 @@ from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.raters import agreement_of, agreements, likely_rater, rater_of, remember_rater
-from tuiwb.compare.review import Review, disagreements
+from tuiwb.compare.review import Review, disagreements, read_judged
 from tuiwb.compare.vote_records import votes_name
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import TuiwbError
@@ -177,17 +179,38 @@ class CompareVotes(CompareJobs):
         self.app.push_screen(confirm_reveal(ballot), answer)
 
     def action_review(self) -> None:
-        """Walk the pairs on which the rater and the judge disagree."""
+        """Walk the pairs on which the rater and a judge disagree, one judge after another."""
         looked, ballot = self.looked, self.ballot
-        if looked is None or ballot is None:
+        if looked is not None and ballot is not None:
+            self._find_disagreements(looked, ballot)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
+    def _find_disagreements(self, looked: Looked, ballot: Ballot) -> None:
+        seen, decided = looked.seen, ballot.decided()
+        try:
+            judges = read_judged(seen.run, seen.completions, looked.sides)
+            found = [
+                Queue(
+                    judge=one.judge,
+                    items=disagreements(decided, one.verdicts),
+                    review=Review(seen.run / COMPARE, ballot.rater, one.judge),
+                    agreement=agreement_of(
+                        decided, {key: said.outcome for key, said in one.verdicts.items()}
+                    ),
+                )
+                for one in judges
+            ]
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Refused(str(error)))
             return
-        seen = looked.seen
-        items = disagreements(ballot.decided(), seen.verdicts)
-        if not items:
+        self.app.call_from_thread(self._walk, looked, ballot, [q for q in found if q.items])
+
+    def _walk(self, looked: Looked, ballot: Ballot, queues: list[Queue]) -> None:
+        if not self.is_current or self.looked is None or self.looked.seen.run != looked.seen.run:
+            return  # the reader went elsewhere meanwhile
+        if not queues:
             self.notify("you and the judge agree wherever both decided", markup=False)
             return
-        judge = seen.judge.model if seen.judge else ""
-        review = Review(seen.run / COMPARE, ballot.rater, judge)
         self.app.push_screen(
-            DisagreementScreen(items, review, ballot, seen.completions, self.labels, self.look)
+            DisagreementScreen(queues, ballot, looked.seen.completions, self.labels, self.look)
         )

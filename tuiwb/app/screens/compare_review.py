@@ -1,7 +1,7 @@
 """The review queue: pairs on which you and the judge disagree, and who is right on each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -13,6 +13,7 @@ from tuiwb.app.widgets.compare_view import Look, middle, named_pair
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.review import Disagreement, Review, Ruling
+from tuiwb.compare.stats import Kappa
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import TuiwbError
 from tuiwb.text import inert
@@ -24,8 +25,17 @@ RULED: dict[Ruling | None, str] = {
     None: "not ruled yet",
 }
 
-
 SHORT = 32  # rows below which there is no room for all
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The pairs on which the rater and one judge disagree, and how far they agree on all."""
+
+    judge: str
+    items: Sequence[Disagreement]
+    review: Review
+    agreement: Kappa
 
 
 class DisagreementScreen(PairScreen):
@@ -44,23 +54,34 @@ class DisagreementScreen(PairScreen):
         Binding("k", "step(-1)", "Previous pair", show=False),
         Binding("n", "next_open", "Next without a ruling", show=False),
         Binding("w", "diff", "Diff"),
+        Binding("J", "other_judge", "Other judge", key_display="J"),
         Binding("v,escape,q", "leave", "Leave", key_display="v"),
     ]
 
     def __init__(
         self,
-        items: Sequence[Disagreement],
-        review: Review,
+        queues: Sequence[Queue],
         ballot: Ballot,
         completions: Sequence[Completion],
         labels: tuple[str, str],
         look: Look | None = None,
     ) -> None:
         super().__init__(replace(look or Look(), middle="answers"))
-        self._items, self._review, self._ballot = items, review, ballot
+        self._queues, self._judge, self._ballot = queues, 0, ballot
         self._completions = {c.id: c for c in completions}
         self._labels = labels
         self._at = self._open_after(-1) or 0
+
+    @property
+    def _items(self) -> Sequence[Disagreement]:
+        return self._queues[self._judge].items
+
+    @property
+    def _review(self) -> Review:
+        return self._queues[self._judge].review
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "other_judge" or len(self._queues) > 1
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -77,13 +98,18 @@ class DisagreementScreen(PairScreen):
         item = self._items[self._at]
         count = self._review.count(self._items)
         told = "".join(f"   {name} {number}" for name, number in count.items())
-        self.paint_head(
-            Content.assemble(
-                ("You and the judge disagree ", "bold"),
-                (f"on {len(self._items)} pairs", ""),
-                (told.replace("human", "you"), words.MUTED),
-            )
+        queue = self._queues[self._judge]
+        which = f" ({self._judge + 1}/{len(self._queues)})" if len(self._queues) > 1 else ""
+        judge = inert(queue.judge, one_line=True) or "the judge"
+        many = len(self._items)
+        agreed = queue.agreement
+        kappa = "" if agreed.kappa is None else f", kappa {agreed.kappa:.2f}"
+        line = Content.assemble(
+            (f"You and {judge}{which} disagree ", "bold"), f"on {many} of {agreed.n} pairs{kappa}"
         )
+        rulings = Content.styled(f"right is{told.replace('human', 'you')}", words.MUTED)
+        room = self.size.width - 2 - line.cell_length - rulings.cell_length
+        self.paint_head(Content("   " if room > 2 else "\n").join([line, rulings]))
         completion = self._completions[item.pair]
         pair = named_pair(completion, self._labels, self.look)
         single, name = middle(completion, self._labels, self.look, {})
@@ -129,6 +155,12 @@ class DisagreementScreen(PairScreen):
         """The next disagreement without a ruling."""
         following = self._open_after(self._at)
         self._at = self._at if following is None else following
+        self.paint()
+
+    def action_other_judge(self) -> None:
+        """The next judge with which the rater disagrees."""
+        self._judge = (self._judge + 1) % len(self._queues)
+        self._at = self._open_after(-1) or 0
         self.paint()
 
     def action_diff(self) -> None:

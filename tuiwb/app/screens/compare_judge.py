@@ -55,13 +55,15 @@ class AskJudge(Modal[dict[str, Any] | None]):
     def _plan_again(self) -> None:
         self._offer, self._problem = None, ""
         self._show()
-        choice: dict[str, Any] = {
+        self._plan(self._choice())
+
+    def _choice(self) -> dict[str, Any]:
+        return {
             "model": self._choices.judges[self._judge][0],
             "rubric": self._choices.rubrics[self._rubric].choice,
             "batch": self._batch,
             "sides": self._sides,
         }
-        self._plan(choice)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="judge-plan")
     def _plan(self, choice: dict[str, Any]) -> None:
@@ -73,7 +75,8 @@ class AskJudge(Modal[dict[str, Any] | None]):
         self.app.call_from_thread(self._take_offer, choice, offer, problem)
 
     def _take_offer(self, choice: dict[str, Any], offer: JudgeOffer | None, problem: str) -> None:
-        if choice["model"] == self._choices.judges[self._judge][0]:
+        # An offer that comes late is of another choice: what is confirmed is what stands there.
+        if choice == self._choice():
             self._offer, self._problem = offer, problem
             self._show()
 

@@ -298,6 +298,27 @@ def test_a_failure_is_asked_again_by_the_next_run_and_a_verdict_never(judged, se
     assert all('"raw"' in line and '"usage"' in line for line in lines)
 
 
+def test_foreign_and_torn_lines_among_the_verdicts_are_passed_over(judged, server):
+    folder, _ = judged()
+    path = folder / VERDICTS
+    lines = path.read_bytes().splitlines(keepends=True)
+    nested = b'{"type":"failure","key":"a","pair":"b","reason":"c","more":' + b"[" * 100_000
+    foreign = [
+        nested + b"\n",
+        b"\xff\xfe\n",
+        b'{"type":"later"}\n',
+        b"null\n",
+        b"\x00" * 50 + b"\n",
+    ]
+    older = {"type": "verdict", "key": json.loads(lines[-1])["key"], "winner": "1"}
+    path.write_bytes(b"".join([*foreign, *lines, json.dumps(older).encode(), b"\n", lines[0][:40]]))
+    server.asked = []
+    folder, state = judged()
+    assert state.state == "finished", state.message
+    assert server.asked == []
+    assert read_judge_summary(folder).preference.counts.wins == 6
+
+
 def test_calls_under_way_leave_what_they_do_not_spend_to_others(judged, server):
     def answer(asked: Asked):
         tokens = (100_000, 0) if asked.n == 0 else (10_000, 0)

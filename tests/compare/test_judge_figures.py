@@ -100,6 +100,8 @@ def test_pairs_of_the_same_texts_share_their_verdicts_and_failures():
     assert len(told) == 2
     now, _ = on_record(asked, told)
     assert [pair.outcome for pair in outcomes(rows, now)] == ["adapter", "adapter"]
+    foreign = {key: structs.replace(record, first="x", pair="y") for key, record in told.items()}
+    assert on_record(asked, foreign)[0] == now
     lost = FailureRecord(key=asked[-1].key, pair="id1", reason="refusal")
     _, failures = on_record(asked, {}, [lost])
     assert [pair.outcome for pair in outcomes(rows, [], failures)] == ["invalid", "invalid"]

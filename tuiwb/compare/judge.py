@@ -324,7 +324,11 @@ def on_record(
     without: list[FailureRecord] = []
     for question in asked:
         if (record := verdicts.get(question.key)) is not None:
-            found.append(msgspec.structs.replace(record, pair=question.pair))
+            found.append(
+                msgspec.structs.replace(
+                    record, pair=question.pair, first=question.first, second=question.second
+                )
+            )
         for failure in failed.get(question.key, ()):
             without.append(msgspec.structs.replace(failure, pair=question.pair))
     return found, without

@@ -76,7 +76,7 @@ class BatchRun:
         chosen = []
         for question in left[:MOST_REQUESTS]:
             money -= self.judging.dearest(question, self._most(question), batch=True)
-            size += len(question.text) + len(self.judging.rubric.system) + 2000
+            size += len(question.text.encode()) + len(self.judging.rubric.system) + 2000
             if money < 0 or size > MOST_BYTES:
                 break
             chosen.append(question)
@@ -176,7 +176,9 @@ class BatchRun:
     def _keep(self, question: Question, result: BatchResult, batch: PendingBatch) -> None:
         self._tries[question.key] += 1
         if result.answer is None:
-            reply: Reply[Verdict] = Reply(reason=self._client.client.redact(result.reason)[:300])
+            reply: Reply[Verdict] = Reply(
+                reason=self._client.client.sentence(NoAnswer(result.reason))
+            )
             again = result.again
         else:
             reply = self._client.read(result.answer, batch.mode)

@@ -59,7 +59,7 @@ class JudgeRun:
         self.calls = self.in_flight = 0
         # What this very job spent before it was interrupted counts against its budget.
         since = context.job.created
-        before = [(r.t, r.usd) for r in self.known.values()] + [(r.t, r.usd) for r in failures]
+        before = [(r.t, r.usd) for r in own.values()] + [(r.t, r.usd) for r in failures]
         self.usd = sum((usd or 0.0 for t, usd in before if t >= since), 0.0)
         self._dearest_call = 0.0
         self._done = self.cached

@@ -40,7 +40,7 @@ def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
         try:
             if line.strip():
                 values.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     return values
 

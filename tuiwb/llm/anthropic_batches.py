@@ -102,7 +102,7 @@ def _state(batch: object) -> BatchState:
         return value if isinstance(value, int) else 0
 
     identity, created = getattr(batch, "id", None), getattr(batch, "created_at", None)
-    if not isinstance(identity, str) or not identity:
+    if not isinstance(identity, str) or not identity.isprintable() or not 0 < len(identity) <= 200:
         raise NoAnswer("a batch without an id")
     return BatchState(
         id=identity,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.compare.builders import make_run
 from tuiwb import jobs
+from tuiwb.compare.api_cost import api_costs
 from tuiwb.compare.completions import (
     Answer,
     Completion,
@@ -166,6 +167,21 @@ def test_another_pair_takes_along_what_its_sides_have_answered(runs):
     first = sheet.completions[0]
     assert (first.base, first.adapter) == ("two 0", "adapter 0")
     assert read_token_probabilities(folder)["x"].base == [-2.0]
+
+
+def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-0123456789")
+    answer_all(runs, plan(runs, "one"))
+    # The API model takes the role that the base had: none of the base's answers is its own.
+    in_focus = plan(runs, "one", against=["anthropic:claude-sonnet-5-5"])
+    assert [cost.calls for cost in api_costs(runs, in_focus)] == [5]
+    joins = plan(runs, "one", against=["base", "anthropic:claude-sonnet-5-5"])
+    assert [cost.calls for cost in api_costs(runs, joins)] == [5]
+    answer_all(runs, joins)
+    assert api_costs(runs, joins) == []
+    assert api_costs(runs, in_focus) == []
+    longer = plan(runs, "one", against=["anthropic:claude-sonnet-5-5"], max_new_tokens=9)
+    assert [cost.calls for cost in api_costs(runs, longer)] == [5]
 
 
 def test_a_changed_adapter_or_another_question_keeps_nothing(runs):

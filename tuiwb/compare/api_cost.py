@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.plan import COMPARE
+from tuiwb.compare.plan import kept_answers
 from tuiwb.compare.prompts import held_out
-from tuiwb.compare.sheet import Sheet
 from tuiwb.compare.sides import spec_sides
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
@@ -46,13 +45,11 @@ def api_costs(project: Project, spec: dict[str, Any]) -> list[ApiCost]:
     chosen = held_out(
         Path(spec["prompts"]), limit=spec["limit"], seed=spec["seed"], system=spec["system"]
     )
-    sheet = Sheet(
-        Path(spec["run"]) / COMPARE, chosen.prompts, [side["name"] for side in spec_sides(spec)]
-    )
+    kept = kept_answers(spec)
     prices = read_prices(project.root / "prices.yaml")
     found = []
     for side in sides:
-        left = sheet.missing(side["name"])
+        left = [p for p in chosen.prompts if (side["name"], p.id) not in kept]
         texts = [p.raw or "".join(str(m.get("content") or "") for m in p.messages) for p in left]
         usage = Usage(input=sum(map(tokens_of, texts)), output=len(left) * spec["max_new_tokens"])
         if left:

@@ -175,6 +175,18 @@ def answered(spec: dict[str, Any]) -> bool:
     return all(_whole(side, prints) in there for side in spec_sides(spec))
 
 
+def kept_answers(spec: dict[str, Any]) -> set[tuple[str, str]]:
+    """Side (as `spec` names it) and prompt id of each answer there that `prepare` would keep."""
+    folder = Path(spec["run"]) / COMPARE
+    if not (folder / JOB).is_file():
+        return set()
+    old, prints = load(folder), _prints(spec)
+    if not _same_question(old, spec, prints):
+        return set()
+    kept = _kept_answers(folder, old, spec, prints)[ANSWERS]
+    return {(answer.side, answer.id) for answer in kept}
+
+
 def comparable_runs(project: Project) -> list[Path]:
     """Run folders with an adapter in them, newest first."""
     runs = project.job_folders("train")

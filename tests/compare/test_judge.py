@@ -323,6 +323,13 @@ def test_the_budget_stops_the_run_by_actual_usage(judged, server):
     assert summary.open > 0
     assert summary.calls == 6
     assert [alert.rule for alert in state.alerts] == ["budget_reached"]
+    # Going on with the same job has no new budget, not even after the clock was set back.
+    lines = [json.loads(line) | {"t": 1.0} for line in (folder / VERDICTS).read_text().splitlines()]
+    (folder / VERDICTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    server.asked = []
+    folder, state = judged(max_usd=0.9)
+    assert (state.state, server.asked) == ("finished", [])
+    assert read_judge_summary(folder).budget_reached
 
 
 def test_after_an_interruption_the_budget_is_measured_by_what_a_call_costs(judged, server):

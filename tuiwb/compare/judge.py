@@ -91,7 +91,8 @@ class Question(msgspec.Struct, kw_only=True):
 
 class VerdictRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="verdict"):
     """A line of verdicts.jsonl: a verdict under the key of everything that could change it.
-    `batch` is the id of the batch it came in, at its price."""
+    `batch` is the id of the batch it came in, at its price; `job` is when the job that paid for it
+    was made."""
 
     key: str
     pair: str
@@ -106,6 +107,7 @@ class VerdictRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="verdict
     seconds: float = 0.0
     batch: str = ""
     t: float = 0.0
+    job: float = 0.0
 
 
 class FailureRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="failure"):
@@ -118,6 +120,7 @@ class FailureRecord(msgspec.Struct, kw_only=True, tag_field="type", tag="failure
     usage: Usage = msgspec.field(default_factory=Usage)
     usd: float | None = None
     t: float = 0.0
+    job: float = 0.0
 
 
 class PairVerdict(msgspec.Struct, kw_only=True):

@@ -58,9 +58,9 @@ class JudgeRun:
         self.usage = Usage()
         self.calls = self.in_flight = 0
         # What this very job spent before it was interrupted counts against its budget.
-        since = context.job.created
-        before = [(r.t, r.usd) for r in own.values()] + [(r.t, r.usd) for r in failures]
-        self.usd = sum((usd or 0.0 for t, usd in before if t >= since), 0.0)
+        mine = context.job.created
+        before: list[VerdictRecord | FailureRecord] = [*own.values(), *failures]
+        self.usd = sum((record.usd or 0.0 for record in before if record.job == mine), 0.0)
         self._dearest_call = 0.0
         self._done = self.cached
         self._batch_done = -1
@@ -131,6 +131,7 @@ class JudgeRun:
                 usage=reply.usage,
                 usd=usd,
                 t=time.time(),
+                job=self.context.job.created,
             )
             if final:
                 self.failures.append(failure)
@@ -151,6 +152,7 @@ class JudgeRun:
                 seconds=seconds,
                 batch=batch,
                 t=time.time(),
+                job=self.context.job.created,
             )
             self.known[question.key] = record
             self._append(record)

@@ -100,14 +100,14 @@ async def test_each_judge_has_a_queue_and_rulings_of_its_own(project, compared, 
         await pilot.press("e")
         await until(lambda: isinstance(app.screen, DisagreementScreen))
         walk = app.screen
-        assert "You and some-judge (1/2) disagree on 5 of 5 pairs" in head(walk)
+        assert "You and some-judge (1/2, J) disagree on 5 of 5 pairs" in head(walk)
         await pilot.press("a", "J")
         # The judge that agrees everywhere has no queue.
-        assert "You and odd-judge (2/2) disagree on 1 of 5 pairs" in head(walk)
+        assert "You and odd-judge (2/2, J) disagree on 1 of 5 pairs" in head(walk)
         assert "you: base   judge: tie" in shown(walk)
         assert "open 1" in head(walk)
         await pilot.press("l", "J")
-        assert "some-judge (1/2)" in head(walk)
+        assert "some-judge (1/2, J)" in head(walk)
         assert "you 1   judge 0   unclear 0   open 4" in head(walk)
     said = [(r.judge, r.ruling) for r in read_rulings(compared / "compare")]
     assert said == [("some-judge", "human"), ("odd-judge", "judge")]

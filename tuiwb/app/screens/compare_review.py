@@ -99,7 +99,7 @@ class DisagreementScreen(PairScreen):
         count = self._review.count(self._items)
         told = "".join(f"   {name} {number}" for name, number in count.items())
         queue = self._queues[self._judge]
-        which = f" ({self._judge + 1}/{len(self._queues)})" if len(self._queues) > 1 else ""
+        which = f" ({self._judge + 1}/{len(self._queues)}, J)" if len(self._queues) > 1 else ""
         judge = inert(queue.judge, one_line=True) or "the judge"
         many = len(self._items)
         agreed = queue.agreement

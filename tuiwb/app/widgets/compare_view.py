@@ -182,7 +182,7 @@ def _open_vote(ballot: Ballot) -> Content:
     """What stands in place of names and figures while a vote is under way."""
     key = "bold $accent"
     return Content.assemble(
-        (f"A blind vote is open: {ballot.voted} of {len(ballot.pairs)} pairs have one.\n\n", ""),
+        (f"A blind vote is open: {ballot.voted} of {len(ballot.pairs)} pairs voted on.\n\n", ""),
         ("v", key),
         "  goes on where you left it\n",
         ("r", key),

@@ -22,6 +22,10 @@ def inert(text: str, *, one_line: bool = False) -> str:
 
     With `one_line`, newlines and tabs become symbols too. Clean text is returned as it is.
     """
+    if "\ufe0f" in text or "\ufe0e" in text:
+        # With a variation selector terminals differ on a symbol's width, and what they then leave
+        # beside it is another text's.
+        text = text.replace("\ufe0f", "").replace("\ufe0e", "")
     if _HOSTILE.search(text):
         text = _HOSTILE.sub(
             lambda match: _VISIBLE.get(ord(match[0]), f"\\u{ord(match[0]):04x}"), text

@@ -48,3 +48,8 @@ def test_short_numbers() -> None:
     assert [short_seconds(n) for n in (5, 75, 7260, 90000)] == ["5s", "1m15s", "2h01m", "1d01h"]
     assert short_bytes(1536) == "1.5 KiB"
     assert short_count(1_234_567) == "1.2M"
+
+
+def test_symbols_have_the_width_every_terminal_gives_them() -> None:
+    # Old terminals give a heart with an emoji selector one cell, others two.
+    assert inert("\u2764\ufe0f 1\ufe0f\u20e3 \u26a0\ufe0e") == "\u2764 1\u20e3 \u26a0"

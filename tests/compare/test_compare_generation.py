@@ -126,6 +126,69 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_loses_nothing(
     assert found == {key: text for key, text in alone.items() if key[0] == "base"}
 
 
+def test_rows_that_ended_before_the_memory_ran_short_are_not_lost_and_draw_what_they_drew(
+    loaded, prompts, monkeypatch
+):
+    import torch
+
+    from tuiwb.compare import decoding
+
+    hot = {"temperature": 1.0, "max_new_tokens": 3}
+    monkeypatch.setattr(loaded, "mixes", True)
+    ends = {**hot, "max_new_tokens": 1}
+    longer = said(loaded, prompts, ["base", "adapter"], **hot)
+    at_once = said(loaded, prompts, ["base", "adapter"], **ends)
+    forward = decoding._Batch._forward
+    calls = []
+
+    def scarce(batch: Any, rows: list[Any], *rest: Any) -> Any:
+        calls.append(len(rows))
+        # The prefixes and the first side are read; the second side finds no room.
+        if calls.count(len(prompts)) == 2 and len(rows) == len(prompts):
+            raise torch.cuda.OutOfMemoryError
+        return forward(batch, rows, *rest)
+
+    monkeypatch.setattr(decoding._Batch, "_forward", scarce)
+    assert said(loaded, prompts, ["base", "adapter"], **ends) == at_once
+    calls.clear()
+    assert said(loaded, prompts, ["base", "adapter"], **hot) == longer
+    assert calls.count(len(prompts)) >= 2
+
+
+def test_models_left_to_generate_draw_by_the_prompt_whatever_the_batch(
+    loaded, prompts, monkeypatch
+):
+    hot = {"temperature": 1.0, "max_new_tokens": 6, "seed": 3}
+    stepped = said(loaded, prompts[:5], ["base"], **hot)
+    monkeypatch.setattr(loaded, "steps", False)
+    assert said(loaded, prompts[:5], ["base"], **hot) == stepped
+    assert said(loaded, prompts[:5], ["base"], batch_size=2, **hot) == stepped
+
+
+def test_a_prompt_near_the_model_s_end_cuts_no_other_short(loaded, prompts, alone, monkeypatch):
+    from tuiwb.compare.generation import Asking, Encoded, answers, encode
+
+    monkeypatch.setattr(loaded, "steps", False)
+    full = Encoded(prompt=prompts[0], ids=[5] * (loaded.room - 2))
+    asked = {"base": [full, *(encode(loaded, prompt) for prompt in prompts[1:4])]}
+    asking = Asking(max_new_tokens=14)
+    found = {a.id: a for ended in answers(loaded, asked, asking, lambda *_: None) for a in ended}
+    assert found[prompts[0].id].tokens <= 2
+    assert [found[p.id].text for p in prompts[1:4]] == [alone["base", p.id] for p in prompts[1:4]]
+
+
+def test_logits_that_are_no_numbers_are_no_equal_logits(loaded, prompts, monkeypatch):
+    import torch
+
+    from tuiwb.compare.generation import encode, max_logit_difference
+    from tuiwb.errors import JobFailed
+
+    weight = loaded.model.get_base_model().model.norm.weight
+    monkeypatch.setattr(weight, "data", torch.full_like(weight, torch.nan))
+    with pytest.raises(JobFailed, match="are not numbers in float32"):
+        max_logit_difference(loaded, [encode(loaded, prompts[0])])
+
+
 def test_drawn_answers_follow_the_seed_whatever_the_batch(loaded, prompts):
     hot = {"temperature": 1.0, "max_new_tokens": 12}
     first = said(loaded, prompts, ["base"], seed=3, **hot)

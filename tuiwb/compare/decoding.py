@@ -49,8 +49,10 @@ class Row:
         return len(self.ids) + max(0, len(self.generated) - 1)
 
     def again(self) -> None:
-        """Forget what was generated."""
+        """Forget what was generated; it is drawn again from the same seed."""
         self.generated, self.seconds, self.stop = [], 0.0, None
+        if self.random is not None:
+            self.random.manual_seed(self.random.initial_seed())
 
 
 @dataclass
@@ -77,20 +79,25 @@ def decode(
         try:
             with alone:
                 yield from _run(batch, waiting, budget, watch)
+            continue
         except torch.cuda.OutOfMemoryError:
             at_work = batch.active
-            if len(at_work) <= 1:
+            if len(at_work) + len(batch.ended) <= 1:
                 raise
-            for row in at_work:
-                row.again()
-            waiting[:0] = at_work
-            budget = Budget(
-                rows=max(1, len(at_work) // 2),
-                tokens=budget.tokens // 2,
-                prefill=budget.prefill // 2,
-            )
-            del batch
-            torch.cuda.empty_cache()
+        # Those that ended while others were still read.
+        if batch.ended:
+            yield batch.ended
+        for row in at_work:
+            row.again()
+        waiting[:0] = at_work
+        budget = Budget(
+            rows=max(1, len(at_work) // 2),
+            tokens=budget.tokens // 2,
+            prefill=budget.prefill // 2,
+        )
+        # Out here the error holds the step's tensors no longer.
+        del batch
+        torch.cuda.empty_cache()
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
@@ -107,12 +114,14 @@ def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
 def _run(batch: "_Batch", waiting: list[Row], budget: Budget, watch: Watch) -> Iterator[list[Row]]:
     while waiting or batch.active:
         while fresh := _admitted(batch, waiting, budget):
-            if ended := batch.join(fresh):
-                yield ended
+            batch.join(fresh)
+            if batch.ended:
+                yield batch.take()
             watch(batch.active)
         if batch.active:
-            if ended := batch.step():
-                yield ended
+            batch.step()
+            if batch.ended:
+                yield batch.take()
             watch(batch.active)
 
 
@@ -142,7 +151,8 @@ def _admitted(batch: "_Batch", waiting: list[Row], budget: Budget) -> list[Row]:
 
 
 class _Batch:
-    """The rows being decoded. `rows` are those in the cache, `active` those without an end."""
+    """The rows being decoded. `rows` are those in the cache, `active` those without an end,
+    `ended` those with one that nobody has taken yet."""
 
     def __init__(self, loaded: Loaded, temperature: float, prefix: list[int]) -> None:
         self._loaded, self._temperature = loaded, temperature
@@ -153,18 +163,22 @@ class _Batch:
         self.prefix = prefix if self.open else []
         self.rows: list[Row] = []
         self.active: list[Row] = []
+        self.ended: list[Row] = []
 
-    def join(self, rows: list[Row]) -> list[Row]:
-        """Read the prompts of `rows` and choose their first tokens; those that end are returned."""
-        self.active += rows
-        self._compact()
-        ended = []
-        # One side at a time: it is the reading that costs, and mixing rows would copy them all.
-        for adapter in dict.fromkeys(row.adapter for row in rows) if self.open else [""]:
-            ended += self._read([r for r in rows if not adapter or r.adapter == adapter])
+    def take(self) -> list[Row]:
+        """The rows that ended since the last time."""
+        ended, self.ended = self.ended, []
         return ended
 
-    def _read(self, rows: list[Row]) -> list[Row]:
+    def join(self, rows: list[Row]) -> None:
+        """Read the prompts of `rows` and choose their first tokens."""
+        self.active += rows
+        self._compact()
+        # One side at a time: it is the reading that costs, and mixing rows would copy them all.
+        for adapter in dict.fromkeys(row.adapter for row in rows) if self.open else [""]:
+            self._read([r for r in rows if not adapter or r.adapter == adapter])
+
+    def _read(self, rows: list[Row]) -> None:
         begun = time.perf_counter()
         for row in rows:
             row.joined = begun
@@ -180,7 +194,7 @@ class _Batch:
         logits = self._forward(rows, ids, mask, positions, cache)
         self._append(cache, mask)
         self.rows += rows
-        return self._choose(rows, logits, begun)
+        self._choose(rows, logits, begun)
 
     def _begin(self, rows: list[Row]) -> Any:
         """A cache for `rows` that holds the common prefix, read once for each adapter."""
@@ -209,8 +223,8 @@ class _Batch:
         for mine, new in zip(self._cache.layers, cache.layers, strict=True):
             mine.join(new)
 
-    def step(self) -> list[Row]:
-        """Feed every row's newest token and choose the next; the rows that end are returned."""
+    def step(self) -> None:
+        """Feed every row's newest token and choose the next."""
         begun = time.perf_counter()
         if len(self.active) <= (1 - IDLE_SHARE) * len(self.rows):
             self._compact()
@@ -219,7 +233,7 @@ class _Batch:
         positions = torch.tensor([[row.length] for row in self.rows], device=device)
         self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
         logits = self._forward(self.rows, ids, self._mask, positions, self._cache)
-        return self._choose(self.rows, logits, begun)
+        self._choose(self.rows, logits, begun)
 
     def _forward(self, rows: list[Row], ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
         with torch.inference_mode():
@@ -234,13 +248,12 @@ class _Batch:
             ).logits
         return logits[:, -1, :].float()
 
-    def _choose(self, rows: list[Row], logits: Any, begun: float) -> list[Row]:
+    def _choose(self, rows: list[Row], logits: Any, begun: float) -> None:
         with torch.inference_mode():
             best = logits.argmax(-1).tolist()
             now = time.perf_counter()
             going = [row for row in rows if row.stop is None]
             share = (now - begun) / max(1, len(going))
-            ended = []
             for index, row in enumerate(rows):
                 if row.stop is not None:
                     continue
@@ -258,10 +271,9 @@ class _Batch:
                     row.stop = "length"
                 if row.stop is not None:
                     row.latency = now - row.joined
-                    ended.append(row)
-        if ended:
+                    self.ended.append(row)
+        if self.ended:
             self.active = [row for row in self.active if row.stop is None]
-        return ended
 
     def _compact(self) -> None:
         """Let the rows that ended go, and the padding that only they needed."""

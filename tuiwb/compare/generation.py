@@ -8,14 +8,19 @@ from typing import Any, Literal
 import msgspec
 import psutil
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from tuiwb.compare.completions import ROLES, Answer, Completion, SideAnswer, with_sides
 from tuiwb.compare.decoding import Budget, Row, decode
 from tuiwb.compare.loading import Loaded, LoadedSide
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.compare.sheet import blank
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, JobFailed
 
 SideName = Literal["base", "adapter"]
 # Called between two tokens: side, tokens so far. What it raises ends the batch, nothing kept.
@@ -244,7 +249,15 @@ def max_logit_difference(
                 loaded.forward([side], input_ids=ids, logits_to_keep=1).logits[:, -1].float()
                 for side in sides
             ]
-        most = max(most, float((logits[0] - logits[1]).abs().max()))
+        for name, found in zip((one, other), logits, strict=True):
+            if torch.isnan(found).any():
+                raise JobFailed(
+                    f"the logits of side {name} are not numbers in {loaded.dtype}: give --dtype "
+                    "float32, and if that changes nothing train again at a lower learning rate"
+                )
+        # Equal infinities (tokens that a model forbids) are no difference.
+        apart = (logits[0] - logits[1]).abs().masked_fill(logits[0] == logits[1], 0.0)
+        most = max(most, float(apart.max()))
     return most
 
 
@@ -264,13 +277,30 @@ class _Watching(StoppingCriteria):  # type: ignore[misc]
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
+class _Drawing(LogitsProcessor):  # type: ignore[misc]
+    """Leaves each row the one token that its own generator draws, whatever rows are beside it."""
+
+    def __init__(self, rows: Sequence[Row], temperature: float) -> None:
+        self._drawn = [row.random for row in rows]
+        self._temperature = temperature
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        chances = torch.softmax(scores.float().cpu() / self._temperature, -1)
+        only = torch.full_like(scores, -torch.inf)
+        for index, random in enumerate(self._drawn):
+            only[index, int(torch.multinomial(chances[index], 1, generator=random))] = 0.0
+        return only
+
+
 def _one_batch_at_a_time(
     loaded: Loaded, sides: Mapping[str, LoadedSide], rows: list[Row], asking: Asking, told: Told
 ) -> Iterator[list[SideAnswer]]:
-    rows = sorted(rows, key=lambda row: (row.adapter, -len(row.ids)))
+    rows = sorted(rows, key=lambda row: (row.adapter, row.limit, -len(row.ids)))
     while rows:
         size = asking.batch_size or MOST_ROWS[loaded.device] // 4
-        batch = [row for row in rows[:size] if row.adapter == rows[0].adapter]
+        # `generate` knows one limit: a row near the model's end must not cut the others short.
+        alike = (rows[0].adapter, rows[0].limit)
+        batch = [row for row in rows[:size] if (row.adapter, row.limit) == alike]
         while True:
             try:
                 _generate(loaded, sides[batch[0].side].tokenizer, batch, asking, told)
@@ -279,6 +309,8 @@ def _one_batch_at_a_time(
                 if len(batch) == 1:
                     raise
             torch.cuda.empty_cache()
+            for row in batch:
+                row.again()
             batch = batch[: len(batch) // 2]
         rows = rows[len(batch) :]
         yield [_answer(sides[row.side], row) for row in batch]
@@ -290,17 +322,15 @@ def _generate(loaded: Loaded, tokenizer: Any, batch: list[Row], asking: Asking, 
         {"input_ids": [row.ids for row in batch]}, padding=True, return_tensors="pt"
     ).to(loaded.device)
     width = inputs["input_ids"].shape[1]
-    limit = min(row.limit for row in batch)
-    drawn = {"do_sample": True, "temperature": asking.temperature, "top_k": 0}
-    if asking.temperature > 0:
-        torch.manual_seed(asking.seed)
+    limit = batch[0].limit
+    drawn = [_Drawing(batch, asking.temperature)] if asking.temperature > 0 else []
     with torch.inference_mode(), loaded.only(batch[0].adapter):
         output = loaded.model.generate(
             **inputs,
             max_new_tokens=limit,
             eos_token_id=sorted(batch[0].stops),
             stopping_criteria=StoppingCriteriaList([_Watching(told, len(batch), limit)]),
-            **(drawn if asking.temperature > 0 else {}),
+            logits_processor=LogitsProcessorList(drawn),
         )
     seconds = time.perf_counter() - begun
     for row, ids in zip(batch, output[:, width:].tolist(), strict=True):

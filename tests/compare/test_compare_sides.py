@@ -177,11 +177,28 @@ def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, monkeypatc
     assert [cost.calls for cost in api_costs(runs, in_focus)] == [5]
     joins = plan(runs, "one", against=["base", "anthropic:claude-sonnet-5-5"])
     assert [cost.calls for cost in api_costs(runs, joins)] == [5]
+    assert api_costs(runs, plan(runs, "one")) == []
+    prepare(joins)
+    # It has joined, so whoever goes on without naming it asks it all the same.
+    assert [cost.calls for cost in api_costs(runs, plan(runs, "one"))] == [5]
     answer_all(runs, joins)
     assert api_costs(runs, joins) == []
     assert api_costs(runs, in_focus) == []
     longer = plan(runs, "one", against=["anthropic:claude-sonnet-5-5"], max_new_tokens=9)
     assert [cost.calls for cost in api_costs(runs, longer)] == [5]
+
+
+def test_a_key_in_another_variable_makes_no_other_side_of_a_server(runs, monkeypatch):
+    monkeypatch.delenv("TUIWB_API_KEY", raising=False)
+    address = "http://127.0.0.1:8000#m"
+    folder = answer_all(runs, plan(runs, "one", against=[address]))
+    monkeypatch.setenv("TUIWB_API_KEY", "sk-0123456789")
+    later = plan(runs, "one", against=[address])
+    assert later["sides"][0]["key_variable"] == "TUIWB_API_KEY"
+    assert answered(later)
+    assert prepare(later) == folder
+    assert not folder.with_name("compare-1").exists()
+    assert jobs.load(folder).spec["sides"][0]["key_variable"] == "TUIWB_API_KEY"
 
 
 def test_a_changed_adapter_or_another_question_keeps_nothing(runs):

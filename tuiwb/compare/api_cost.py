@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare.plan import kept_answers
+from tuiwb.compare.plan import to_ask
 from tuiwb.compare.prompts import held_out
-from tuiwb.compare.sides import spec_sides
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
 
@@ -39,13 +38,13 @@ class ApiCost(msgspec.Struct, kw_only=True):
 
 def api_costs(project: Project, spec: dict[str, Any]) -> list[ApiCost]:
     """One line for each API side that has prompts left to answer; BadInput for bad prompts."""
-    sides = [side for side in spec_sides(spec) if side["kind"] == "api"]
+    asked, kept = to_ask(spec)
+    sides = [side for side in asked if side["kind"] == "api"]
     if not sides:
         return []
     chosen = held_out(
         Path(spec["prompts"]), limit=spec["limit"], seed=spec["seed"], system=spec["system"]
     )
-    kept = kept_answers(spec)
     prices = read_prices(project.root / "prices.yaml")
     found = []
     for side in sides:

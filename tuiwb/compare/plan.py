@@ -175,16 +175,18 @@ def answered(spec: dict[str, Any]) -> bool:
     return all(_whole(side, prints) in there for side in spec_sides(spec))
 
 
-def kept_answers(spec: dict[str, Any]) -> set[tuple[str, str]]:
-    """Side (as `spec` names it) and prompt id of each answer there that `prepare` would keep."""
-    folder = Path(spec["run"]) / COMPARE
-    if not (folder / JOB).is_file():
-        return set()
-    old, prints = load(folder), _prints(spec)
-    if not _same_question(old, spec, prints):
-        return set()
-    kept = _kept_answers(folder, old, spec, prints)[ANSWERS]
-    return {(answer.side, answer.id) for answer in kept}
+def to_ask(spec: dict[str, Any]) -> tuple[list[Side], set[tuple[str, str]]]:
+    """The sides that the job of `spec` will have, those that joined earlier too, and the answers
+    that `prepare` keeps, by side name and prompt id."""
+    folder, prints = Path(spec["run"]) / COMPARE, _prints(spec)
+    old = load(folder) if (folder / JOB).is_file() else None
+    if old is None or not _same_question(old, spec, prints):
+        return spec_sides(spec), set()
+    sides = spec_sides(spec)
+    if _same_pair(old, spec, prints):
+        sides, prints = _joined(old, spec, prints)
+    kept = _kept_answers(folder, old, spec | {"sides": sides}, prints)[ANSWERS]
+    return sides, {(answer.side, answer.id) for answer in kept}
 
 
 def comparable_runs(project: Project) -> list[Path]:
@@ -225,13 +227,27 @@ def _same_pair(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
 
 def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]) -> None:
     """Write further sides, and how they are asked, into the comparison's job.yaml."""
-    sides = spec_sides(old.spec)
-    there = {_whole(side, old.fingerprints) for side in sides}
+    sides, new = _joined(old, spec, prints)
+    asked = {**old.spec, **spec, "sides": sides}
+    if (asked, new) != (old.spec, old.fingerprints):
+        job = msgspec.structs.replace(old, spec=asked, fingerprints=new)
+        write_atomically(folder / JOB, msgspec.yaml.encode(msgspec.to_builtins(job)))
+
+
+def _joined(
+    old: Job, spec: dict[str, Any], prints: dict[str, str]
+) -> tuple[list[Side], dict[str, str]]:
+    """The sides of a job and those of `spec` that it has not, under names that are free there;
+    with the fingerprints of all."""
+    asked = {_whole(side, prints): side for side in spec_sides(spec)}
+    sides, new = [], dict(old.fingerprints)
+    for side in spec_sides(old.spec):
+        now = asked.pop(_whole(side, old.fingerprints), side)
+        # The key of today: another variable may hold it now.
+        key = {"key_variable": now["key_variable"]} if "key_variable" in now else {}
+        sides.append(side | key)
     taken = {side["name"] for side in sides}
-    new = dict(old.fingerprints)
-    for side in spec_sides(spec)[2:]:
-        if _whole(side, prints) in there:
-            continue
+    for side in asked.values():
         name = side["name"]
         name = next(
             n for i in range(1, 99) if (n := name if i == 1 else f"{name}-{i}") not in taken
@@ -239,10 +255,7 @@ def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, st
         taken.add(name)
         sides.append(side | {"name": name})
         new |= prints_of(sides[-1])
-    asked = {**old.spec, **spec, "sides": sides}
-    if (asked, new) != (old.spec, old.fingerprints):
-        job = msgspec.structs.replace(old, spec=asked, fingerprints=new)
-        write_atomically(folder / JOB, msgspec.yaml.encode(msgspec.to_builtins(job)))
+    return sides, new
 
 
 def _kept_answers(

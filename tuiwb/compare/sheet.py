@@ -99,9 +99,11 @@ class Sheet:
         """Put on disk what was noted since the last time."""
         if self._lines:
             append_lines(self._folder / ANSWERS, self._lines)
+            # At once: where the second file finds the disk full, these are not written again.
+            self._lines = []
         if self._pairs:
             append_lines(self._folder / COMPLETIONS, self._pairs)
-        self._lines, self._pairs = [], []
+            self._pairs = []
         self._written = time.monotonic()
 
     def _settle(self, prompts: Sequence[str]) -> list[Completion]:

@@ -70,8 +70,9 @@ def same(one: Side, other: Side) -> bool:
 
 
 def identity(side: Side) -> str:
-    """What a side is, as one comparable text, without its name, kind and label."""
-    kept = {k: v for k, v in side.items() if k not in ("name", "kind", "label", "run")}
+    """What a side is, as one comparable text, without its name, kind, label and key."""
+    besides = ("name", "kind", "label", "run", "key_variable")
+    kept = {k: v for k, v in side.items() if k not in besides}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

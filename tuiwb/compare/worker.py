@@ -307,7 +307,7 @@ class _Comparison:
         if self.alerted or "adapter" not in self.sheet.names:
             return
         pairs = self.sheet.pairs
-        if FIRST_PAIRS <= len(pairs) < 2 * FIRST_PAIRS and all(c.identical for c in pairs):
+        if len(pairs) >= FIRST_PAIRS and all(c.identical for c in pairs):
             self._alert_not_applied(f"the first {len(pairs)} answers are identical")
 
     def _alert_not_applied(self, seen: str) -> None:

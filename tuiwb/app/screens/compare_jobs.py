@@ -9,11 +9,12 @@ from textual.message import Message
 from tuiwb import jobs
 from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.screens.compare_pair import PairScreen
+from tuiwb.compare.api_cost import api_costs
 from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge_plan import JUDGE, start_judge
 from tuiwb.compare.plan import COMPARE, answered, plan, start
 from tuiwb.compare.vote_records import MAIN_PAIR
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
@@ -72,6 +73,10 @@ class CompareJobs(PairScreen):
                     )
                 )
                 return
+            if costs := api_costs(self.project, spec):
+                raise BadInput(
+                    f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal asks you first"
+                )
             start(self.project, spec)
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))

@@ -298,6 +298,22 @@ def test_a_failure_is_asked_again_by_the_next_run_and_a_verdict_never(judged, se
     assert all('"raw"' in line and '"usage"' in line for line in lines)
 
 
+def test_an_answer_before_the_error_that_ends_it_all_is_counted(judged, server):
+    def answer(asked: Asked):
+        if asked.data["task"] != "question 2":
+            return honest(asked)
+        first = asked.body["max_tokens"] == 1024
+        return message("{", stop="max_tokens") if first else error(401)
+
+    server.answer = answer
+    folder, state = judged(concurrency=1)
+    assert state.state == "failed"
+    verdicts, (failure,) = read_verdicts(folder / VERDICTS)
+    assert (failure.reason, failure.usage.input) == ("given up", 400)
+    each = (400 * 2 + 60 * 10) / 1e6
+    assert read_judge_summary(folder).usd == pytest.approx((len(verdicts) + 1) * each)
+
+
 def test_foreign_and_torn_lines_among_the_verdicts_are_passed_over(judged, server):
     folder, _ = judged()
     path = folder / VERDICTS

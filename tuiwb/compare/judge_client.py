@@ -7,6 +7,7 @@ from tuiwb.llm.anthropic_batches import AnthropicBatches
 from tuiwb.llm.anthropic_endpoint import AnthropicEndpoint
 from tuiwb.llm.client import Answer, Client, Endpoint, Reply
 from tuiwb.llm.openai_endpoint import OpenAIEndpoint
+from tuiwb.llm.prices import Usage
 
 
 class JudgeClient:
@@ -35,9 +36,19 @@ class JudgeClient:
         """Let go of the connections."""
         await self.client.close()
 
-    async def ask(self, question: Question) -> Reply[Verdict]:
-        """A reply, after retries; MissingHere, BadInput or JobFailed when going on is no use."""
-        return self._redacted(await self.client.ask(question.text, parse_verdict, self._max_tokens))
+    async def ask(self, question: Question, paid: list[Usage]) -> Reply[Verdict]:
+        """A reply, after retries; MissingHere, BadInput or JobFailed when going on is no use.
+
+        The tokens of every answer are added to `paid` as it comes: where this raises, nothing
+        else tells of them.
+        """
+        said = await self.client.ask(
+            question.text,
+            parse_verdict,
+            self._max_tokens,
+            keep=lambda answer, _: paid.append(answer.usage),
+        )
+        return self._redacted(said)
 
     def read(self, answer: Answer, mode: str) -> Reply[Verdict]:
         """What an answer of a batch, asked in `mode`, says."""

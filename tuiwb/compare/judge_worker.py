@@ -8,13 +8,15 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from tuiwb.compare.judge import Question
+from tuiwb.compare.judge import Question, Verdict
 from tuiwb.compare.judge_batch import BatchRun
 from tuiwb.compare.judge_batch_log import BATCHES, pending, read
 from tuiwb.compare.judge_client import JudgeClient
 from tuiwb.compare.judge_run import PHASE, JudgeRun
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.run import JobContext, Stopped
+from tuiwb.llm.client import Reply
+from tuiwb.llm.prices import Usage
 from tuiwb.monitor import notify
 
 # Seconds that calls under way have to come home when the job ends early.
@@ -143,11 +145,8 @@ class _Calls:
                     judging.budget_reached = True
                     return
                 judging.in_flight += 1
-            begun = time.monotonic()
             try:
-                reply = await self._client.ask(question)
-                # At once: waiting for anything, a call that is paid could still be lost.
-                judging.keep(question, reply, time.monotonic() - begun)
+                await self._ask(question)
             except Exception:
                 # Nobody begins another call after a hopeless error, or on a full disk.
                 judging.ending = True
@@ -156,6 +155,19 @@ class _Calls:
                 judging.in_flight -= 1
                 async with self._ended:
                     self._ended.notify_all()
+
+    async def _ask(self, question: Question) -> None:
+        """Ask and keep what is said at once: waiting for anything, a call that is paid could still
+        be lost."""
+        begun, paid = time.monotonic(), list[Usage]()
+        try:
+            reply = await self._client.ask(question, paid)
+        except BaseException:
+            if paid:
+                spent: Reply[Verdict] = Reply(reason="given up", usage=sum(paid, start=Usage()))
+                self._judging.keep(question, spent, 0.0)
+            raise
+        self._judging.keep(question, reply, time.monotonic() - begun)
 
     def _may_begin(self, question: Question) -> bool:
         """Whether the money is there, and the endpoint's pace lets a call begin at once: none

@@ -148,6 +148,16 @@ def test_an_empty_answer_is_never_taught(answered, completions):
     assert [r["label"] for r in rows_of(completions, found, "kto").rows] == [False]
 
 
+def test_where_the_better_answer_was_cut_nobody_is_taught_to_stop_there(completions):
+    completions[0].adapter_stop = completions[1].base_stop = "length"
+    found = {key: Winner(outcome="adapter", by="votes", who=["mia"]) for key in ("id00", "id01")}
+    made = rows_of(completions[:2], found)
+    assert [row["provenance"]["prompt_id"] for row in made.rows] == ["id01"]
+    assert made.left_out == {"the better answer is cut": 1}
+    thumbs = rows_of(completions[:1], found, "kto")
+    assert [row["label"] for row in thumbs.rows] == [False]
+
+
 def all_won(completions: list[Completion]) -> dict[str, Winner]:
     return {
         c.id: Winner(outcome="adapter", by="votes", who=["mia"])

@@ -115,7 +115,8 @@ def export(
     sides: tuple[str, str],
 ) -> Export:
     """Rows in the order of the prompts: `dpo` a chosen and a rejected answer a pair, `kto` each
-    answer with a thumb (both down where both are bad). Ties teach nothing and are left out."""
+    answer with a thumb (both down where both are bad). Ties teach nothing and are left out; so is
+    a better answer that is empty or was cut: it would teach to say nothing, or to stop there."""
     left: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     pairs = 0
@@ -129,7 +130,9 @@ def export(
             pairs += 1
             rows += made
         else:
-            left["tie" if winner.outcome == "tie" else "the better answer is empty"] += 1
+            left[
+                "tie" if winner.outcome == "tie" else f"the better answer is {_flaw(c, winner)}"
+            ] += 1
     return Export(rows=rows, pairs=pairs, left_out=dict(sorted(left.items())))
 
 
@@ -249,16 +252,24 @@ def _rows_of(
             return [_thumb(c, text, False, provenance) for text in texts]
         return []
     good, bad = (adapter, c.base) if winner.outcome == "adapter" else (c.base, adapter)
+    flawed = bool(_flaw(c, winner))
     if kind == "kto":
         return [
             _thumb(c, text, label, provenance)
             for text, label in ((good, True), (bad, False))
-            if text.strip()
+            if text.strip() and not (label and flawed)
         ]
-    if not good.strip():
+    if flawed:
         return []
     row = {"prompt": _prompt(c), "chosen": _answer(c, good), "rejected": _answer(c, bad)}
     return [{**row, "provenance": provenance}]
+
+
+def _flaw(c: Completion, winner: Winner) -> str:
+    """Why the winner's text teaches nothing good: empty, or cut at the length limit; else ''."""
+    won = winner.outcome == "adapter"
+    text, stop = (c.adapter or "", c.adapter_stop) if won else (c.base, c.base_stop)
+    return "empty" if not text.strip() else "cut" if stop == "length" else ""
 
 
 def _thumb(c: Completion, text: str, label: bool, provenance: dict[str, Any]) -> dict[str, Any]:

@@ -130,6 +130,21 @@ def test_two_judges_have_a_folder_each_and_their_agreement_is_counted(
     assert "unreliable below 30 pairs" in agreed.sentence
 
 
+def test_a_judges_folder_that_nobody_can_read_is_left_out_of_the_agreement(
+    judges, project, answered
+):
+    judges("one", "two")
+    run = answered.parent
+    (run / "judge-torn").mkdir()
+    told = (run / "judge-two" / "job.yaml").read_text()
+    (run / "judge-torn" / "job.yaml").write_text(
+        told.replace("folder: judge-two", "folder: judge-torn").replace("rubric:", "rubrik:")
+    )
+    assert [folder.name for folder in judge_folders(run)] == ["judge", "judge-two", "judge-torn"]
+    (agreed,) = judges_agreement(run)
+    assert (agreed.one, agreed.other) == ("one", "two")
+
+
 def test_the_agreement_of_judges_is_the_known_kappa():
     # Cohen (1960)-style table: 20 both adapter, 5 and 10 apart, 15 both base.
     one = {f"p{i}": "adapter" if i < 25 else "base" for i in range(50)}

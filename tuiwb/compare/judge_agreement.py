@@ -12,6 +12,7 @@ from tuiwb.compare.judge_plan import all_questions, completions_of
 from tuiwb.compare.judge_rubric import Rubric
 from tuiwb.compare.judge_summary import LABELS, judge_folders, kappa_of, outcomes
 from tuiwb.compare.stats import Kappa
+from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import fingerprint, load
 
 
@@ -58,13 +59,17 @@ def read_judgements(run: Path, sides: tuple[str, str] | None = None) -> list[Jud
     """What each of a run's judges said of the answers that are there now, the first one first."""
     found = []
     for folder in judge_folders(run, sides):
-        job = load(folder)
-        answers = Path(str(job.spec["compare"])) / COMPLETIONS
-        if job.fingerprints.get(COMPLETIONS) != fingerprint(answers):
-            continue
-        completions, rubric = completions_of(job.spec), Rubric(**job.spec["rubric"])
+        try:
+            job = load(folder)
+            answers = Path(str(job.spec["compare"])) / COMPLETIONS
+            if job.fingerprints.get(COMPLETIONS) != fingerprint(answers):
+                continue
+            completions, rubric = completions_of(job.spec), Rubric(**job.spec["rubric"])
+            asked = all_questions(job.spec, completions)
+        except (TuiwbError, OSError, KeyError, TypeError, ValueError):
+            continue  # a job of another version, or of no version at all
         verdicts, _ = read_verdicts(folder / VERDICTS)
-        told, _ = on_record(all_questions(job.spec, completions), verdicts)
+        told, _ = on_record(asked, verdicts)
         said = outcomes(completions, told)
         found.append(
             Judgement(

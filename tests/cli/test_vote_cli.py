@@ -1,6 +1,8 @@
 """`tuiwb vote` and `tuiwb compare export`: the same ballot as on the screen, without one."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +179,22 @@ def test_disagreements_with_the_judge_are_listed_and_ruled_without_a_screen(
     assert (done.returncode, "no disagreement on 'id03'" in done.stderr) == (2, True)
     done = tuiwb("vote", "support-v1", "--rule", "id00=me")
     assert (done.returncode, "human, judge, unclear, none" in done.stderr) == (2, True)
+
+
+def test_in_a_terminal_keys_held_down_are_one_vote(home: Path, compare: Path):
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "tuiwb", "vote", "support-v1", "-C", str(home)]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        for place, keys in ((1, b"aaaaaaaa"), (2, b"l"), (3, b"q")):
+            while b"leave: " not in shown.partition(b"pair %d of 7" % place)[2]:
+                shown += os.read(master, 4096)
+            os.write(master, keys)
+        assert process.wait(60) == 0
+    os.close(master)
+    ballot = Ballot(compare, read_completions(compare), rater="mia")
+    assert [ballot.choice(pair) for pair in ballot.pairs[:3]] == ["left", "right", None]
 
 
 def test_review_and_export_take_any_judge_by_its_name(tuiwb: Tuiwb, home: Path, compare: Path):

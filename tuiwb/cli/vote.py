@@ -308,9 +308,13 @@ def _show(seen: Sides, ballot: Any, place: int) -> None:
 
 def _key() -> str:
     """One key from a terminal, else the first letter of a line ('' at the end of the input)."""
-    sys.stdout.write(ASK)
-    sys.stdout.flush()
+
+    def ask() -> None:
+        sys.stdout.write(ASK)
+        sys.stdout.flush()
+
     if not sys.stdin.isatty():
+        ask()
         return sys.stdin.readline()[:1]
     import os
     import termios
@@ -321,6 +325,7 @@ def _key() -> str:
     try:
         # What was typed before the pair was there is no word on it: it is thrown away.
         tty.setcbreak(fd, termios.TCSAFLUSH)
+        ask()
         key = os.read(fd, 64)[:1].decode("ascii", "replace")
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -126,6 +126,70 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_loses_nothing(
     assert found == {key: text for key, text in alone.items() if key[0] == "base"}
 
 
+@pytest.mark.parametrize("how", [{"init_lora_weights": "pissa"}, {"bias": "lora_only"}])
+def test_a_base_beside_an_adapter_that_changes_its_weights_is_the_base(
+    tiny_base, tiny_adapter, prompts, tmp_path, how
+):
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from tuiwb.compare.generation import encode
+    from tuiwb.compare.loading import load_sides
+
+    plain = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    for module in plain.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.bias = torch.nn.Parameter(torch.zeros(module.out_features))
+    # The same model with biases, as a family that has them saves it.
+    config = plain.config
+    config.attention_bias, config.mlp_bias = True, True
+    plain.lm_head.bias = None
+    plain.save_pretrained(tmp_path / "base")
+    other = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM", **how}
+    tuned = get_peft_model(plain, LoraConfig(**other))
+    torch.manual_seed(4)
+    for weight in tuned.parameters():
+        if weight.requires_grad:
+            weight.data += 0.3 * torch.randn_like(weight)
+    tuned.save_pretrained(tmp_path / "adapter")
+    for path in tiny_adapter.glob("tokenizer*"):
+        (tmp_path / "adapter" / path.name).write_bytes(path.read_bytes())
+    for path in tiny_adapter.glob("*.jinja"):
+        (tmp_path / "adapter" / path.name).write_bytes(path.read_bytes())
+
+    def of(model: Any) -> Any:
+        with torch.inference_mode():
+            return model(input_ids=ids).logits[0, -1]
+
+    both = {"base": None, "adapter": str(tmp_path / "adapter")}
+    loaded = load_sides(str(tmp_path / "base"), both, "float32")
+    ids = torch.tensor([encode(loaded, prompts[0]).ids])
+    fresh = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
+    wanted = {"base": of(fresh)}
+    wanted["adapter"] = of(PeftModel.from_pretrained(fresh, tmp_path / "adapter"))
+    assert not torch.allclose(wanted["base"], wanted["adapter"], atol=1e-3)
+    for name in ("base", "adapter", "base"):
+        adapter = loaded.sides[name].adapter
+        with torch.inference_mode():
+            assert torch.allclose(
+                loaded.forward([adapter], input_ids=ids).logits[0, -1], wanted[name], atol=1e-4
+            )
+            with loaded.hold(adapter):
+                held = loaded.forward([adapter], input_ids=ids).logits[0, -1]
+            assert torch.allclose(held, wanted[name], atol=1e-4)
+
+
+def test_a_soft_prompt_is_refused_in_one_sentence(tiny_base, tmp_path):
+    from tuiwb.compare.loading import load_sides
+    from tuiwb.errors import BadInput
+
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(BadInput, match="is a soft prompt"):
+        load_sides(str(tiny_base), {"base": None, "adapter": str(tmp_path)}, "float32")
+
+
 def test_rows_that_ended_before_the_memory_ran_short_are_not_lost_and_draw_what_they_drew(
     loaded, prompts, monkeypatch
 ):

@@ -19,11 +19,16 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from tuiwb.compare.swaps import Swap, swapped, taken_back, values_of
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.stops import stop_tokens
 
 BASE = "__base__"  # PEFT's name for "no adapter" in a mixed batch
 SHARE_FOR_COPIES = 0.25  # of the free memory, for weights to come back to
+SOFT_PROMPTS = frozenset(
+    {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
+    | {"ADAPTION_PROMPT", "CARTRIDGE"}
+)
 # What decoding token by token needs a model's forward to take; others are left to `generate`.
 _NEEDED = frozenset({"position_ids", "past_key_values", "attention_mask"})
 
@@ -44,6 +49,8 @@ class Loaded(msgspec.Struct, kw_only=True):
     `tokenizer` and `stops` (the ids that end a turn) are those of the last side; `room` is the most
     tokens, prompt and answer together, that the model can place. `mixes` says whether one batch
     can hold rows of several adapters, `steps` whether it can be decoded token by token here.
+    `swaps` are, by adapter, weights of the base that PEFT leaves changed when the adapter is off
+    (trained biases, what PiSSA and OLoRA take away): the base's stand but in `only`.
     """
 
     model: Any
@@ -57,6 +64,7 @@ class Loaded(msgspec.Struct, kw_only=True):
     mixes: bool = False
     steps: bool = True
     held: str | None = None
+    swaps: dict[str, list[Swap]] = {}
 
     @property
     def config(self) -> Any:
@@ -92,16 +100,18 @@ class Loaded(msgspec.Struct, kw_only=True):
         if not kept:
             yield
             return
-        self.model.merge_adapter([adapter])
         try:
+            self.model.merge_adapter([adapter])
             yield
         finally:
-            self.model.unmerge_adapter()
-            for layer, weight in kept:
-                layer.weight.data = weight
+            try:
+                self.model.unmerge_adapter()
+            finally:
+                for parameter, values in kept:
+                    parameter.data = values
 
     def _mergeable(self, adapter: str) -> list[tuple[Any, Any]]:
-        """The layers that a merge changes with a copy of their weights; none where it may not be:
+        """The weights and biases a merge changes, with a copy of each; none where it may not be:
         rounding to bfloat16 is no small change, a tied weight would change twice."""
         if adapter == BASE or not self.has_adapter or self.held is not None:
             return []
@@ -112,10 +122,11 @@ class Loaded(msgspec.Struct, kw_only=True):
         tied = self.model.get_input_embeddings().weight
         if any(type(x) is not torch.nn.Linear or x.weight is tied for x in plain):
             return []
-        size = sum(layer.weight.nbytes for layer in plain)
+        changed = [p for layer in plain for p in (layer.weight, layer.bias) if p is not None]
+        size = sum(p.nbytes for p in changed)
         if size > SHARE_FOR_COPIES * psutil.virtual_memory().available:
             return []
-        return [(layer, layer.weight.data.clone()) for layer in plain]
+        return [(p, p.data.clone()) for p in changed]
 
     def only(self, adapter: str) -> contextlib.AbstractContextManager[Any]:
         """While it lasts, the model answers with one adapter (PEFT's name), or as the base."""
@@ -126,7 +137,7 @@ class Loaded(msgspec.Struct, kw_only=True):
             return off
         if self.model.active_adapter != adapter:
             self.model.set_adapter(adapter)
-        return contextlib.nullcontext()
+        return swapped(self.swaps.get(adapter, []))
 
     def _keep_last(self, count: int) -> dict[str, int]:
         inner = self.model.get_base_model() if self.has_adapter else self.model
@@ -177,10 +188,14 @@ def load_sides(
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"can't load the base model {base}: {_first_line(error)}") from None
     named: dict[str | None, str] = {None: BASE}
+    swaps: dict[str, list[Swap]] = {}
     for folder in folders:
         _check_vocabulary(model, tokenizers[folder], base, folder)
-        named[folder] = f"side{len(named)}" if len(named) > 1 else "default"
-        model = _with_adapter(model, Path(folder), base, named[folder])
+        name = named[folder] = f"side{len(named)}" if len(named) > 1 else "default"
+        before = values_of(model)
+        model = _with_adapter(model, Path(folder), base, name)
+        if changed := taken_back(before):
+            swaps[name] = changed
     if not folders:
         _check_vocabulary(model, tokenizers[None], base, None)
     try:
@@ -190,6 +205,8 @@ def load_sides(
             f"the GPU has too little free memory for {base} in {str(chosen).split('.')[-1]}: "
             "free it, or compare on another machine"
         ) from None
+    for swap in (swap for each in swaps.values() for swap in each):
+        swap.base, swap.own = swap.parameter.data, swap.own.to(device)
     # The model's own sampling settings must not leak into greedy decoding.
     inner = model.get_base_model() if folders else model
     configured = inner.generation_config.eos_token_id
@@ -212,10 +229,11 @@ def load_sides(
         stops=last.stops,
         room=int(limit or 1 << 20),
         sides=found,
+        swaps=swaps,
         steps=taken.keys() >= _NEEDED and not getattr(inner, "_is_stateful", False),
     )
     # On a CPU a mixed batch copies rows for each LoRA layer: slower than taking turns.
-    loaded.mixes = bool(folders) and device == "cuda" and can_mix(loaded)
+    loaded.mixes = bool(folders) and device == "cuda" and not swaps and can_mix(loaded)
     return loaded
 
 
@@ -287,7 +305,12 @@ def _adapter_config(adapter: Path) -> dict[str, Any]:
 
 def _with_adapter(model: Any, adapter: Path, base: str, name: str) -> Any:
     """Put the adapter on; BadInput unless every tensor of it finds its place in this base."""
-    _adapter_config(adapter)
+    config = _adapter_config(adapter)
+    if str(config.get("peft_type")).upper() in SOFT_PROMPTS:
+        raise BadInput(
+            f"the adapter in {adapter} is a soft prompt ({config['peft_type']}): only adapters "
+            "that change layers (LoRA and its kin) can be compared"
+        )
     saved = _check_shapes(model, adapter, base)
     try:
         if isinstance(model, PeftModel):

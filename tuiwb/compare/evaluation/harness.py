@@ -3,7 +3,6 @@
 Offline: a task whose data is not in the caches is 'not run' with its reason, never 0.
 """
 
-import contextlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from tuiwb.compare.evaluation.results import Suite, graded
-from tuiwb.compare.loading import Loaded
+from tuiwb.compare.loading import BASE, Loaded
 
 # The figure each kind of task is known by, the best first.
 METRICS = ("acc_norm", "exact_match", "acc", "f1", "mc2", "mc1")
@@ -75,12 +74,12 @@ def _both(
     side = loaded.tokenizer.padding_side
     model = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch_size)
     try:
-        off = loaded.model.disable_adapter() if loaded.has_adapter else contextlib.nullcontext()
-        with off:
+        with loaded.only(BASE):
             watch("base")
             base = _samples(model, task, manager, limit)
         watch("adapter")
-        return base, _samples(model, task, manager, limit)
+        with loaded.only(loaded.sides["adapter"].adapter):
+            return base, _samples(model, task, manager, limit)
     finally:
         loaded.tokenizer.padding_side = side
 

@@ -35,7 +35,7 @@ from tuiwb.compare.evaluation.results import (
     fold,
     read_items,
 )
-from tuiwb.compare.loading import Loaded, load_model
+from tuiwb.compare.loading import BASE, Loaded, load_model
 from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import write_atomically
@@ -178,8 +178,9 @@ class _Evaluation:
             def watch(before: int) -> Callable[[int], None]:
                 return lambda done: self._look("general ability", before + done, total, "options")
 
-            adapter = likelihood.log_likelihoods(loaded, options, watch(0))
-            with loaded.model.disable_adapter():
+            with loaded.only(loaded.sides["adapter"].adapter):
+                adapter = likelihood.log_likelihoods(loaded, options, watch(0))
+            with loaded.only(BASE):
                 base = likelihood.log_likelihoods(loaded, options, watch(len(options)))
             found, at = [], 0
             for name, item in zip(names, probe.items, strict=True):

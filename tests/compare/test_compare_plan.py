@@ -1,5 +1,6 @@
 """What a comparison is planned from, and when it counts as answered; no model is loaded."""
 
+import socket
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from tests.compare.builders import make_run
 from tuiwb import jobs
 from tuiwb.compare.plan import ADAPTER_FILES, answered, plan, prepare
+from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import process
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import JOB
@@ -60,3 +62,26 @@ def test_a_comparison_queued_again_is_not_taken_for_one_that_died(project, run):
     assert jobs.status(folder).state == "died"
     assert prepare(spec) == folder
     assert jobs.status(folder).state == "queued"
+
+
+def test_prompts_without_one_to_answer_leave_the_finished_comparison_where_it_is(project, run):
+    folder = prepare(plan(project, "support-v1"))
+    end(folder, "finished")
+    empty = project.root / "data" / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(BadInput, match="empty"):
+        prepare(plan(project, "support-v1", prompts=empty))
+    assert jobs.status(folder).state == "finished"
+    assert not folder.with_name("compare-1").exists()
+
+
+def test_a_served_side_that_is_not_there_leaves_the_finished_comparison_where_it_is(project, run):
+    folder = prepare(plan(project, "support-v1"))
+    end(folder, "finished")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(MissingHere, match="does not answer at"):
+            prepare(plan(project, "support-v1", against=["base", f"{url}#m"]))
+    assert jobs.status(folder).state == "finished"
+    assert jobs.load(folder).spec["sides"] == plan(project, "support-v1")["sides"]

@@ -33,7 +33,9 @@ from tuiwb.compare.judge_batch_log import BATCHES, PendingBatch
 from tuiwb.compare.judge_rubric import DEFAULT, Rubric, read_rubric
 from tuiwb.compare.plan import COMPARE
 from tuiwb.errors import BadInput, TuiwbError
-from tuiwb.jobs.reopen import open_job
+from tuiwb.jobs.folder import JOB, load
+from tuiwb.jobs.reopen import asks_the_same, open_job
+from tuiwb.llm.address import check_answers
 from tuiwb.llm.prices import Usage, read_prices, tokens_of
 from tuiwb.project import Project
 
@@ -265,6 +267,9 @@ def prepare_judge(spec: dict[str, Any]) -> Path:
     folder = judge_folder(spec)
     prints = {COMPLETIONS: jobs.fingerprint(Path(spec["compare"]) / COMPLETIONS)}
     name = f"{folder.parent.name}-{folder.name}"
+    if (folder / JOB).is_file() and not asks_the_same(load(folder), spec, prints):
+        # Verdicts that stand make room only for a judge that is there.
+        check_answers(spec["base_url"], who="the judge")
     open_job(folder, JUDGE, spec, prints, name=name, carry=(VERDICTS, BATCHES))
     return folder
 

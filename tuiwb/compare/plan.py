@@ -18,6 +18,7 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
+from tuiwb.compare.prompts import held_out
 from tuiwb.compare.sides import (
     ADAPTER_FILES,
     Side,
@@ -31,6 +32,7 @@ from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import JOB, Job, load, write_atomically
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.reopen import open_job
+from tuiwb.llm.address import check_answers
 from tuiwb.project import Project
 from tuiwb.serve.plan import find_vllm, has_gpu
 
@@ -146,6 +148,7 @@ def prepare(spec: dict[str, Any]) -> Path:
     folder = Path(spec["run"]) / COMPARE
     prints = _prints(spec)
     old = load(folder) if (folder / JOB).is_file() else None
+    _check_can_begin(spec, old)
     name = f"{Path(spec['run']).name}-compare"
     if old is None or not _same_question(old, spec, prints):
         open_job(folder, "compare", spec, prints, name=name)
@@ -161,6 +164,16 @@ def prepare(spec: dict[str, Any]) -> Path:
         if lines:
             append_lines(folder / file, lines)
     return folder
+
+
+def _check_can_begin(spec: dict[str, Any], old: Job | None) -> None:
+    """BadInput or MissingHere for what would end the job at its start, before anything that stands
+    is set aside: prompts without one to answer, a new side's server that is not there."""
+    held_out(Path(spec["prompts"]), limit=1, seed=spec.get("seed", 0), system=spec.get("system"))
+    known = [] if old is None else old.spec.get("sides") or []
+    for side in spec.get("sides") or []:
+        if old is not None and side.get("url") and side not in known:
+            check_answers(side["url"], who=f"the model {side['model']}")
 
 
 def answered(spec: dict[str, Any]) -> bool:

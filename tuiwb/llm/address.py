@@ -2,9 +2,11 @@
 
 import os
 import re
+import socket
+import urllib.request
 from urllib.parse import urlsplit, urlunsplit
 
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, MissingHere
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 ANTHROPIC_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
@@ -49,6 +51,25 @@ def direct(url: str) -> dict[str, None]:
     if host not in LOOPBACK:
         return {}
     return {f"all://[{host}]" if ":" in host else f"all://{host}": None}
+
+
+def check_answers(url: str, *, who: str, seconds: float = 5.0) -> None:
+    """MissingHere where nothing takes a connection at the endpoint: asked before anything that
+    stands is set aside for it. Not asked where a proxy stands between."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host not in LOOPBACK and (
+        parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host)
+    ):
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), timeout=seconds).close()
+    except OSError as error:
+        why = error.strerror or str(error) or type(error).__name__
+        raise MissingHere(
+            f"{who} does not answer at {url} ({why}): start it, or correct the address"
+        ) from None
 
 
 def check_variable(name: str, *, option: str) -> str:

@@ -133,7 +133,7 @@ def find_vllm(project: Project, *, required: bool = False) -> str | None:
     if required:
         raise MissingHere(
             "vLLM is not installed here: pip install 'tuiwb[serve]', or name a Python that has it "
-            f"in {PYTHON_VARIABLE} or python.vllm of tuiwb.yaml, or use --engine builtin"
+            f"in {PYTHON_VARIABLE} or python.vllm of tuiwb.yaml, or leave --engine out"
         )
     return None
 

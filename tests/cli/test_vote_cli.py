@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.app.comparing import (
     NASTY,
@@ -179,6 +180,19 @@ def test_disagreements_with_the_judge_are_listed_and_ruled_without_a_screen(
     assert (done.returncode, "no disagreement on 'id03'" in done.stderr) == (2, True)
     done = tuiwb("vote", "support-v1", "--rule", "id00=me")
     assert (done.returncode, "human, judge, unclear, none" in done.stderr) == (2, True)
+
+
+def test_the_tally_calls_the_sides_what_they_are(tuiwb: Tuiwb, compare: Path):
+    job = yaml.safe_load((compare / "job.yaml").read_text())
+    job["spec"]["sides"] = [{"name": "base", "label": "v1"}, {"name": "adapter", "label": "v2"}]
+    (compare / "job.yaml").write_text(yaml.safe_dump(job))
+    ballot = Ballot(compare, read_completions(compare), rater="mia")
+    for pair in ballot.pairs:
+        ballot.vote(pair, "left" if pair.left == "adapter" else "right")
+    told = tuiwb("vote", "support-v1", "--reveal").stdout
+    assert "v2 won 5, lost 0, tied 1 against v1" in told
+    assert "base" not in told
+    assert "fine-tune" not in told
 
 
 def test_in_a_terminal_keys_held_down_are_one_vote(home: Path, compare: Path):

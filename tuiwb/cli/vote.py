@@ -181,7 +181,7 @@ def _say_tally(seen: Sides, ballot: Any, json: bool) -> None:
     from tuiwb.compare.stats import power_sentence, preference
 
     tally = ballot.tally()
-    said = preference(tally.counts)
+    said = preference(tally.counts, names=seen.labels)
     found = agreements(read_ballots(seen.folder, seen.completions, seen.sides))
     if json:
         names = dict(zip(("base", "adapter"), seen.sides, strict=True))

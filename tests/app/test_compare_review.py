@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 from tests.app.comparing import (
     compared_run,
@@ -22,6 +22,7 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.compare_review import DisagreementScreen
 from tuiwb.app.screens.compare_voting import VoteScreen
 from tuiwb.app.screens.dialogs import Pick
+from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import (
     COMPLETIONS,
     TOKEN_PROBABILITIES,
@@ -97,7 +98,13 @@ async def test_each_judge_has_a_queue_and_rulings_of_its_own(project, compared, 
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot, app)
         await until(lambda: "votes of mia won 0  lost 5" in head(screen))
-        await pilot.press("e")
+        await pilot.press("i")
+        await until(lambda: isinstance(app.screen, FiguresScreen))
+        told = str(app.screen.query_one(Static).content)
+        assert "Your votes and some-judge agree on 0% of 5 shared pairs" in told
+        assert "Your votes and odd-judge agree on 80% of 5 shared pairs" in told
+        assert "Your votes and like-me agree on 100% of 5 shared pairs" in told
+        await pilot.press("escape", "e")
         await until(lambda: isinstance(app.screen, DisagreementScreen))
         walk = app.screen
         assert "You and some-judge (1/2, J) disagree on 5 of 5 pairs" in head(walk)

@@ -13,8 +13,7 @@ def review(view: Any, ballot: Any, judge: str | None, rules: Sequence[str], json
 
     BadInput before the reveal, without verdicts, and for a pair that is none of them.
     """
-    from tuiwb.compare.raters import agreement_of
-    from tuiwb.compare.review import Review, chosen_judge, disagreements, read_judged
+    from tuiwb.compare.review import Review, agreed_with, chosen_judge, disagreements, read_judged
 
     if not ballot.revealed:
         raise BadInput("your votes are not revealed: --reveal locks and shows them, then review")
@@ -24,7 +23,7 @@ def review(view: Any, ballot: Any, judge: str | None, rules: Sequence[str], json
         raise BadInput("there are no verdicts to disagree with: 'tuiwb judge RUN' asks a judge")
     decided = ballot.decided()
     items = {d.pair: d for d in disagreements(decided, one.verdicts)}
-    agreed = agreement_of(decided, {key: said.outcome for key, said in one.verdicts.items()})
+    agreed = agreed_with(decided, one)
     kept = Review(view.folder, ballot.rater, one.judge)
     for pair, ruling in [_ruling(rule, items) for rule in rules]:
         kept.rule(items[pair], ruling)

@@ -14,7 +14,8 @@ import msgspec
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge_plan import all_questions
-from tuiwb.compare.judge_summary import judge_folders, outcomes
+from tuiwb.compare.judge_summary import judge_folders, kappa_of, outcomes
+from tuiwb.compare.stats import Kappa
 from tuiwb.compare.vote_records import MAIN_PAIR, Outcome
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import load
@@ -101,6 +102,11 @@ def read_judged(
                 times[record.pair] = max(record.t, times.get(record.pair, 0.0))
             found[name] = Judged(judge=name, folder=folder, verdicts=verdicts, times=times)
     return list(found.values())
+
+
+def agreed_with(winners: Mapping[str, Outcome], judged: Judged) -> Kappa:
+    """Three-class Cohen's kappa of a rater's winners and a judge's, on the pairs both decided."""
+    return kappa_of(winners, {key: said.outcome for key, said in judged.verdicts.items()})
 
 
 def chosen_judge(judges: Sequence[Judged], name: str | None) -> Judged | None:

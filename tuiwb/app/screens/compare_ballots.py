@@ -15,7 +15,7 @@ from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.raters import agreement_of, agreements, likely_rater, rater_of, remember_rater
-from tuiwb.compare.review import Review, disagreements, read_judged
+from tuiwb.compare.review import Review, agreed_with, disagreements, read_judged
 from tuiwb.compare.vote_records import votes_name
 from tuiwb.compare.votes import Ballot
 from tuiwb.errors import TuiwbError
@@ -70,14 +70,23 @@ class CompareVotes(CompareJobs):
         if looked is None:
             return
         seen, ballot = looked.seen, looked.ballot
-        with_judge = None
-        if ballot is not None and ballot.revealed and seen.verdicts:
-            said = {key: found.outcome for key, found in seen.verdicts.items()}
-            with_judge = agreement_of(ballot.decided(), said)
+        with_judge, with_judges = None, []
+        if ballot is not None and ballot.revealed:
+            decided = ballot.decided()
+            with_judges = [(one.judge, agreed_with(decided, one)) for one in looked.judged]
+            if seen.verdicts and not with_judges:
+                said = {key: found.outcome for key, found in seen.verdicts.items()}
+                with_judge = agreement_of(decided, said)
         judge = seen.judge if shown else None
         raters = looked.agreements if ballot is not None and ballot.revealed else []
         text = figures(
-            seen.summary, judge, looked.tallies(), with_judge, raters, labels=self.labels
+            seen.summary,
+            judge,
+            looked.tallies(),
+            with_judge,
+            raters,
+            labels=self.labels,
+            with_judges=with_judges,
         )
         self.app.push_screen(FiguresScreen(text))
 
@@ -194,9 +203,7 @@ class CompareVotes(CompareJobs):
                     judge=one.judge,
                     items=disagreements(decided, one.verdicts),
                     review=Review(seen.run / COMPARE, ballot.rater, one.judge),
-                    agreement=agreement_of(
-                        decided, {key: said.outcome for key, said in one.verdicts.items()}
-                    ),
+                    agreement=agreed_with(decided, one),
                 )
                 for one in judges
             ]

@@ -16,6 +16,7 @@ from tuiwb.compare.look import Comparison, look
 from tuiwb.compare.measure import Options
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.raters import Agreement, agreements, rater_of, read_ballots
+from tuiwb.compare.review import Judged, read_judged
 from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.compare.votes import Ballot, VoteTally
 from tuiwb.errors import BadInput
@@ -26,7 +27,8 @@ from tuiwb.project import Project
 @dataclass(frozen=True)
 class Looked:
     """`seen` has `sides` in the roles base and adapter; `ballot` is this rater's, `ballots` are
-    all. `whole` is the comparison as it is on disk."""
+    all. `whole` is the comparison as it is on disk, `judged` what each judge said where there are
+    several."""
 
     seen: Comparison
     whole: Comparison
@@ -35,6 +37,7 @@ class Looked:
     ballots: list[Ballot] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
     probabilities: dict[str, TokenProbabilities] = field(default_factory=dict)
+    judged: list[Judged] = field(default_factory=list)
 
     def tallies(self) -> list[VoteTally]:
         """Tallies that may be shown: the rater's own first once revealed, then others'."""
@@ -54,6 +57,7 @@ def look_at(project: Project, run: Path, sides: tuple[str, str], before: Looked 
         rater = rater_of(project)
     except BadInput:
         rater = None  # told when a vote is begun
+    several = len(judge_folders(run, None if sides == MAIN_PAIR else sides)) > 1
     return Looked(
         seen=seen,
         whole=whole,
@@ -62,6 +66,7 @@ def look_at(project: Project, run: Path, sides: tuple[str, str], before: Looked 
         ballots=ballots,
         agreements=agreements(ballots),
         probabilities=_tokens(folder, sides),
+        judged=read_judged(run, seen.completions, sides) if several else [],
     )
 
 

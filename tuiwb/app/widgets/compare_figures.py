@@ -32,15 +32,18 @@ def figures(
     with_judge: Kappa | None,
     raters: Sequence[Agreement] = (),
     labels: tuple[str, str] = LABELS,
+    with_judges: Sequence[tuple[str, Kappa]] = (),
 ) -> Content:
     """Votes first, then the judge, then what was measured; `tallies` are those of raters that
-    revealed, `with_judge` is the agreement of this rater and the judge."""
+    revealed, `with_judge` is the agreement of this rater and the judge, `with_judges` with each by
+    name where there are several."""
     parts: list[Content] = []
     for tally in tallies:
         parts += [*_votes(tally, labels), Content("")]
     parts += [_kappa(f"{rater_name(a.one)} and {rater_name(a.other)}", a.kappa) for a in raters]
     if with_judge is not None and with_judge.n:
         parts.append(_kappa("Your votes and the judge", with_judge))
+    parts += [_kappa(f"Your votes and {_name(judge)}", agreed) for judge, agreed in with_judges]
     if parts and parts[-1].plain:
         parts.append(Content(""))
     if judge is not None:
@@ -80,6 +83,10 @@ def _judge(judge: JudgeSummary, labels: tuple[str, str]) -> list[Content]:
         )
     )
     return lines + [Content.styled(f"✗ {inert(doubt)}", "$text-error") for doubt in judge.doubts]
+
+
+def _name(judge: str) -> str:
+    return inert(judge, one_line=True)
 
 
 def _kappa(who: str, agreement: Kappa) -> Content:

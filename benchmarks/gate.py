@@ -42,6 +42,9 @@ def main(names: list[str]) -> int:
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     good = {"max_steps": SHORT} if "--short" in names else {}
     names = [name for name in names if name != "--short"]
+    known = [case.name for case in cases(good)]
+    if strange := [name for name in names if name not in known]:
+        sys.exit(f"there is no run {strange[0]!r}: one of {', '.join(known)}")
     found: dict[str, Gate] = {}
     results, missed = {}, []
     try:
@@ -75,7 +78,17 @@ def main(names: list[str]) -> int:
     print()
     print(table(found))
     print()
-    print(json.dumps({"name": "gate", "machine": machine(), "results": results, "missed": missed}))
+    targets = {
+        name: {
+            "value": result["verdict"],
+            "target": result["expected"],
+            "ok": name not in missed,
+        }
+        for name, result in results.items()
+    }
+    print(
+        json.dumps({"name": "gate", "machine": machine(), "results": results, "targets": targets})
+    )
     return 1 if missed else 0
 
 

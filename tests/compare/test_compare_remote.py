@@ -13,16 +13,24 @@ from tests.compare.builders import make_run
 from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
 from tests.serve.waiting import until
 from tuiwb import jobs
+from tuiwb.compare import remote_endpoints
 from tuiwb.compare.completions import SideAnswer, read_completions, read_summary
 from tuiwb.compare.plan import plan, prepare
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.errors import JobFailed, MissingHere
 from tuiwb.jobs.run import main
+from tuiwb.llm import client
 from tuiwb.project import Project
 
 pytestmark = pytest.mark.slow
 
 KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that failed are made again soon."""
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture
@@ -154,6 +162,31 @@ def test_a_spent_budget_ends_the_asking_and_keeps_what_was_paid(serve, monkeypat
     with pytest.raises(JobFailed, match="the budget of \\$1 is spent") as end:
         ask("api", server.url, 40, max_usd=1.0)
     assert 1 <= len(end.value.args[1]) <= len(server.asked) < 12
+
+
+def test_calls_at_work_together_stay_within_the_budget(serve, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    server = serve(lambda asked: message("yes", tokens=(20, 16)))
+    with pytest.raises(JobFailed, match=r"the budget of .* is spent") as end:
+        ask("api", server.url, 12, max_usd=0.001)
+    found = end.value.args[1]
+    assert 1 <= len(found) == len(server.asked) < 12
+    assert sum(answer.usd for answer in found) <= 0.001
+
+
+def test_a_server_that_repeats_the_key_does_not_get_it_onto_the_disk(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (answer,) = ask("served", serve(lambda asked: stream("it is ", KEY[:9], KEY[9:])).url, 1)
+    assert answer.text == "it is [key]"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_line_without_an_end_is_no_answer(serve, monkeypatch, status):
+    monkeypatch.setattr(remote_endpoints, "MOST_BYTES", 1 << 16)
+    server = serve(lambda asked: (status, {}, b"data: " + b"x" * (1 << 18)))
+    with pytest.raises(JobFailed, match=r"longer than|answered 500") as end:
+        ask("served", server.url, 1)
+    assert len(str(end.value)) < 1000
 
 
 @pytest.fixture(scope="module")

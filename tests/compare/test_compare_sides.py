@@ -1,5 +1,7 @@
 """Who is compared and what is kept when that changes; no model is loaded."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +171,15 @@ def test_another_pair_takes_along_what_its_sides_have_answered(runs):
     assert read_token_probabilities(folder)["x"].base == [-2.0]
 
 
-def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, monkeypatch):
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """An address where a connection is taken; nobody asks more of it here."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, listening, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", listening)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-0123456789")
     answer_all(runs, plan(runs, "one"))
     # The API model takes the role that the base had: none of the base's answers is its own.
@@ -188,9 +198,9 @@ def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, monkeypatc
     assert [cost.calls for cost in api_costs(runs, longer)] == [5]
 
 
-def test_a_key_in_another_variable_makes_no_other_side_of_a_server(runs, monkeypatch):
+def test_a_key_in_another_variable_makes_no_other_side_of_a_server(runs, listening, monkeypatch):
     monkeypatch.delenv("TUIWB_API_KEY", raising=False)
-    address = "http://127.0.0.1:8000#m"
+    address = f"{listening}#m"
     folder = answer_all(runs, plan(runs, "one", against=[address]))
     monkeypatch.setenv("TUIWB_API_KEY", "sk-0123456789")
     later = plan(runs, "one", against=[address])

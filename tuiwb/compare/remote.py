@@ -4,8 +4,9 @@ Paced and retried by `tuiwb.llm.client`; keys come from the environment and reac
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from tuiwb.compare.remote_endpoints import AnthropicChat, OpenAIChat, Said
 from tuiwb.compare.sides import Side
 from tuiwb.errors import JobFailed
 from tuiwb.llm.client import Client, Endpoint
-from tuiwb.llm.prices import Prices, Usage
+from tuiwb.llm.prices import Prices, Usage, tokens_of
 
 CONCURRENCY = {"served": 16, "api": 4}
 DEADLINE = 180.0
@@ -25,10 +26,34 @@ TICK = 0.25
 
 
 class Budget:
-    """Dollars spent of those that may be; a model without a price can't be held to one."""
+    """Dollars spent of those that may be; a model without a price can't be held to one. What calls
+    at work may cost at most is held back, so that they can't spend more together."""
 
     def __init__(self, model: str, prices: Prices, most: float, spent: float) -> None:
         self._model, self._prices, self._most, self.spent = model, prices, most, spent
+        self._held = 0.0
+        self._changed = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def room(self, request: str, max_tokens: int) -> AsyncIterator[float]:
+        """Room for one call, given with what it costs at most; waits for those at work where they
+        hold it. JobFailed once there is none."""
+        usage = Usage(input=tokens_of(request), output=max_tokens)
+        worst = self._prices.cost(self._model, usage) or 0.0
+        async with self._changed:
+            while self._held and self.spent + self._held + worst > self._most:
+                await self._changed.wait()
+            self._check(worst)
+            self._held += worst
+        try:
+            yield worst
+        finally:
+            # First of all: a cancelled call too must give back what it held.
+            self._held = max(0.0, self._held - worst)
+            if self._held < 1e-12:
+                self._held = 0.0
+            async with self._changed:
+                self._changed.notify_all()
 
     def take(self, usage: Usage) -> float:
         """Count a call; returns its cost, 0 where no price is known."""
@@ -36,12 +61,12 @@ class Budget:
         self.spent += cost
         return cost
 
-    def check(self) -> None:
-        """JobFailed once everything is spent."""
-        if self.spent >= self._most:
+    def _check(self, worst: float) -> None:
+        if self.spent >= self._most or self.spent + worst > self._most:
             raise JobFailed(
-                f"the budget of ${self._most:g} is spent (${self.spent:.4f} on {self._model}): "
-                "give a higher --max-usd to go on, nothing is asked twice"
+                f"the budget of ${self._most:g} is spent (${self.spent:.4f} on {self._model}, the "
+                f"next call may cost ${worst:.4f}): give a higher --max-usd to go on, nothing is "
+                "asked twice"
             )
 
 
@@ -83,17 +108,23 @@ async def _ask_all(
     failed: list[str] = []
 
     async def ask(prompt: HeldOutPrompt) -> None:
-        if budget is not None:
-            budget.check()
-        begun = time.perf_counter()
-        reply = await client.ask(
-            request_of(prompt, asking), read_said, asking.max_new_tokens, insist=False
-        )
-        cost = 0.0 if budget is None else budget.take(reply.usage)
+        request, cost = request_of(prompt, asking), 0.0
+        async with contextlib.AsyncExitStack() as paid:
+            worst = 0.0
+            if budget is not None:
+                worst = await paid.enter_async_context(budget.room(request, asking.max_new_tokens))
+            begun = time.perf_counter()
+            reply = await client.ask(request, read_said, asking.max_new_tokens, insist=False)
+            if budget is not None:
+                cost = budget.take(reply.usage)
+                # Calls whose answer never came may have been paid for all the same.
+                budget.spent += worst * reply.unanswered
         if reply.value is None:
             failed.append(f"line {prompt.line}: {reply.reason}")
             return
         seconds = time.perf_counter() - begun
+        # A server may repeat what it was sent: the key reaches no file.
+        reply.value.text = client.redact(reply.value.text)
         took(_answer(side["name"], prompt, reply.value, reply.usage, seconds, cost))
 
     todo = iter(prompts)

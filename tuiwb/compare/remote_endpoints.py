@@ -5,6 +5,7 @@ A question is a JSON text ({"messages" or "prompt", "tools", "temperature", "see
 """
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -17,6 +18,7 @@ from tuiwb.llm.prices import Usage, tokens_of
 # With temperature and seed; else without, for models that refuse the one or the other.
 MODES = ("drawn", "plain")
 MOST_BYTES = 16 << 20
+MOST_WORDS = 2000  # of an error
 
 
 class Said(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -72,7 +74,7 @@ class OpenAIChat:
 
     async def _stream(self, path: str, body: dict[str, Any], asked: str) -> Answer:
         begun = time.perf_counter()
-        said, usage, finish, size = Said(), None, None, 0
+        said, usage, finish = Said(), None, None
         async with self._client.stream(
             "POST",
             self.url + path,
@@ -80,12 +82,14 @@ class OpenAIChat:
             headers={"content-type": "application/json"},
         ) as response:
             if response.status_code != 200:
-                words = (await response.aread()).decode("utf-8", "replace")[:2000]
+                words = ""
+                async for line in _lines(response):
+                    words += line
+                    if len(words) > MOST_WORDS:
+                        break
+                words = words[:MOST_WORDS]
                 raise Refused(response.status_code, words, response.headers.get("retry-after", ""))
-            async for line in response.aiter_lines():
-                size += len(line)
-                if size > MOST_BYTES:
-                    raise NoAnswer(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+            async for line in _lines(response):
                 data = line.removeprefix("data:").strip()
                 if not line.startswith("data:") or data == "[DONE]":
                     continue
@@ -163,6 +167,23 @@ def _turns(asked: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
         else:
             turns.append({"role": role if role == "assistant" else "user", "content": content})
     return "\n\n".join(system), turns
+
+
+async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
+    """The lines of a body; NoAnswer for an endless one, or an endless line."""
+    size, pending = 0, bytearray()
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise NoAnswer(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+        pending += chunk
+        if b"\n" in chunk:
+            *whole, rest = pending.split(b"\n")
+            pending = bytearray(rest)
+            for line in whole:
+                yield line.decode("utf-8", "replace").rstrip("\r")
+    if pending:
+        yield pending.decode("utf-8", "replace")
 
 
 def _piece(data: str) -> tuple[str, str | None, Any]:

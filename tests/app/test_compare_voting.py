@@ -383,6 +383,9 @@ async def test_a_long_prompt_and_a_long_reference_can_be_read_whole(project, com
         assert "base says 0" in shown(screen)
         await pilot.press("h")
         assert "known" not in shown(screen)
+        # Where all is in view the answers keep their place.
+        await pilot.press("k" if at else "j", "p")
+        assert "base says 1" in shown(screen)
 
 
 async def test_the_judge_without_a_key_is_a_sentence_and_votes_go_on(project, compared):

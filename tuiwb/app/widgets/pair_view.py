@@ -131,7 +131,8 @@ class PairView(Vertical, can_focus=True, inherit_bindings=False):
         self._move(-3)
 
     def action_whole(self) -> None:
-        """Give the answers' place to the prompt, then to the next part that is cut, then back."""
+        """Give the answers' place to the first part that is cut, then to the next one, then back;
+        what is in view already needs no place twice."""
         if self._shown is None:
             return
         cut = [name for name in ("prompt", "reference", "verdict") if self._has(name)]
@@ -142,9 +143,7 @@ class PairView(Vertical, can_focus=True, inherit_bindings=False):
 
     def _has(self, name: str) -> bool:
         text: Content = getattr(self._shown, name)
-        return bool(text.plain) and (
-            name == "prompt" or (self._layout is not None and name in self._layout.cut)
-        )
+        return bool(text.plain) and self._layout is not None and name in self._layout.cut
 
     def _move(self, by: int) -> None:
         if self._layout is None:
@@ -175,7 +174,8 @@ class PairView(Vertical, can_focus=True, inherit_bindings=False):
                     part.styles.width, part.styles.height = placed.width, placed.height
                     part.update(placed.text)
             self.query_one("#answers").display = layout.visible > 0
-            self.query_one("#single").border_title = _titled(title, "")
+            note = "p goes on" if self._whole else ""
+            self.query_one("#single").border_title = _titled(title, note)
             lines = ""
             if layout.total > layout.visible > 0:
                 last = min(layout.total, self._offset + layout.visible)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tuiwb.compare import votes
 from tuiwb.compare.completions import Completion, read_completions
+from tuiwb.compare.raters import read_ballots
 from tuiwb.compare.votes import Ballot, Pair, make_session, outcome, side_of, votes_name
 from tuiwb.errors import BadInput
 
@@ -205,6 +206,20 @@ def test_two_terminals_that_begin_at_once_have_the_same_sides(answered, completi
     # Whoever reads the file takes every vote for what its rater saw.
     counts = Ballot(answered, completions).reveal().counts
     assert (counts.wins, counts.losses) == (6, 0)
+
+
+def test_a_comparison_that_goes_on_keeps_the_votes_there_are(answered, completions):
+    early = Ballot(answered, completions[:5])
+    vote_adapter(early, early.pairs[0])
+    later = Ballot(answered, completions)
+    assert later.pairs == early.pairs
+    assert (later.voted, later.not_asked) == (1, 3)
+    assert [b.voted for b in read_ballots(answered, completions)] == [1]
+    # One who begins now is asked about all.
+    assert Ballot(answered, completions, rater="kim").not_asked == 0
+    # An answer that is gone or another is no longer what was voted on.
+    with pytest.raises(BadInput, match="other answers"):
+        Ballot(answered, completions[1:])
 
 
 def test_votes_that_cannot_be_read_are_a_sentence(answered, completions):

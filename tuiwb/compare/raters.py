@@ -16,7 +16,7 @@ import msgspec
 from tuiwb.compare.completions import Completion, side_names
 from tuiwb.compare.stats import Kappa, cohens_kappa
 from tuiwb.compare.vote_records import MAIN_PAIR, Session, read_records, votes_name
-from tuiwb.compare.votes import Ballot, Outcome, fingerprint
+from tuiwb.compare.votes import Ballot, Outcome, still_stands
 from tuiwb.errors import BadInput
 from tuiwb.project import Project
 
@@ -88,7 +88,6 @@ def read_ballots(
     """
     if not completions or any(c.adapter is None for c in completions):
         return []
-    texts = fingerprint(completions)
     first: dict[str, Session] = {}
     for record in read_records(folder / votes_name(*sides)):
         if isinstance(record, Session):
@@ -96,7 +95,7 @@ def read_ballots(
     return [
         Ballot(folder, completions, rater=rater, sides=sides)
         for rater, session in first.items()
-        if session.texts == texts
+        if still_stands(session, completions)
     ]
 
 

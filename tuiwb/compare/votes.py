@@ -121,6 +121,17 @@ def fingerprint(completions: Sequence[Completion]) -> str:
     return digest.hexdigest()
 
 
+def asked_in(session: Session, completions: Sequence[Completion]) -> list[Completion]:
+    """The completions that a session is on."""
+    ids = {pair.id for pair in session.pairs}.union(session.identical)
+    return [completion for completion in completions if completion.id in ids]
+
+
+def still_stands(session: Session, completions: Sequence[Completion]) -> bool:
+    """Whether a session's texts are all there as they were; others may have come since."""
+    return fingerprint(asked_in(session, completions)) == session.texts
+
+
 def outcome(pair: Pair, choice: Choice) -> Outcome | None:
     """Who won a vote; None for a skip."""
     if choice == "skip":
@@ -161,7 +172,6 @@ class Ballot:
         self._not_blind: set[str] = set()
         self._offset = 0
         self._inode: int | None = None
-        texts = fingerprint(completions)
         session = self._kept_session()
         if session is None:
             chosen = secrets.randbits(32) if seed is None else seed
@@ -171,7 +181,9 @@ class Ballot:
             # Where two terminals begin at once, the first session in the file is that of both.
             session = self._kept_session() or session
         self.session = session
-        if self.session.texts != texts:
+        # Prompts that a comparison answered when it went on, after the session had begun.
+        self.not_asked = len(completions) - len(asked_in(session, completions))
+        if not still_stands(session, completions):
             raise BadInput(
                 f"the votes in {self.path} are on other answers than those there now: "
                 "rename the file to keep them, then vote anew"

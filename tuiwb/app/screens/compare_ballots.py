@@ -144,6 +144,12 @@ class CompareVotes(CompareJobs):
         elif not ballot.pairs:
             self.notify("all answers are identical: nothing to vote on", markup=False)
         else:
+            if ballot.not_asked:
+                count = ballot.not_asked
+                self.notify(
+                    f"{count} prompts were answered after your ballot began: it is not on them",
+                    markup=False,
+                )
             self.uncovered = self.verdicts = False
             self.read_named.clear()
             self.looked = replace(looked, ballot=ballot)

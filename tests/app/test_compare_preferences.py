@@ -13,9 +13,10 @@ from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS
+from tuiwb.compare.votes import Ballot
 from tuiwb.jobs.lines import append_lines
 
-PAIRS = 24
+PAIRS = 12
 
 
 def read(screen: VoteScreen, side: str) -> str:
@@ -26,7 +27,9 @@ async def test_what_was_preferred_on_the_screen_is_chosen_in_the_file(tmp_path: 
     project = small_project(tmp_path, monkeypatch)
     folder = compared_run(project) / "compare"
     (folder / COMPLETIONS).unlink()
-    append_lines(folder / COMPLETIONS, [answer(n) for n in range(PAIRS)])
+    rows = [answer(n) for n in range(PAIRS)]
+    append_lines(folder / COMPLETIONS, rows)
+    Ballot(folder, rows, rater="mia", seed=1)
     preferred: dict[str, tuple[str, str]] = {}
     pressed: set[tuple[str, bool]] = set()
     app = WorkbenchApp(project)

@@ -152,6 +152,23 @@ async def test_votes_of_a_run_that_vanished_are_not_taken_for_those_of_another(p
         assert not screen.covered
 
 
+async def test_what_was_read_before_the_vote_does_not_uncover_it_when_it_comes_late(
+    project, compared
+):
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "question 0" in shown(screen))
+        before, asked = screen.looked, screen.asked
+        await voting(pilot, app)
+        await pilot.press("a", "v")
+        await until(lambda: app.screen is screen and screen.covered)
+        screen.post_message(CompareScreen.Read(before, asked))
+        await pilot.pause()
+        assert screen.covered
+        assert "A blind vote is open: 1 of 7" in shown(screen)
+
+
 async def test_what_raters_agree_on_is_there_with_the_reveal(project, compared):
     folder = compared / "compare"
     kim = Ballot(folder, read_completions(folder), rater="kim")

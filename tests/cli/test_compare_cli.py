@@ -2,19 +2,23 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
 from tests.compare.judge_server import JudgeServer, honest, is_control, message, verdict
+from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS, Completion
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
+from tuiwb.jobs.run import main
 from tuiwb.project import Project
 
 
@@ -59,6 +63,15 @@ def server():
     serving = JudgeServer()
     yield serving
     serving.close()
+
+
+@pytest.fixture
+def here() -> Iterator[Callable[..., None]]:
+    """Runs a job's own main in this process, where torch and the SDK are loaded once."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield lambda folder, **_: main(folder)
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +144,10 @@ def test_judge_prints_one_json_document_and_then_costs_nothing(project, answered
 
 
 @pytest.mark.slow
-def test_an_untrusted_judge_is_exit_1_and_says_why(project, answered, server, capsys):
+def test_an_untrusted_judge_is_exit_1_and_says_why(
+    project, answered, server, capsys, monkeypatch, here
+):
+    monkeypatch.setattr(jobs, "launch", here)
     server.answer = lambda asked: message(verdict("1")) if is_control(asked) else honest(asked)
     assert run(["judge", "support-v1", "--base-url", server.url, "--yes"]) == 1
     out = capsys.readouterr().out
@@ -159,7 +175,9 @@ def test_an_api_side_shows_its_cost_first_and_asks_nothing_without_a_yes(
 
 
 @pytest.mark.slow
-def test_compare_prints_the_table_and_the_second_time_at_once(project, tmp_path, capsys):
+def test_compare_prints_the_table_and_the_second_time_at_once(
+    project, tmp_path, capsys, monkeypatch, here
+):
     base = make_base(tmp_path / "base")
     folder = make_run(project, "support-v1", str(base), project.root / "data" / "heldout.jsonl")
     make_adapter(base, folder / "adapter")
@@ -175,6 +193,7 @@ def test_compare_prints_the_table_and_the_second_time_at_once(project, tmp_path,
     assert (said["name"], said["done"], said["adapter_applied"]) == ("support-v1", 5, True)
     assert (folder / "compare" / "events.jsonl").read_bytes() == events
 
+    monkeypatch.setattr(jobs, "launch", here)
     shutil.rmtree(folder / "adapter")
     make_adapter(base, folder / "adapter", scale=0.0)
     assert run(arguments) == 1

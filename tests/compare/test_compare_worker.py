@@ -30,6 +30,7 @@ from tuiwb.project import Project
 
 pytestmark = pytest.mark.slow
 
+SECRET = "sk-very-secret"
 VLLM = os.environ.get("TUIWB_VLLM_PYTHON")
 
 
@@ -61,14 +62,31 @@ def finish(folder: Path) -> jobs.JobState:
     return wait_until(lambda: (s := jobs.status(folder)).state in ENDED and s)
 
 
-def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(project, run, tiny_base):
+@pytest.fixture(scope="module")
+def detached(
+    tiny_base: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, jobs.JobState]:
+    """The folder of a comparison that a process of its own made, with a key in its environment;
+    how it ended."""
+    root = tmp_path_factory.mktemp("detached") / "project"
+    heldout = write_rows(root / "data" / "heldout.jsonl", HELD_OUT)
+    project = Project(root)
+    run = make_run(project, "support-v1", str(tiny_base), heldout)
+    shutil.copytree(tiny_adapter, run / "adapter")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ANTHROPIC_API_KEY", SECRET)
+        folder = start(project, plan(project, "support-v1", max_new_tokens=12, batch_size=2))
+    return folder, finish(folder)
+
+
+def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(
+    detached, tiny_base, tiny_adapter
+):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    spec = plan(project, "support-v1", max_new_tokens=12, batch_size=2)
-    folder = start(project, spec)
-    state = finish(folder)
+    folder, state = detached
     assert state.state == "finished", state.message
     found = read_completions(folder)
     assert [c.index for c in found] == list(range(len(HELD_OUT)))
@@ -84,7 +102,7 @@ def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(project
         return tokenizer.decode(out[0, ids.shape[1] :]).removesuffix("<|im_end|>")
 
     assert [c.base for c in found] == [alone(base, c.prompt) for c in found]
-    tuned = PeftModel.from_pretrained(base, run / "adapter")
+    tuned = PeftModel.from_pretrained(base, tiny_adapter)
     assert [c.adapter for c in found] == [alone(tuned, c.prompt) for c in found]
     assert any(c.base != c.adapter for c in found)
 
@@ -99,8 +117,8 @@ def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(project
     assert {a.path for a in state.artifacts} >= {COMPLETIONS, "summary.json", "report.md"}
 
 
-def test_a_stopped_comparison_goes_on_without_answering_again(project, run):
-    rows = [chat(f"question number {i} where is my order", "x") for i in range(24)]
+def test_a_stopped_comparison_goes_on_without_answering_again(project, run, do):
+    rows = [chat(f"question number {i} where is my order", "x") for i in range(16)]
     prompts = write_rows(project.root / "data" / "many.jsonl", rows)
     spec = plan(project, "support-v1", prompts=prompts, max_new_tokens=80, batch_size=1)
     folder = start(project, spec)
@@ -109,17 +127,17 @@ def test_a_stopped_comparison_goes_on_without_answering_again(project, run):
     assert finish(folder).state == "cancelled"
     before = (folder / COMPLETIONS).read_bytes()
     answered = len(read_completions(folder))
-    assert 0 < answered < 24
+    assert 0 < answered < 16
 
     # A torn last line, as a crash leaves it, is answered again and nothing else is.
     (folder / COMPLETIONS).write_bytes(before + b'{"id": "torn')
-    assert start(project, spec) == folder
+    assert do(spec) == folder
     assert finish(folder).state == "finished"
     after = (folder / COMPLETIONS).read_bytes()
     assert after.startswith(before)
     lines = [line for line in after.split(b"\n") if line and not line.endswith(b"torn")]
     ids = [json.loads(line)["id"] for line in lines]
-    assert len(ids) == len(set(ids)) == 24
+    assert len(ids) == len(set(ids)) == 16
 
 
 def test_an_adapter_that_changes_nothing_raises_an_alert_with_the_logit_difference(
@@ -238,9 +256,7 @@ def test_another_question_sets_the_old_comparison_aside(project, run, do):
     assert len(read_completions(run / "compare")) == 3
 
 
-def test_the_worker_writes_no_secret_of_its_environment(project, run, monkeypatch):
-    monkeypatch.setitem(os.environ, "ANTHROPIC_API_KEY", "sk-very-secret")
-    folder = start(project, plan(project, "support-v1", max_new_tokens=2, limit=1))
-    finish(folder)
+def test_the_worker_writes_no_secret_of_its_environment(detached):
+    folder, _ = detached
     for path in folder.iterdir():
-        assert b"sk-very-secret" not in path.read_bytes()
+        assert SECRET.encode() not in path.read_bytes()

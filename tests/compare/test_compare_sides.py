@@ -10,6 +10,7 @@ import pytest
 
 from tests.compare.builders import make_run
 from tuiwb import jobs
+from tuiwb.compare import plan as plan_module
 from tuiwb.compare.api_cost import api_costs
 from tuiwb.compare.completions import (
     Answer,
@@ -125,6 +126,21 @@ def test_an_api_side_needs_a_key_and_a_remote_one_a_safe_way_for_it(runs, monkey
 def test_arguments_out_of_range_are_refused(runs, given, says):
     with pytest.raises(BadInput, match=says):
         plan(runs, "one", **given)
+
+
+@pytest.mark.parametrize(
+    "config", ['{"use_dora": true}', '{"bias": "all"}', '{"init_lora_weights": "pissa"}']
+)
+def test_an_adapter_that_vllm_does_not_take_is_left_to_transformers(runs, monkeypatch, config):
+    monkeypatch.setattr(plan_module, "find_vllm", lambda *_, **__: "/some/python")
+    monkeypatch.setattr(plan_module, "_gpu", lambda: True)
+    assert plan(runs, "one", limit=400)["vllm_python"] == "/some/python"
+    (runs.runs / "one" / "adapter" / "adapter_config.json").write_text(config)
+    spec = plan(runs, "one", limit=400)
+    assert (spec["vllm_python"], spec["engine"]) == (None, "transformers")
+    assert "vLLM does not take the adapter of fine-tune" in spec["without_vllm"]
+    with pytest.raises(BadInput, match="leave out --engine vllm"):
+        plan(runs, "one", engine="vllm")
 
 
 def test_vllm_that_is_not_here_is_said_in_one_sentence(runs, monkeypatch, tmp_path):

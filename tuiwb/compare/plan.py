@@ -108,6 +108,10 @@ def plan(
     source = _prompts_of(project, run_name, data, prompts)
     trained_on = {str(project.resolve(path)) for path in data.get("train") or []}
     python, without = _vllm_python(project, engine, limit * len(sides))
+    if python and (why := _not_for_vllm(sides)):
+        if engine == "vllm":
+            raise BadInput(f"{why}: leave out --engine vllm, or merge the adapter first")
+        python, without = None, why
     return {
         "run": str(run),
         "base": own["model"],
@@ -322,6 +326,25 @@ def _vllm_python(project: Project, engine: str, answers: int) -> tuple[str | Non
         return find_vllm(project), ""
     except TuiwbError as error:
         return None, str(error)
+
+
+def _not_for_vllm(sides: Sequence[Side]) -> str:
+    """Why vLLM can't answer as one of the sides: what its LoRA layers do not know."""
+    for side in sides:
+        if not side.get("adapter"):
+            continue
+        try:
+            config = msgspec.json.decode((Path(side["adapter"]) / ADAPTER_FILES[0]).read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            continue
+        config = config if isinstance(config, dict) else {}
+        known = {"use_dora": False, "bias": "none", "modules_to_save": None, "lora_bias": False}
+        changed = [name for name, plain in known.items() if (config.get(name) or plain) != plain]
+        if str(config.get("init_lora_weights")).startswith(("pissa", "olora")):
+            changed.append("init_lora_weights")
+        if changed:
+            return f"vLLM does not take the adapter of {side['label']} ({', '.join(changed)})"
+    return ""
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from textual.widgets import OptionList, Static
 from tests.app.comparing import (
     answer,
     compared_run,
+    finished,
     head,
     opened,
     shown,
@@ -24,6 +25,8 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import COMPLETIONS, summarise
+from tuiwb.compare.plan import plan, prepare
+from tuiwb.compare.vote_records import VOTES, Vote
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 
@@ -182,6 +185,24 @@ async def test_the_judge_is_confirmed_with_its_cost_and_its_verdicts_come_to_the
         assert "judge" not in head(rated) + shown(rated)
     server.close()
     assert len(server.asked) == 14
+
+
+async def test_enter_takes_back_the_comparison_that_asked_the_same_and_says_so(project):
+    run = trained(project)
+    for limit, base in ((50, "first"), (3, "second")):
+        folder = prepare(plan(project, "support-v1", limit=limit))
+        append_lines(folder / COMPLETIONS, [answer(0, base=base)])
+        append_lines(folder / VOTES, [Vote(pair="id00", choice="left", rater="ann")])
+        finished(run)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "second" in shown(screen))
+        await pilot.press("enter")
+        await until(lambda: "first" in shown(screen))
+        told = " ".join(n.message for n in app._notifications)
+        assert "with 1 vote, is set aside as support-v1/compare-2" in told
+        assert "support-v1/compare-1 asked the same: it is taken back, with 1 vote" in told
 
 
 @pytest.mark.slow

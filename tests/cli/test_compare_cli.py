@@ -15,6 +15,7 @@ from tests.compare.judge_server import JudgeServer, honest, is_control, message,
 from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS, Completion
+from tuiwb.compare.vote_records import VOTES, Vote
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
@@ -194,6 +195,15 @@ def test_compare_prints_the_table_and_the_second_time_at_once(
     assert (folder / "compare" / "events.jsonl").read_bytes() == events
 
     monkeypatch.setattr(jobs, "launch", here)
+    append_lines(folder / "compare" / VOTES, [Vote(pair="p", choice="left", rater="ann")])
+    assert run([*arguments, "--limit", "2"]) == 0
+    assert "with 1 vote, is set aside as support-v1/compare-1: " in capsys.readouterr().err
+    assert run([*arguments, "--json"]) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == said
+    assert "support-v1/compare-1 asked the same: it is taken back, with 1 vote" in again.err
+    assert (folder / "compare" / "events.jsonl").read_bytes() == events
+
     shutil.rmtree(folder / "adapter")
     make_adapter(base, folder / "adapter", scale=0.0)
     assert run(arguments) == 1

@@ -1,18 +1,22 @@
 """What a comparison is planned from, and when it counts as answered; no model is loaded."""
 
+import os
 import socket
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.compare.builders import make_run
+from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
-from tuiwb.compare.plan import ADAPTER_FILES, answered, plan, prepare
+from tuiwb.compare.completions import ANSWERS, SideAnswer, read_side_answers
+from tuiwb.compare.plan import ADAPTER_FILES, answered, bring_back, plan, prepare, to_ask
+from tuiwb.compare.vote_records import VOTES, Undo, Vote
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import process
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import JOB
+from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 
 
@@ -85,3 +89,66 @@ def test_a_served_side_that_is_not_there_leaves_the_finished_comparison_where_it
             prepare(plan(project, "support-v1", against=["base", f"{url}#m"]))
     assert jobs.status(folder).state == "finished"
     assert jobs.load(folder).spec["sides"] == plan(project, "support-v1")["sides"]
+
+
+def vote(folder: Path, count: int) -> None:
+    votes = [Vote(pair=f"p{n}", choice="left", rater="ann") for n in range(count + 1)]
+    append_lines(folder / VOTES, [*votes, Undo(pair=votes[-1].pair, rater="ann")])
+
+
+def other_prompts(project: Project) -> Path:
+    path = project.root / "data" / "other.jsonl"
+    return write_rows(path, [chat("Where is the invoice?", "With the parcel.")])
+
+
+def test_the_comparison_that_asked_the_same_before_is_taken_back_with_its_votes(project, run):
+    first, said = plan(project, "support-v1"), []
+    folder = prepare(first, said.append)
+    end(folder, "finished")
+    vote(folder, 5)
+    votes = (folder / VOTES).read_bytes()
+    second = plan(project, "support-v1", prompts=other_prompts(project))
+    end(prepare(second, said.append), "finished")
+    assert said == [
+        "the comparison that stood here, with 5 votes, is set aside as support-v1/compare-1: "
+        "asking the same as it did brings it back"
+    ]
+    assert not (folder / VOTES).exists()
+    assert answered(first)
+    assert bring_back(first, said.append)
+    assert (folder / VOTES).read_bytes() == votes
+    assert jobs.load(folder).spec["prompts"] == first["prompts"]
+    assert said[1:] == ["support-v1/compare-1 asked the same: it is taken back, with 5 votes"]
+    assert not bring_back(first, said.append)
+    # The other one stands where it can be taken back from in its turn.
+    prepare(second, said.append)
+    assert jobs.load(folder).spec["prompts"] == second["prompts"]
+    assert sorted(path.name for path in run.glob("compare-*")) == ["compare-1"]
+    assert "with 5 votes, is set aside as support-v1/compare-1" in said[2]
+
+
+def test_a_comparison_at_work_is_not_set_aside_for_an_earlier_one(project, run):
+    first = plan(project, "support-v1")
+    end(prepare(first), "finished")
+    end(folder := prepare(plan(project, "support-v1", prompts=other_prompts(project))), "running")
+    process.write(folder, process.identify(os.getpid()))
+    with pytest.raises(BadInput, match="is running already"):
+        bring_back(first, print)
+    assert (run / "compare-1" / JOB).is_file()
+
+
+def test_what_was_answered_in_the_present_pairing_goes_along_into_the_one_taken_back(project, run):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        served = f"http://127.0.0.1:{server.getsockname()[1]}#m"
+        end(folder := prepare(plan(project, "support-v1")), "finished")
+        end(prepare(plan(project, "support-v1", against=[served, "base"])), "finished")
+        append_lines(folder / ANSWERS, [SideAnswer(id="p1", side="base", text="Sure.")])
+        again = plan(project, "support-v1", against=["base", served])
+        paid = again["sides"][2]["name"]
+        assert to_ask(again)[1] == {(paid, "p1")}
+        prepare(again)
+        assert {(a.side, a.id) for a in read_side_answers(folder)} == {(paid, "p1")}
+        assert to_ask(again)[1] == {(paid, "p1")}
+        # Taken back once, it stands: what is there is not written twice.
+        prepare(again)
+        assert len(read_side_answers(folder)) == 1

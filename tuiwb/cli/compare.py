@@ -81,7 +81,7 @@ def compare(
     0 fine, 1 the adapter changes nothing, 2 bad input, 3 something missing here, 4 the job failed.
     """
     from tuiwb.compare.completions import label_of, read_summary, side_names
-    from tuiwb.compare.plan import COMPARE, answered, plan, start
+    from tuiwb.compare.plan import COMPARE, answered, bring_back, plan, start
     from tuiwb.jobs.folder import load
 
     home = project_at(project)
@@ -101,9 +101,11 @@ def compare(
         max_usd=max_usd,
     )
     folder = home.run(run) / COMPARE
-    if not answered(spec):
+    if answered(spec):
+        bring_back(spec, note)
+    else:
         _confirm(home, spec, yes)
-        start(home, spec)
+        start(home, spec, note)
         if not follow:
             return _detached(folder, json)
         watch(folder)

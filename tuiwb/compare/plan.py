@@ -1,7 +1,7 @@
 """Plan a comparison from a run's name, check it before anything is loaded, start its job."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,12 +18,21 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
+from tuiwb.compare.earlier import (
+    COMPARE,
+    fingerprints,
+    make_room,
+    same_pair,
+    same_question,
+    standing,
+    take_back,
+    whole,
+)
 from tuiwb.compare.prompts import held_out
 from tuiwb.compare.sides import (
     ADAPTER_FILES,
     Side,
     adapter_of,
-    identity,
     prints_of,
     sides_of,
     spec_sides,
@@ -38,25 +47,10 @@ from tuiwb.serve.plan import find_vllm, has_gpu
 
 __all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of", "answered", "plan", "prepare", "start"]
 
-COMPARE = "compare"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Answers from which vLLM is taken by itself: it needs half a minute or more to start.
 VLLM_FROM = 400
 Engine = Literal["auto", "transformers", "vllm"]
-# What changes no answer, or says who answers, which is compared side by side.
-_NOT_THE_QUESTION = frozenset(
-    {
-        "sides",
-        "batch_size",
-        "max_usd",
-        "engine",
-        "vllm_python",
-        "without_vllm",
-        "base",
-        "revision",
-        "adapter",
-    }
-)
 
 
 def plan(
@@ -134,40 +128,60 @@ def plan(
     }
 
 
-def start(project: Project, spec: dict[str, Any]) -> Path:
+def start(
+    project: Project, spec: dict[str, Any], tell: Callable[[str], object] = lambda _: None
+) -> Path:
     """Start, or go on with, the comparison of `spec` as a detached job; returns its folder."""
-    folder = prepare(spec)
+    folder = prepare(spec, tell)
     jobs.launch(folder, python=project.train_python)
     return folder
 
 
-def prepare(spec: dict[str, Any]) -> Path:
+def prepare(spec: dict[str, Any], tell: Callable[[str], object] = lambda _: None) -> Path:
     """The job folder for `spec`, ready to launch.
 
     The same question about the same files goes on where it stopped, and costs nothing once all is
     answered; further sides join it. Another question sets the old comparison aside under
-    compare-N; what sides that stay have answered to the same question goes along. BadInput while
-    the comparison runs.
+    compare-N; what sides that stay have answered to the same question goes along. One set aside
+    before that asked the same is taken back. `tell` gets a sentence where votes are set aside and
+    where a comparison is taken back. BadInput while the comparison runs.
     """
     folder = Path(spec["run"]) / COMPARE
-    prints = _prints(spec)
-    old = load(folder) if (folder / JOB).is_file() else None
+    prints = fingerprints(spec)
+    there = standing(spec, prints)
+    old = load(there) if (there / JOB).is_file() else None
     _check_can_begin(spec, old)
     name = f"{Path(spec['run']).name}-compare"
-    if old is None or not _same_question(old, spec, prints):
-        open_job(folder, "compare", spec, prints, name=name)
-        return folder
-    if _same_pair(old, spec, prints):
+    if old is not None and same_pair(old, spec, prints) and same_question(old, spec, prints):
+        more = _found_elsewhere(spec, prints, there)
+        if there != folder:
+            take_back(folder, there, tell)
         # The file as it is, so that open_job goes on with it; then the sides that join.
         open_job(folder, "compare", old.spec, old.fingerprints, name=name)
         _let_join(folder, old, spec, prints)
+        if more:
+            append_lines(folder / ANSWERS, more)
         return folder
-    kept = _kept_answers(folder, old, spec, prints)
+    kept: dict[str, list[Any]] = {}
+    if old is not None:
+        if same_question(old, spec, prints):
+            kept = _kept_answers(folder, old, spec, prints)
+        make_room(folder, tell)
     open_job(folder, "compare", spec, prints, name=name)
     for file, lines in kept.items():
         if lines:
             append_lines(folder / file, lines)
     return folder
+
+
+def bring_back(spec: dict[str, Any], tell: Callable[[str], object]) -> bool:
+    """Put the comparison of this very question back in its place where it was set aside; whether
+    it was. `tell` gets the sentences of it. BadInput while another one of the run is at work."""
+    folder = Path(spec["run"]) / COMPARE
+    if (there := standing(spec, fingerprints(spec))) == folder:
+        return False
+    take_back(folder, there, tell)
+    return True
 
 
 def _check_can_begin(spec: dict[str, Any], old: Job | None) -> None:
@@ -181,28 +195,32 @@ def _check_can_begin(spec: dict[str, Any], old: Job | None) -> None:
 
 
 def answered(spec: dict[str, Any]) -> bool:
-    """Whether a finished comparison asked this very question of these very sides."""
-    folder = Path(spec["run"]) / COMPARE
+    """Whether a finished comparison, the present one or one that was set aside, asked this very
+    question of these very sides."""
+    prints = fingerprints(spec)
+    folder = standing(spec, prints)
     if not (folder / JOB).is_file() or jobs.status(folder).state != "finished":
         return False
-    old, prints = load(folder), _prints(spec)
-    if not (_same_question(old, spec, prints) and _same_pair(old, spec, prints)):
+    old = load(folder)
+    if not (same_question(old, spec, prints) and same_pair(old, spec, prints)):
         return False
-    there = {_whole(side, old.fingerprints) for side in spec_sides(old.spec)}
-    return all(_whole(side, prints) in there for side in spec_sides(spec))
+    there = {whole(side, old.fingerprints) for side in spec_sides(old.spec)}
+    return all(whole(side, prints) in there for side in spec_sides(spec))
 
 
 def to_ask(spec: dict[str, Any]) -> tuple[list[Side], set[tuple[str, str]]]:
     """The sides that the job of `spec` will have, those that joined earlier too, and the answers
     that `prepare` keeps, by side name and prompt id."""
-    folder, prints = Path(spec["run"]) / COMPARE, _prints(spec)
+    prints = fingerprints(spec)
+    folder = standing(spec, prints)
     old = load(folder) if (folder / JOB).is_file() else None
-    if old is None or not _same_question(old, spec, prints):
+    if old is None or not same_question(old, spec, prints):
         return spec_sides(spec), set()
-    sides = spec_sides(spec)
-    if _same_pair(old, spec, prints):
+    sides, more = spec_sides(spec), []
+    if same_pair(old, spec, prints):
+        more = _found_elsewhere(spec, prints, folder)
         sides, prints = _joined(old, spec, prints)
-    kept = _kept_answers(folder, old, spec | {"sides": sides}, prints)[ANSWERS]
+    kept = [*_kept_answers(folder, old, spec | {"sides": sides}, prints)[ANSWERS], *more]
     return sides, {(answer.side, answer.id) for answer in kept}
 
 
@@ -210,36 +228,6 @@ def comparable_runs(project: Project) -> list[Path]:
     """Run folders with an adapter in them, newest first."""
     runs = project.job_folders("train")
     return [run for run in reversed(runs) if (run / "adapter" / ADAPTER_FILES[0]).is_file()]
-
-
-def _prints(spec: dict[str, Any]) -> dict[str, str]:
-    prints = {"prompts": jobs.fingerprint(Path(spec["prompts"]))}
-    for side in spec_sides(spec):
-        prints |= prints_of(side)
-    return prints
-
-
-def _same_question(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
-    """Whether a job asked the same prompts in the same way, whoever answered."""
-
-    def question(asked: dict[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in asked.items() if k not in _NOT_THE_QUESTION}
-
-    return question(msgspec.to_builtins(old.spec)) == question(spec) and (
-        old.fingerprints.get("prompts") == prints["prompts"]
-    )
-
-
-def _whole(side: Side, prints: dict[str, str]) -> tuple[str, tuple[str, ...]]:
-    """What a side is and what its files hold."""
-    own = sorted((k, v) for k, v in prints.items() if k.startswith(f"{side['name']}/"))
-    return identity(side), tuple(f"{k.partition('/')[2]} {v}" for k, v in own)
-
-
-def _same_pair(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
-    """Whether the same sides, from the same files, hold the two roles."""
-    ours = [_whole(side, prints) for side in spec_sides(spec)[:2]]
-    return ours == [_whole(side, old.fingerprints) for side in spec_sides(old.spec)[:2]]
 
 
 def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]) -> None:
@@ -256,10 +244,10 @@ def _joined(
 ) -> tuple[list[Side], dict[str, str]]:
     """The sides of a job and those of `spec` that it has not, under names that are free there;
     with the fingerprints of all."""
-    asked = {_whole(side, prints): side for side in spec_sides(spec)}
+    asked = {whole(side, prints): side for side in spec_sides(spec)}
     sides, new = [], dict(old.fingerprints)
     for side in spec_sides(old.spec):
-        now = asked.pop(_whole(side, old.fingerprints), side)
+        now = asked.pop(whole(side, old.fingerprints), side)
         # The key of today: another variable may hold it now.
         key = {"key_variable": now["key_variable"]} if "key_variable" in now else {}
         sides.append(side | key)
@@ -279,11 +267,11 @@ def _kept_answers(
     folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]
 ) -> dict[str, list[Any]]:
     """What sides of `spec` have answered in another pairing, under their new names."""
-    named = {_whole(side, old.fingerprints): side["name"] for side in spec_sides(old.spec)}
+    named = {whole(side, old.fingerprints): side["name"] for side in spec_sides(old.spec)}
     renamed = {
         there: side["name"]
         for side in spec_sides(spec)
-        if (there := named.get(_whole(side, prints))) is not None
+        if (there := named.get(whole(side, prints))) is not None
     }
     found: dict[tuple[str, str], SideAnswer] = {}
     completions = read_completions(folder)
@@ -300,6 +288,22 @@ def _kept_answers(
             found[single.id, single.side] = new
     scored = [_renamed(line, renamed) for line in read_token_probabilities(folder).values()]
     return {ANSWERS: list(found.values()), TOKEN_PROBABILITIES: scored}
+
+
+def _found_elsewhere(spec: dict[str, Any], prints: dict[str, str], there: Path) -> list[SideAnswer]:
+    """What the sides of the comparison in `there`, with those that join it, have answered to the
+    same question in the present one alone, which it takes the place of."""
+    folder = Path(spec["run"]) / COMPARE
+    if there == folder or not (folder / JOB).is_file():
+        return []
+    present, old = load(folder), load(there)
+    if not same_question(present, spec, prints):
+        return []
+    sides, prints = _joined(old, spec, prints)
+    asked = spec | {"sides": sides}
+    own = {(a.side, a.id) for a in _kept_answers(there, old, asked, prints)[ANSWERS]}
+    found = _kept_answers(folder, present, asked, prints)[ANSWERS]
+    return [answer for answer in found if (answer.side, answer.id) not in own]
 
 
 def _renamed(line: TokenProbabilities, renamed: dict[str, str]) -> TokenProbabilities:

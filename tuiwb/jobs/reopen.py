@@ -27,24 +27,12 @@ def open_job(
     """
     if not (folder / JOB).is_file():
         return create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
-    if (state := status(folder)).running and state.state != "queued":
-        # A job's name is its path below runs/.
-        inside = (folder.parent / JOB).is_file()
-        shown = f"{folder.parent.name}/{folder.name}" if inside else folder.name
-        raise BadInput(
-            f"{shown} is {state.state} already: 'tuiwb runs follow {shown}' watches it, "
-            "'runs stop' stops it"
-        )
+    _check_at_rest(folder)
     old = load(folder)
     if asks_the_same(old, spec, fingerprints):
         queue_again(folder)
         return old
-    aside = next(
-        path
-        for n in range(1, 10_000)
-        if not (path := folder.with_name(f"{folder.name}-{n}")).exists()
-    )
-    folder.rename(aside)
+    aside = set_aside(folder)
     job = create(folder, kind, spec, name=name[:64], fingerprints=fingerprints)
     for file in carry:
         if (aside / file).is_file():
@@ -55,3 +43,27 @@ def open_job(
 def asks_the_same(old: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
     """Whether a job was asked this very question about these very files."""
     return bool(msgspec.to_builtins(old.spec) == spec and old.fingerprints == prints)
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a job's folder to FOLDER-N, the first N that is free; BadInput while it runs."""
+    if (folder / JOB).is_file():
+        _check_at_rest(folder)
+    aside = next(
+        path
+        for n in range(1, 10_000)
+        if not (path := folder.with_name(f"{folder.name}-{n}")).exists()
+    )
+    folder.rename(aside)
+    return aside
+
+
+def _check_at_rest(folder: Path) -> None:
+    if (state := status(folder)).running and state.state != "queued":
+        # A job's name is its path below runs/.
+        inside = (folder.parent / JOB).is_file()
+        shown = f"{folder.parent.name}/{folder.name}" if inside else folder.name
+        raise BadInput(
+            f"{shown} is {state.state} already: 'tuiwb runs follow {shown}' watches it, "
+            "'runs stop' stops it"
+        )

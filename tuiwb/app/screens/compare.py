@@ -153,6 +153,8 @@ class CompareScreen(CompareVotes):
 
     def started(self) -> None:
         self.looked, self._place = None, 0
+        # It may be one that was taken back, with a vote that is open.
+        self.uncovered = self.verdicts = False
         super().started()
 
     def look_again(self) -> None:

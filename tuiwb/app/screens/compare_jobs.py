@@ -12,7 +12,7 @@ from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.compare.api_cost import api_costs
 from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge_plan import JUDGE, start_judge
-from tuiwb.compare.plan import COMPARE, answered, plan, start
+from tuiwb.compare.plan import COMPARE, answered, bring_back, plan, start
 from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
@@ -64,20 +64,22 @@ class CompareJobs(PairScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
     def _start(self, run: Path) -> None:
+        def tell(sentence: str) -> None:
+            self.post_message(self.Refused(sentence, "information"))
+
         try:
             spec = plan(self.project, run.name)
             if answered(spec):
-                self.post_message(
-                    self.Refused(
-                        "already compared: adapter and prompts are the same", "information"
+                if not bring_back(spec, tell):
+                    tell("already compared: adapter and prompts are the same")
+                    return
+            else:
+                if costs := api_costs(self.project, spec):
+                    raise BadInput(
+                        f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal asks you "
+                        "first"
                     )
-                )
-                return
-            if costs := api_costs(self.project, spec):
-                raise BadInput(
-                    f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal asks you first"
-                )
-            start(self.project, spec)
+                start(self.project, spec, tell)
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))
             return

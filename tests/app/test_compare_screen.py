@@ -189,8 +189,9 @@ async def test_the_judge_is_confirmed_with_its_cost_and_its_verdicts_come_to_the
 
 async def test_enter_takes_back_the_comparison_that_asked_the_same_and_says_so(project):
     run = trained(project)
-    for limit, base in ((50, "first"), (3, "second")):
-        folder = prepare(plan(project, "support-v1", limit=limit))
+    for adapter, base in ((b"1", "first"), (b"2", "second")):
+        (run / "adapter" / "adapter_model.safetensors").write_bytes(adapter)
+        folder = prepare(plan(project, "support-v1", limit=3))
         append_lines(folder / COMPLETIONS, [answer(0, base=base)])
         append_lines(folder / VOTES, [Vote(pair="id00", choice="left", rater="ann")])
         finished(run)
@@ -198,6 +199,9 @@ async def test_enter_takes_back_the_comparison_that_asked_the_same_and_says_so(p
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot, app)
         await until(lambda: "second" in shown(screen))
+        await pilot.press("enter")
+        await until(lambda: any("already compared" in n.message for n in app._notifications))
+        (run / "adapter" / "adapter_model.safetensors").write_bytes(b"1")
         await pilot.press("enter")
         await until(lambda: "first" in shown(screen))
         told = " ".join(n.message for n in app._notifications)

@@ -10,7 +10,7 @@ import pytest
 from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
 from tuiwb.compare.completions import ANSWERS, SideAnswer, read_side_answers
-from tuiwb.compare.plan import ADAPTER_FILES, answered, bring_back, plan, prepare, to_ask
+from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, bring_back, plan, prepare, to_ask
 from tuiwb.compare.vote_records import VOTES, Undo, Vote
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import process
@@ -152,3 +152,37 @@ def test_what_was_answered_in_the_present_pairing_goes_along_into_the_one_taken_
         # Taken back once, it stands: what is there is not written twice.
         prepare(again)
         assert len(read_side_answers(folder)) == 1
+
+
+def test_a_comparison_is_gone_on_with_as_it_was_asked_and_not_by_the_defaults(project, run):
+    assert as_before(project, "support-v1") == plan(project, "support-v1")
+    other = other_prompts(project)
+    folder = prepare(plan(project, "support-v1", prompts=other, limit=3))
+    vote(folder, 1)
+    for state in ("cancelled", "finished"):
+        end(folder, state)
+        spec = as_before(project, "support-v1")
+        assert (spec["limit"], spec["prompts"]) == (3, str(other))
+        assert answered(spec) is (state == "finished")
+    prepare(spec)
+    assert not list(run.glob("compare-*"))
+    other.unlink()
+    with pytest.raises(BadInput, match=r"no prompts file .*other\.jsonl any more"):
+        as_before(project, "support-v1")
+
+
+def test_a_further_side_that_never_answered_leaves_when_it_is_not_asked_again(project, run):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        served = f"http://127.0.0.1:{server.getsockname()[1]}"
+        both = ["base", f"{served}#mute", f"{served}#spoke"]
+        folder = prepare(plan(project, "support-v1", against=both))
+        mute, spoke = (side["name"] for side in jobs.load(folder).spec["sides"][2:])
+        append_lines(folder / ANSWERS, [SideAnswer(id="p1", side=spoke, text="Sure.")])
+        end(folder, "failed")
+        prepare(as_before(project, "support-v1"))
+        assert mute in [side["name"] for side in jobs.load(folder).spec["sides"]]
+        spec = plan(project, "support-v1")
+        assert [side["name"] for side in to_ask(spec)[0]] == ["base", "adapter", spoke]
+        prepare(spec)
+    assert [side["name"] for side in jobs.load(folder).spec["sides"]] == ["base", "adapter", spoke]
+    assert not list(run.glob("compare-*"))

@@ -24,7 +24,7 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
-from tuiwb.compare.plan import ADAPTER_FILES, answered, plan, prepare
+from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, plan, prepare
 from tuiwb.compare.prompts import held_out
 from tuiwb.compare.sheet import Sheet
 from tuiwb.errors import BadInput, MissingHere
@@ -205,8 +205,9 @@ def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, listening,
     assert [cost.calls for cost in api_costs(runs, joins)] == [5]
     assert api_costs(runs, plan(runs, "one")) == []
     prepare(joins)
-    # It has joined, so whoever goes on without naming it asks it all the same.
-    assert [cost.calls for cost in api_costs(runs, plan(runs, "one"))] == [5]
+    # It has joined, so who goes on with what stands asks it; one named no more is not asked.
+    assert [cost.calls for cost in api_costs(runs, as_before(runs, "one"))] == [5]
+    assert api_costs(runs, plan(runs, "one")) == []
     answer_all(runs, joins)
     assert api_costs(runs, joins) == []
     assert api_costs(runs, in_focus) == []

@@ -10,6 +10,7 @@ import msgspec
 from tuiwb import jobs
 from tuiwb.compare.completions import (
     ANSWERS,
+    ROLES,
     TOKEN_PROBABILITIES,
     SideAnswer,
     TokenProbabilities,
@@ -45,11 +46,12 @@ from tuiwb.llm.address import check_answers
 from tuiwb.project import Project
 from tuiwb.serve.plan import find_vllm, has_gpu
 
-__all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of", "answered", "plan", "prepare", "start"]
+__all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of"]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Answers from which vLLM is taken by itself: it needs half a minute or more to start.
 VLLM_FROM = 400
+_WHOLE = {"run", "prompts", "limit", "max_new_tokens", "seed", "system", "sides"}
 Engine = Literal["auto", "transformers", "vllm"]
 
 
@@ -128,6 +130,24 @@ def plan(
     }
 
 
+def as_before(project: Project, run_name: str) -> dict[str, Any]:
+    """The spec of the run's comparison as it was asked, so that what stands is gone on with and
+    nothing of it set aside; of a run without one what `plan` asks by itself. Errors as `plan`'s."""
+    run = project.run(run_name)
+    if not (run / COMPARE / JOB).is_file():
+        return plan(project, run_name)
+    spec: dict[str, Any] = msgspec.to_builtins(load(run / COMPARE).spec)
+    # One of an older version, or of a project that stood elsewhere, can't be asked as it is.
+    if not spec.keys() >= _WHOLE or spec["run"] != str(run):
+        return plan(project, run_name)
+    if not Path(spec["prompts"]).is_file():
+        raise BadInput(
+            f"there is no prompts file {spec['prompts']} any more: 'tuiwb compare {run_name} "
+            "--prompts FILE' asks others"
+        )
+    return spec
+
+
 def start(
     project: Project, spec: dict[str, Any], tell: Callable[[str], object] = lambda _: None
 ) -> Path:
@@ -141,10 +161,11 @@ def prepare(spec: dict[str, Any], tell: Callable[[str], object] = lambda _: None
     """The job folder for `spec`, ready to launch.
 
     The same question about the same files goes on where it stopped, and costs nothing once all is
-    answered; further sides join it. Another question sets the old comparison aside under
-    compare-N; what sides that stay have answered to the same question goes along. One set aside
-    before that asked the same is taken back. `tell` gets a sentence where votes are set aside and
-    where a comparison is taken back. BadInput while the comparison runs.
+    answered; further sides join it, and those without an answer that are asked no more leave. Where
+    a comparison that was set aside asked the same it is taken back. Another question sets the
+    present one aside under compare-N; what sides that stay have answered to the same question goes
+    along. `tell` gets a sentence of votes set aside and of a comparison taken back. BadInput while
+    the comparison runs.
     """
     folder = Path(spec["run"]) / COMPARE
     prints = fingerprints(spec)
@@ -219,7 +240,7 @@ def to_ask(spec: dict[str, Any]) -> tuple[list[Side], set[tuple[str, str]]]:
     sides, more = spec_sides(spec), []
     if same_pair(old, spec, prints):
         more = _found_elsewhere(spec, prints, folder)
-        sides, prints = _joined(old, spec, prints)
+        sides, prints = _joined(folder, old, spec, prints)
     kept = [*_kept_answers(folder, old, spec | {"sides": sides}, prints)[ANSWERS], *more]
     return sides, {(answer.side, answer.id) for answer in kept}
 
@@ -232,7 +253,7 @@ def comparable_runs(project: Project) -> list[Path]:
 
 def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]) -> None:
     """Write further sides, and how they are asked, into the comparison's job.yaml."""
-    sides, new = _joined(old, spec, prints)
+    sides, new = _joined(folder, old, spec, prints)
     asked = {**old.spec, **spec, "sides": sides}
     if (asked, new) != (old.spec, old.fingerprints):
         job = msgspec.structs.replace(old, spec=asked, fingerprints=new)
@@ -240,13 +261,19 @@ def _let_join(folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, st
 
 
 def _joined(
-    old: Job, spec: dict[str, Any], prints: dict[str, str]
+    folder: Path, old: Job, spec: dict[str, Any], prints: dict[str, str]
 ) -> tuple[list[Side], dict[str, str]]:
-    """The sides of a job and those of `spec` that it has not, under names that are free there;
-    with the fingerprints of all."""
+    """The sides of the job in `folder` and those of `spec` that it has not, under names that are
+    free there, with the fingerprints of all. A further side that never answered and is not asked
+    now leaves."""
     asked = {whole(side, prints): side for side in spec_sides(spec)}
     sides, new = [], dict(old.fingerprints)
+    heard = {*ROLES, *(answer.side for answer in read_side_answers(folder))}
     for side in spec_sides(old.spec):
+        if side["name"] not in heard and whole(side, old.fingerprints) not in asked:
+            own = f"{side['name']}/"
+            new = {name: print_ for name, print_ in new.items() if not name.startswith(own)}
+            continue
         now = asked.pop(whole(side, old.fingerprints), side)
         # The key of today: another variable may hold it now.
         key = {"key_variable": now["key_variable"]} if "key_variable" in now else {}
@@ -299,7 +326,7 @@ def _found_elsewhere(spec: dict[str, Any], prints: dict[str, str], there: Path) 
     present, old = load(folder), load(there)
     if not same_question(present, spec, prints):
         return []
-    sides, prints = _joined(old, spec, prints)
+    sides, prints = _joined(there, old, spec, prints)
     asked = spec | {"sides": sides}
     own = {(a.side, a.id) for a in _kept_answers(there, old, asked, prints)[ANSWERS]}
     found = _kept_answers(folder, present, asked, prints)[ANSWERS]

@@ -12,7 +12,7 @@ from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.compare.api_cost import api_costs
 from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge_plan import JUDGE, start_judge
-from tuiwb.compare.plan import COMPARE, answered, bring_back, plan, start
+from tuiwb.compare.plan import COMPARE, answered, as_before, bring_back, start
 from tuiwb.compare.vote_records import MAIN_PAIR
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
@@ -68,16 +68,19 @@ class CompareJobs(PairScreen):
             self.post_message(self.Refused(sentence, "information"))
 
         try:
-            spec = plan(self.project, run.name)
+            spec = as_before(self.project, run.name)
             if answered(spec):
                 if not bring_back(spec, tell):
-                    tell("already compared: adapter and prompts are the same")
+                    tell(
+                        "already compared: adapter and prompts are the same; 'tuiwb compare "
+                        f"{run.name}' in a terminal asks other prompts or sides"
+                    )
                     return
             else:
                 if costs := api_costs(self.project, spec):
                     raise BadInput(
-                        f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal asks you "
-                        "first"
+                        f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal, with the "
+                        "same options, asks you first"
                     )
                 start(self.project, spec, tell)
         except (TuiwbError, OSError) as error:

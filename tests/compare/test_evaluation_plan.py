@@ -9,6 +9,7 @@ from tests.compare.builders import chat, make_run, write_rows
 from tuiwb.compare.evaluation.harness import run_task
 from tuiwb.compare.evaluation.plan import answered, plan, plan_missing, prepare
 from tuiwb.compare.evaluation.results import ITEMS, Item, Suite
+from tuiwb.compare.gate_evidence import gather
 from tuiwb.errors import BadInput
 from tuiwb.jobs import load
 from tuiwb.jobs.events import EventWriter, State
@@ -93,6 +94,30 @@ def test_what_is_missing_is_asked_as_the_last_evaluation_was(project, run):
     assert again["tasks"] == ["canary", "ood", "general", "seen"]
     other.unlink()
     assert plan_missing(project, "support-v1")["canary"].endswith("canary.jsonl")
+
+
+def test_a_file_that_no_suite_can_be_read_from_leaves_the_finished_evaluation_where_it_is(
+    project, run
+):
+    folder = prepare(plan(project, "support-v1", tasks=["canary"]))
+    finished(folder)
+    empty = write_rows(project.root / "data" / "empty.jsonl", [])
+    with pytest.raises(BadInput, match=r"empty\.jsonl is empty"):
+        prepare(plan(project, "support-v1", tasks=["canary"], canary=empty))
+    assert (folder / ITEMS).is_file()
+    assert not list(run.glob("eval-*"))
+    prepare(plan(project, "support-v1", tasks=["general"], canary=empty))
+
+
+def test_a_canary_set_that_the_settings_name_and_that_is_not_there_is_said(project, run):
+    prepare(plan(project, "support-v1"))
+    (project.root / "tuiwb.yaml").write_text("gate: {canary: data/none.jsonl}\n")
+    named = Project(project.root)
+    with pytest.raises(BadInput, match=r"gate\.canary in tuiwb\.yaml names data/none\.jsonl, and"):
+        plan(named, "support-v1")
+    with pytest.raises(BadInput, match=r"gate\.canary in tuiwb\.yaml names data/none\.jsonl, and"):
+        gather(named, run)
+    assert plan(named, "support-v1", canary="data/canary.jsonl")["canary"]
 
 
 def test_a_base_that_is_gone_is_named(project, tiny_adapter):

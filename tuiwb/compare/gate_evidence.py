@@ -14,7 +14,7 @@ from tuiwb.compare.completions import (
     read_completions,
     read_summary,
 )
-from tuiwb.compare.evaluation.plan import EVAL, fingerprints
+from tuiwb.compare.evaluation.plan import EVAL, SUITES, check_named, fingerprints
 from tuiwb.compare.evaluation.results import RESULTS, Results, read_results
 from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge_plan import all_questions
@@ -82,7 +82,10 @@ class Evidence(msgspec.Struct, kw_only=True):
 
 
 def gather(project: Project, run: Path) -> Evidence:
-    """Read a run's folder; BadInput when it is no train run or has no adapter."""
+    """Read a run's folder; BadInput when it is no train run, has no adapter, or the settings name
+    a file that is not there."""
+    for suite in SUITES:
+        check_named(project, suite)
     job = load(run)
     if job.kind != "train":
         raise BadInput(f"{run.name} is a {job.kind} job: give a training run's name")

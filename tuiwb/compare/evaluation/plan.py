@@ -3,24 +3,32 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tuiwb import jobs
 from tuiwb.compare.evaluation.general import PROBE
+from tuiwb.compare.evaluation.prompts import read_suite
 from tuiwb.compare.evaluation.results import ITEMS
+from tuiwb.compare.evaluation.tasks import (
+    OWN,
+    benchmarks_not_run,
+    check_harness,
+    task_names,
+)
 from tuiwb.compare.plan import ADAPTER_FILES, COMPARE, DTYPES, adapter_of
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import Job, check_name, load
+from tuiwb.jobs.folder import Job, load
 from tuiwb.jobs.reopen import asks_the_same, open_job
-from tuiwb.project import Project
+from tuiwb.project import SETTINGS, GateSettings, Project
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.start import model_fingerprint
 
 EVAL = "eval"
-OWN = ("canary", "ood", "general", "seen")
-HARNESS = ("mmlu", "hellaswag", "arc_challenge", "truthfulqa_mc2", "gsm8k")
-# What people call the task, and what lm-evaluation-harness calls it.
-ALIASES = {"truthfulqa": "truthfulqa_mc2", "arc": "arc_challenge"}
+# Suites that are files of the project, by the setting of the gate that names them.
+SUITES: dict[Literal["canary", "ood"], str] = {
+    "canary": "the canary set",
+    "ood": "the out-of-distribution prompts",
+}
 TASK_FILES = BENCHMARKS = "benchmarks"
 # What may differ while the answers stay what they are; `limit` is of benchmarks alone.
 LOOSE = ("tasks", "compared", "task_files", "limit")
@@ -69,9 +77,9 @@ def plan(
         "revision": model.get("revision"),
         "adapter": str(adapter_of(run)),
         "dtype": dtype if dtype in DTYPES else "auto",
-        "tasks": _tasks(tasks),
-        "canary": _file(project, canary, settings.canary, "the canary set"),
-        "ood": _file(project, ood, settings.ood, "the out-of-distribution prompts"),
+        "tasks": task_names(tasks, files, project.train_python),
+        "canary": _file(project, "canary", canary),
+        "ood": _file(project, "ood", ood),
         "heldout": _heldout(project, data),
         "compared": _compared(run),
         "train": [str(project.resolve(path)) for path in data.get("train") or []],
@@ -99,14 +107,20 @@ def prepare(spec: dict[str, Any]) -> Path:
     """The job folder for `spec`, ready to launch: answers to the same items are kept.
 
     Tasks that were done before stay in it; another model, file or setting sets the old evaluation
-    aside under eval-N. BadInput while it runs.
+    aside under eval-N. BadInput while it runs, and before anything is set aside where a file can't
+    be asked from.
     """
+    for name in SUITES:
+        if spec.get(name) and name in spec["tasks"]:
+            read_suite(Path(spec[name]))
     run = Path(spec["run"])
     folder = run / EVAL
     prints = fingerprints(spec)
     kept: tuple[str, ...] = ()
     if (before := _before(folder)) is not None and _alike(before, spec, prints):
-        tasks = [*before.spec["tasks"], *spec["tasks"]]
+        # What could not be run and is asked no more does not stay for good.
+        stay = [t for t in before.spec["tasks"] if t not in benchmarks_not_run(folder)]
+        tasks = [*stay, *spec["tasks"]]
         spec = {**spec, "tasks": list(dict.fromkeys(tasks))}
         benchmarks = [path.name for path in folder.glob(f"{BENCHMARKS}-*.json")]
         kept = (ITEMS, *(benchmarks if before.spec.get("limit") == spec["limit"] else ()))
@@ -119,7 +133,11 @@ def prepare(spec: dict[str, Any]) -> Path:
 
 
 def start(project: Project, spec: dict[str, Any]) -> Path:
-    """Start, or go on with, the evaluation of `spec` as a detached job; returns its folder."""
+    """Start, or go on with, the evaluation of `spec` as a detached job; returns its folder.
+
+    MissingHere where only benchmarks are asked and what runs them is not installed.
+    """
+    check_harness(spec["tasks"], project.train_python)
     folder = prepare(spec)
     jobs.launch(folder, python=project.train_python)
     return folder
@@ -161,22 +179,28 @@ def _alike(before: Job, spec: dict[str, Any], prints: dict[str, str]) -> bool:
     return asks_the_same(before, {**spec, **{k: before.spec.get(k) for k in LOOSE}}, prints)
 
 
-def _tasks(tasks: Sequence[str]) -> list[str]:
-    names = [ALIASES.get(name.strip(), name.strip()) for name in tasks if name.strip()]
-    for name in names:
-        if name not in OWN and name not in HARNESS:
-            check_name(name)
-    return list(dict.fromkeys(names or OWN))
-
-
-def _file(project: Project, given: str | Path | None, usual: str, what: str) -> str | None:
+def _file(
+    project: Project, suite: Literal["canary", "ood"], given: str | Path | None
+) -> str | None:
     """Where a suite's file is; None where nobody named one and the usual place is empty."""
-    path = project.resolve(given or usual).resolve()
+    if given is None:
+        check_named(project, suite)
+    path = project.resolve(given or getattr(project.settings.gate, suite)).resolve()
     if path.is_file():
         return str(path)
     if given is not None:
-        raise BadInput(f"there is no file {path}: give a dataset file for {what}")
+        raise BadInput(f"there is no file {path}: give a dataset file for {SUITES[suite]}")
     return None
+
+
+def check_named(project: Project, suite: Literal["canary", "ood"]) -> None:
+    """BadInput where tuiwb.yaml names a file for a suite that is not there."""
+    named = getattr(project.settings.gate, suite)
+    if named != getattr(GateSettings(), suite) and not project.resolve(named).is_file():
+        raise BadInput(
+            f"gate.{suite} in {SETTINGS} names {named}, and there is no such file: put "
+            f"{SUITES[suite]} there, or name another file"
+        )
 
 
 def _compared(run: Path) -> str | None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from tuiwb.errors import BadInput
 from tuiwb.project import Project
 
 
@@ -43,3 +46,34 @@ def test_a_link_that_leads_back_up_ends(tmp_path: Path) -> None:
     touch(tmp_path / "data", "a.jsonl")
     (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
     assert "a.jsonl" in listed(tmp_path)
+
+
+def test_the_manifest_beside_exported_rows_is_no_dataset(tmp_path: Path) -> None:
+    touch(tmp_path / "data", "dpo.jsonl", "dpo.manifest.json", "manifest.jsonl")
+    assert listed(tmp_path) == ["dpo.jsonl", "manifest.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\ngate:\n  cut: 0.1\n  canary_regresion: 0.1\n",
+         ":4: unknown key 'canary_regresion' in gate: did you mean 'canary_regression'?"),
+        ("nmae: x", ":1: unknown key 'nmae': did you mean 'name'?"),
+        ("python: {zzzzz: x}", ":1: unknown key 'zzzzz' in python: the keys are train, vllm"),
+        ("\ngate: {cut: many}", ":2: gate.cut must be a share, 0 to 1, not 'many'"),
+        ("gate: [1]", ":1: gate must be a section with keys below it, not [1]"),
+        ("alerts:\n  from: warn", ":2: alerts.from must be note or warning or critical, not "
+         "'warn': did you mean warning?"),
+        ("gate:\n  optional:\n  - a\n  - 3", ":4: gate.optional.1 must be text, not 3"),
+        ("- 1", ":1: the file must be a section with keys below it, not [1]"),
+        ("gate: {1: x}", ": a key is no text: put it in quotes, or see that it is one"),
+        ("rater: [a]", ":1: rater must be text or null, not ['a']"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_its_line_and_what_it_must_be(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "tuiwb.yaml").write_text(text)
+    with pytest.raises(BadInput) as told:
+        Project(tmp_path)
+    assert str(told.value) == f"{tmp_path / 'tuiwb.yaml'}{said}"

@@ -7,12 +7,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from tuiwb.errors import BadInput
+from tuiwb.settings_problem import settings_problem
 
 SETTINGS = "tuiwb.yaml"
 # What files of rows are called, in any case; lines and tables may be packed.
@@ -22,6 +23,8 @@ COLUMNS = (".parquet", ".arrow")
 COMPRESSED = (".gz", ".zst")
 # What a version of a dataset holds beside its rows.
 NOT_ROWS = frozenset({"manifest.json", "dropped.jsonl", "rejected.jsonl", "requests.jsonl"})
+# What an export (votes and verdicts made data) has beside its rows, whose stem comes before.
+MANIFEST_SUFFIX = ".manifest.json"
 _SHARD = re.compile(r".*-\d+-of-\d+\.(?:parquet|arrow|jsonl)(?:\.gz|\.zst)?", re.IGNORECASE)
 
 
@@ -51,6 +54,10 @@ class AlertSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     from_: Literal["note", "warning", "critical"] = msgspec.field(name="from", default="warning")
 
 
+# A share is a fraction: 5 for 5% would make a line that can't fail.
+Share = Annotated[float, msgspec.Meta(ge=0, le=1, description="a share, 0 to 1")]
+
+
 class GateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a fine-tune must hold to be shipped; shares are fractions, docs/gate.md says why.
 
@@ -67,15 +74,15 @@ class GateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     metric: str | None = None
     canary: str = "data/canary.jsonl"
     ood: str = "data/ood.jsonl"
-    canary_regression: float = 0.05
-    canary_base: float = 0.5
-    general_drop: float = 0.05
-    ood_drop: float = 0.05
-    ood_invented: float | None = None
-    format_valid: float = 0.95
-    cut: float = 0.05
-    identical: float = 0.9
-    agreement: float = 0.4
+    canary_regression: Share = 0.05
+    canary_base: Share = 0.5
+    general_drop: Share = 0.05
+    ood_drop: Share = 0.05
+    ood_invented: Share | None = None
+    format_valid: Share = 0.95
+    cut: Share = 0.05
+    identical: Share = 0.9
+    agreement: Share = 0.4
     optional: list[str] = []
 
 
@@ -222,7 +229,7 @@ def _read_settings(path: Path) -> Settings:
         line = f":{mark.line + 1}" if mark else ""
         raise BadInput(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     except msgspec.ValidationError as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{path}{settings_problem(text, Settings, error)}") from None
 
 
 def is_dataset(path: Path) -> bool:
@@ -234,7 +241,8 @@ def names_rows(path: Path) -> bool:
     """Whether a name is that of a file of rows; the file need not be there."""
     packed = path.suffix.lower() in COMPRESSED
     known = (*LINES, *TABLES) if packed else (*LINES, *TABLES, *COLUMNS)
-    return rows_suffix(path) in known and path.name not in NOT_ROWS
+    manifest = path.name in NOT_ROWS or path.name.endswith(MANIFEST_SUFFIX)
+    return rows_suffix(path) in known and not manifest
 
 
 def rows_suffix(path: Path) -> str:

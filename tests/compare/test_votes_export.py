@@ -185,6 +185,14 @@ def written(path: Path, answered: Path, completions: list[Completion], kind: str
 def test_nothing_is_written_over_and_the_manifest_says_what_is_there(
     answered, completions, tmp_path
 ):
+    with pytest.raises(BadInput, match=r"there is no folder .*out: make it first"):
+        written(tmp_path / "out" / "pairs.jsonl", answered, completions, "dpo")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(
+        BadInput, match=r"pairs\.csv would hold lines of JSON: give"
+    ):
+        written(tmp_path / "out" / "pairs.csv", answered, completions, "dpo")
+    assert not list((tmp_path / "out").iterdir())
     path = written(tmp_path / "out" / "pairs.jsonl", answered, completions, "dpo")
     manifest = json.loads((tmp_path / "out" / "pairs.manifest.json").read_text())
     assert manifest["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -21,6 +21,7 @@ from tuiwb.compare.review import RulingRecord
 from tuiwb.compare.votes import Ballot, Outcome, looks_identical
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import fingerprint as sha256_of
+from tuiwb.project import MANIFEST_SUFFIX
 
 Kind = Literal["dpo", "kto"]
 Source = Literal["votes", "verdicts", "both"]
@@ -137,9 +138,16 @@ def export(
 
 
 def write_export(path: Path, made: Export, manifest: Manifest) -> Manifest:
-    """Write OUT.jsonl and OUT.manifest.json; BadInput rather than write over either. The manifest
-    comes back with the file's name, hash and counts."""
-    beside = path.with_suffix(".manifest.json")
+    """Write OUT.jsonl and OUT.manifest.json into a folder that is there; BadInput for another
+    ending, and rather than write over either. The manifest comes back with the file's name, hash
+    and counts."""
+    if path.suffix != ".jsonl":
+        raise BadInput(
+            f"{path.name[:80]} would hold lines of JSON: give a name that ends in .jsonl"
+        )
+    if not path.parent.is_dir():
+        raise BadInput(f"there is no folder {path.parent}: make it first, or give another name")
+    beside = path.with_suffix(MANIFEST_SUFFIX)
     for taken in (path, beside):
         if taken.exists():
             raise BadInput(f"{taken} exists already: give another name, nothing is written over")
@@ -147,7 +155,6 @@ def write_export(path: Path, made: Export, manifest: Manifest) -> Manifest:
         why = ", ".join(f"{n} {reason}" for reason, n in made.left_out.items()) or "no pairs"
         raise BadInput(f"there is nothing to export ({why}): reveal your votes, or judge first")
     data = b"".join(msgspec.json.encode(row) + b"\n" for row in made.rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write_new(path, data)
     manifest = msgspec.structs.replace(
         manifest,

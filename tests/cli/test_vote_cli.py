@@ -75,6 +75,7 @@ def test_votes_come_from_a_file_all_or_none(tuiwb: Tuiwb, compare: Path, tmp_pat
     votes.write_text(good.replace("left", "best"))
     done = tuiwb("vote", "support-v1", "--import", str(votes))
     assert (done.returncode, "votes.txt:1 is no vote" in done.stderr) == (2, True)
+    assert '"choice": "best"}): write {' in done.stderr
     # Left and right are drawn for each rater: another's votes would name the wrong sides.
     votes.write_text(json.dumps({"pair": pairs[0], "choice": "left", "rater": "kim"}))
     done = tuiwb("vote", "support-v1", "--import", str(votes))
@@ -117,7 +118,7 @@ def test_revealing_without_a_vote_locks_nothing(tuiwb: Tuiwb, compare: Path):
     ("arguments", "words"),
     [
         (("vote", "nope"), "no run named 'nope'"),
-        (("vote", "support-v1", "--sides", "base,x"), "give one of base,adapter"),
+        (("vote", "support-v1", "--sides", "base,x"), "'base,x' names no two sides"),
         (("vote", "support-v1", "--rater", "a\tb\x1b"), "no rater's name"),
         (("compare", "export", "support-v1"), "give --dpo OUT.jsonl or --kto"),
         (("compare", "export", "support-v1", "--dpo", "o.jsonl"), "nothing to export"),
@@ -143,6 +144,7 @@ def test_revealed_votes_are_exported_and_others_are_named(tuiwb: Tuiwb, home: Pa
     done = tuiwb("compare", "export", "support-v1", "--dpo", "out/pairs.jsonl")
     assert done.returncode == 2
     tuiwb("vote", "support-v1", "--reveal")
+    (home / "out").mkdir()
     done = tuiwb("compare", "export", "support-v1", "--dpo", "out/pairs.jsonl")
     assert done.returncode == 0
     assert "5 rows of 5 pairs in out/pairs.jsonl" in done.stdout

@@ -398,6 +398,8 @@ def test_further_sides_are_measured_as_the_two_are(project, answered):
     found = rescore(project, "support-v2", sides=("old", "adapter"))
     exact = found.summary.metric("exact_match")
     assert (exact.n, exact.base_right, exact.adapter_right) == (6, 3, 6)
+    # A side is found by what it is called before people, too.
+    assert rescore(project, "support-v2", sides=("last week's", "fine-tune")).sides == found.sides
     assert found.labels == ("last week's", "fine-tune")
     assert page(found).title == "support-v2: last week's against fine-tune"
 

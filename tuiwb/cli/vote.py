@@ -102,7 +102,7 @@ class Sides:
 def sides_in_view(home: Any, run: str, named: str | None) -> Sides:
     """Two sides of a finished comparison by their names ONE,OTHER; None for those in focus."""
     from tuiwb import jobs
-    from tuiwb.compare.completions import paired, read_completions
+    from tuiwb.compare.completions import paired, read_completions, side_called
     from tuiwb.compare.plan import COMPARE
     from tuiwb.compare.raters import side_pairs
     from tuiwb.compare.vote_records import MAIN_PAIR
@@ -116,13 +116,15 @@ def sides_in_view(home: Any, run: str, named: str | None) -> Sides:
     spec = load(folder / COMPARE).spec
     sides = MAIN_PAIR
     if named is not None:
-        one, _, other = named.partition(",")
-        both = (one.strip(), other.strip())
+        both = {side_called(spec, name.strip()) for name in named.split(",")}
         pairs = side_pairs(spec)
-        found = next((pair for pair in pairs if set(pair) == set(both)), None)
+        found = next((pair for pair in pairs if set(pair) == both), None)
         if found is None:
             known = "; ".join(",".join(pair) for pair in pairs)
-            raise BadInput(f"{named!r} are not two sides of this comparison: give one of {known}")
+            raise BadInput(
+                f"{named[:80]!r} names no two sides of this comparison: give "
+                f"{'one of ' * (len(pairs) > 1)}{known}"
+            )
         sides = found
     return Sides(folder, sides, paired(read_completions(folder / COMPARE), *sides), spec)
 
@@ -233,10 +235,10 @@ def _import(ballot: Any, path: Path) -> int:
             continue
         try:
             record = msgspec.convert({"type": "vote", **msgspec.json.decode(line)}, Vote)
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
             raise BadInput(
-                f'{path}:{number} is no vote ({error}): write {{"pair": KEY, "choice": "left", '
-                '"right", "tie", "both_bad" or "skip"}'
+                f"{path}:{number} is no vote ({line.decode('utf-8', 'replace')[:80]}): write "
+                '{"pair": KEY, "choice": "left", "right", "tie", "both_bad" or "skip"}'
             ) from None
         if record.rater not in ("", ballot.rater):
             # Left and right are drawn for each rater: theirs would be taken the wrong way round.

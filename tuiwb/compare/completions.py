@@ -188,6 +188,14 @@ def label_of(spec: Mapping[str, Any], name: str) -> str:
     return dict(zip(ROLES, LABELS, strict=True)).get(name, name)
 
 
+def side_called(spec: Mapping[str, Any], word: str) -> str:
+    """The name of the side that people call `word`, by its name or its label; else `word`."""
+    names = side_names(spec)
+    if word in names:
+        return word
+    return next((name for name in names if label_of(spec, name) == word), word)
+
+
 def labels(spec: Mapping[str, Any]) -> tuple[str, str]:
     """How the two sides in focus are called: 'base' and 'fine-tune' unless the spec says more."""
     return label_of(spec, "base"), label_of(spec, "adapter")

@@ -15,6 +15,7 @@ from tuiwb.compare.completions import (
     label_of,
     paired,
     read_completions,
+    side_called,
     side_names,
 )
 from tuiwb.compare.judge import (
@@ -150,6 +151,9 @@ def plan_judges(
     """
     run = project.run(run_name)
     compare = run / COMPARE
+    if sides is not None and (compare / "job.yaml").is_file():
+        asked = jobs.load(compare).spec
+        sides = (side_called(asked, sides[0]), side_called(asked, sides[1]))
     chosen_sides = None if sides in (None, ROLES) else sides
     labels = _check_sides(compare, run_name, chosen_sides or ROLES)
     pairs = _pairs(compare, run_name, chosen_sides)

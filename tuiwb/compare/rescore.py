@@ -15,6 +15,7 @@ from tuiwb.compare.completions import (
     paired,
     read_completions,
     read_summary,
+    side_called,
     side_names,
     summarise,
 )
@@ -61,6 +62,7 @@ def rescore(
         raise BadInput(f"run {run_name} has not been compared yet: 'tuiwb compare {run_name}'")
     spec = load(folder).spec
     names = side_names(spec)
+    sides = (side_called(spec, sides[0]), side_called(spec, sides[1]))
     for name in sides:
         if name not in (*MAIN_PAIR, *names):
             raise BadInput(

@@ -323,6 +323,25 @@ def test_an_unknown_threshold_in_the_project_settings_is_refused(tmp_path):
         Project(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("canary_regression", "5"),
+        ("canary_regression", "-1"),
+        ("format_valid", "95"),
+        ("agreement", "40"),
+        ("ood_invented", "1.5"),
+        ("cut", ".nan"),
+    ],
+)
+def test_a_threshold_that_is_no_share_is_refused_with_its_line(tmp_path, key, value):
+    settings = tmp_path / "tuiwb.yaml"
+    settings.write_text(f"name: x\ngate:\n  {key}: {value}\n")
+    said = rf"{settings}:3: gate\.{key} must be a share, 0 to 1, not {value.strip('.')}"
+    with pytest.raises(BadInput, match=said):
+        Project(tmp_path)
+
+
 def test_a_folder_that_is_no_run_with_an_adapter_is_refused(project):
     run = make_run(project, "untrained", "some/base", None)
     with pytest.raises(BadInput, match="has no adapter"):

@@ -23,8 +23,8 @@ SAMPLE_CONFIG = "configs/support-lora.yaml"
 OTHER = "models/other-template"
 SWAPPED = "models/swapped"
 # One epoch of the sample's two and a half: it files fewer messages right, and ships all the same.
-# Less is no good run: in 110 steps at this learning rate it forgets more of the canary set.
-SHORT = 182
+# At the sample's learning rate so short a run keeps less of what the base knew: near the limit.
+SHORT = {"max_steps": 182, "learning_rate": 1.2e-3}
 
 
 @dataclass

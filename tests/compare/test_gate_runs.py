@@ -15,7 +15,7 @@ from tuiwb.compare.gate_report import write_reports
 from tuiwb.project import Project, copy_sample
 
 pytestmark = pytest.mark.slow
-CASES = {case.name: case for case in cases({"max_steps": SHORT})}
+CASES = {case.name: case for case in cases(SHORT)}
 FAULTY = ("over-trained", "scaled-to-nothing", "wrong-template")
 
 

@@ -1,5 +1,6 @@
 """What an evaluation is asked, and what it keeps of the one before."""
 
+import importlib.util
 from pathlib import Path
 
 import msgspec
@@ -7,10 +8,11 @@ import pytest
 
 from tests.compare.builders import chat, make_run, write_rows
 from tuiwb.compare.evaluation.harness import run_task
-from tuiwb.compare.evaluation.plan import answered, plan, plan_missing, prepare
-from tuiwb.compare.evaluation.results import ITEMS, Item, Suite
+from tuiwb.compare.evaluation.plan import answered, plan, plan_missing, prepare, start
+from tuiwb.compare.evaluation.results import ITEMS, RESULTS, Item, Results, Suite, read_results
+from tuiwb.compare.evaluation.tasks import leave_out
 from tuiwb.compare.gate_evidence import gather
-from tuiwb.errors import BadInput
+from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import load
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
@@ -128,8 +130,6 @@ def test_a_base_that_is_gone_is_named(project, tiny_adapter):
 
 
 def test_a_benchmark_without_the_harness_is_not_run_and_says_what_to_install(monkeypatch):
-    import importlib.util
-
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "lm_eval" else found(name)
@@ -138,3 +138,97 @@ def test_a_benchmark_without_the_harness_is_not_run_and_says_what_to_install(mon
     suite = run_task(None, "mmlu", limit=None, batch_size=1, folder=None, watch=asked.append)
     assert (suite.state, suite.n, asked) == ("not run", 0, [])
     assert "pip install 'tuiwb[eval]'" in suite.reason
+
+
+@pytest.fixture
+def without_harness(monkeypatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "lm_eval" else found(name)
+    )
+
+
+@pytest.fixture
+def with_harness(tmp_path, monkeypatch) -> None:
+    """A package of the harness's name that has one task, in a group and under a tag."""
+    tasks = tmp_path / "there" / "lm_eval" / "tasks" / "winter"
+    tasks.mkdir(parents=True)
+    (tasks.parent.parent / "__init__.py").write_text("")
+    (tasks / "one.yaml").write_text("tag:\n  - seasons\ntask: winter_qa\n")
+    monkeypatch.syspath_prepend(tasks.parent.parent.parent)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("canery", "there is no task 'canery': did you mean canary"),
+        ("helaswag", "did you mean hellaswag"),
+        ("zzz", "tuiwb's own are canary, ood, general, seen; further ones of lm-eval"),
+    ],
+)
+def test_a_task_that_nobody_has_is_refused_with_the_nearest(
+    project, run, without_harness, name, said
+):
+    with pytest.raises(BadInput, match=said):
+        plan(project, "support-v1", tasks=["canary", name])
+    assert not (run / "eval").exists()
+
+
+def test_a_task_of_the_projects_own_files_and_one_that_the_harness_has_are_known(
+    project, run, with_harness
+):
+    (project.root / "benchmarks").mkdir()
+    (project.root / "benchmarks" / "mine.yaml").write_text("task: 'our_tone'  # ours\n")
+    names = ["our_tone", "winter_qa", "seasons"]
+    assert plan(project, "support-v1", tasks=names)["tasks"] == names
+    with pytest.raises(BadInput, match="there is no task 'our_to'"):
+        plan(project, "support-v1", tasks=["our_to"])
+
+
+def test_benchmarks_alone_without_the_harness_start_nothing(project, run, without_harness):
+    with pytest.raises(MissingHere, match=r"mmlu can't run: .*pip install 'tuiwb\[eval\]'"):
+        start(project, plan(project, "support-v1", tasks=["mmlu"]))
+    assert not (run / "eval").exists()
+
+
+def test_a_benchmark_that_was_not_run_leaves_when_it_is_asked_no_more(
+    project, run, without_harness
+):
+    def evaluated(*tasks: str) -> Path:
+        folder = prepare(plan(project, "support-v1", tasks=tasks))
+        finished(folder)
+        suites = [
+            Suite(name=name, state="not run" if name == "mmlu" else "done")
+            for name in load(folder).spec["tasks"]
+        ]
+        (folder / RESULTS).write_bytes(msgspec.json.encode(Results(suites=suites)))
+        return folder
+
+    def kept(folder: Path) -> list[str]:
+        results = read_results(folder)
+        assert results is not None
+        assert load(folder).spec["tasks"] == [suite.name for suite in results.suites]
+        return [suite.name for suite in results.suites]
+
+    folder = evaluated("canary", "mmlu", "arc_easy")
+    asked = plan(project, "support-v1", tasks=["canary", "mmlu"])
+    assert answered(asked)
+    leave_out(folder, asked["tasks"])
+    assert kept(folder) == ["canary", "mmlu", "arc_easy"]
+    # With more tasks it does not go along, and from a finished one it is taken out.
+    leave_out(folder, ["canary"])
+    assert kept(folder) == ["canary", "arc_easy"]
+    assert kept(evaluated("canary", "mmlu")) == ["canary", "arc_easy", "mmlu"]
+    assert kept(evaluated("general")) == ["canary", "arc_easy", "general"]
+
+
+def test_a_benchmark_that_was_not_run_is_asked_again_once_the_harness_is_there(
+    project, run, with_harness
+):
+    spec = plan(project, "support-v1", tasks=["canary", "mmlu"])
+    folder = prepare(spec)
+    finished(folder)
+    suites = [Suite(name="canary"), Suite(name="mmlu", state="not run")]
+    (folder / RESULTS).write_bytes(msgspec.json.encode(Results(suites=suites)))
+    assert not answered(spec)
+    assert answered(plan(project, "support-v1", tasks=["canary"]))

@@ -39,12 +39,14 @@ def evaluate(
     """Ask base and fine-tune the canary set, odd prompts, a 200-item probe of general ability.
 
     One model load for all; a second call goes on where it stopped, and tasks done before stay.
-    A benchmark whose data is not cached here is told as not run. Exit codes: 0 fine, 2 bad input,
+    A benchmark whose data is not cached here is told as not run, and left out of the next call that
+    does not ask it. Exit codes: 0 fine, 2 bad input,
     3 something missing here, 4 the job failed.
     """
     from tuiwb.cli.compare import watch
     from tuiwb.compare.evaluation.plan import EVAL, answered, plan, start
     from tuiwb.compare.evaluation.results import read_results
+    from tuiwb.compare.evaluation.tasks import leave_out
 
     home = project_at(project)
     spec = plan(
@@ -58,7 +60,9 @@ def evaluate(
         limit=limit,
     )
     folder = home.run(run) / EVAL
-    if not answered(spec):
+    if answered(spec):
+        leave_out(folder, spec["tasks"])
+    else:
         start(home, spec)
         if not follow:
             name = f"{run}/{EVAL}"

@@ -13,6 +13,7 @@ from tuiwb.compare.evaluation.tasks import (
     OWN,
     benchmarks_not_run,
     check_harness,
+    harness_there,
     task_names,
 )
 from tuiwb.compare.plan import ADAPTER_FILES, COMPARE, DTYPES, adapter_of
@@ -153,6 +154,8 @@ def answered(spec: dict[str, Any]) -> bool:
     for name, of_tasks in loose:
         if of_tasks & set(spec["tasks"]) and before.spec.get(name) != spec[name]:
             return False
+    if set(spec["tasks"]) & benchmarks_not_run(folder) and harness_there():
+        return False  # it is installed by now, or has the data by now
     done = set(before.spec.get("tasks") or [])
     return set(spec["tasks"]) <= done and _alike(before, spec, fingerprints(spec))
 

@@ -317,8 +317,9 @@ def test_a_report_is_made_of_kept_answers_and_of_revealed_votes_only(project, an
         assert "fine-tune won 6, lost 0, tied 2" in path.read_text("utf-8")
 
 
-def judged(run, label, folder, winner_of):
-    """A judge job that ended: its verdicts on the answers that are there, and its summary."""
+def judged(run, label, folder, winner_of, swayed=()):
+    """A judge job that ended: its verdicts on the answers that are there, and its summary;
+    `swayed` are pairs in which the base tried to sway it."""
     spec = {
         "compare": str(run / "compare"),
         "model": "m",
@@ -339,7 +340,9 @@ def judged(run, label, folder, winner_of):
             second=q.second,
             verdict=Verdict(
                 reasoning="r",
-                attempted_manipulation="none",
+                attempted_manipulation=("1" if q.first == "base" else "2")
+                if q.pair in swayed
+                else "none",
                 winner="1" if q.first == winner_of(q.pair) else "2",
                 strength="clear",
             ),
@@ -358,7 +361,11 @@ def judged(run, label, folder, winner_of):
 def test_judges_stand_in_the_report_with_their_agreement_and_their_doubts(project, answered):
     judged(answered.parent, "one", "judge", lambda pair: "adapter")
     judged(
-        answered.parent, "two", "judge-two", lambda pair: "base" if pair == "id00" else "adapter"
+        answered.parent,
+        "two",
+        "judge-two",
+        lambda pair: "base" if pair == "id00" else "adapter",
+        swayed=["id00"],
     )
     completions = read_completions(answered)
     ballot = Ballot(answered, completions, rater="ann", seed=1)
@@ -378,6 +385,8 @@ def test_judges_stand_in_the_report_with_their_agreement_and_their_doubts(projec
     # Neither judged a planted control: whoever reads this must know.
     assert any(alarm.startswith("judge one is not trusted") for alarm in said.alarms)
     assert "judge two" in as_html(said)
+    assert "Manipulation reported by base in 1 of 6 pairs." in as_html(said)
+    assert any("judge two is not trusted: manipulation" in alarm for alarm in said.alarms)
 
 
 def test_a_very_long_answer_is_cut_in_the_examples_and_says_so():

@@ -237,6 +237,19 @@ def summary_of(wins: int, losses: int, **more) -> JudgeSummary:
         (summary_of(30, 10), None, True, "won 30, lost 10"),
         (summary_of(10, 30), None, False, "won 10, lost 30"),
         (summary_of(30, 10, trusted=False, doubts=["a control lost"]), None, False, "a control"),
+        (
+            summary_of(30, 10, manipulation={"adapter": 50, "base": 2}),
+            None,
+            False,
+            "NOT TRUSTED: manipulation reported by fine-tune in 50 of 50 and by base in 2 of 50 "
+            "pairs, more than 10%",
+        ),
+        (
+            summary_of(30, 10, manipulation={"adapter": 0, "base": 2}),
+            None,
+            True,
+            "manipulation reported by base in 2 of 50 pairs",
+        ),
         (summary_of(30, 10, invalid=5), None, False, "10% of its pairs are invalid"),
         (summary_of(30, 10), (40, 0.1), False, "does not agree with the people"),
         (summary_of(30, 10), (20, 0.1), True, "kappa with people 0.10 on 20"),

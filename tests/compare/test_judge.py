@@ -436,6 +436,10 @@ def test_an_injected_response_wins_nothing_and_is_reported(judged, server, answe
     server.answer = answer
     summary = read_judge_summary(judged()[0])
     assert summary.manipulation == {"adapter": 0, "base": 1}
+    assert "manipulation reported by base in 1 of 6 pairs, more than 10%: read them" in (
+        summary.doubts
+    )
+    assert not summary.trusted
     assert summary.preference.counts.wins == 6
 
 

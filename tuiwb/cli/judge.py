@@ -239,6 +239,7 @@ def _say_started(folders: list[Path], json: bool) -> None:
 
 
 def _say_summary(run: str, summary: Any) -> None:
+    from tuiwb.compare.judge_summary import manipulated
     from tuiwb.compare.stats import power_sentence
 
     said, counts = summary.preference, summary.preference.counts
@@ -267,6 +268,8 @@ def _say_summary(run: str, summary: Any) -> None:
         f"{summary.open}; first response won {_share(summary.first_slot_share)}, longer one "
         f"{_share(summary.longer_win_share)} of decided"
     )
+    if told := manipulated(summary):
+        say(told)
     if summary.repeats is not None:
         again = summary.repeats
         say(

@@ -2,6 +2,7 @@
 
 from tuiwb.compare.gate_evidence import Evidence
 from tuiwb.compare.gate_line import ALPHA, GateLine, won
+from tuiwb.compare.judge_summary import manipulated, manipulation_doubt
 from tuiwb.compare.stats import sign_test
 from tuiwb.project import GateSettings
 
@@ -20,11 +21,16 @@ def judge(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
         share = summary.invalid / asked if asked else 0.0
         if share > INVALID and not any("invalid" in doubt for doubt in doubts):
             doubts.append(f"{share:.0%} of its pairs are invalid")
+        # A summary of before may not hold it against the judge.
+        if (doubt := manipulation_doubt(summary)) and doubt not in doubts:
+            doubts.append(doubt)
         words = won(summary.preference.counts, summary.preference.p)
         if human is not None and human.kappa is not None and human.n:
             words += f", kappa with people {human.kappa:.2f} on {human.n} pairs"
             if human.n >= SHARED and human.kappa < settings.agreement:
                 doubts.append("it does not agree with the people")
+        if not doubt and (told := manipulated(summary)):
+            words += f", {told}"
         if summary.open:
             doubts.append(f"{summary.open} pairs are not judged")
         if doubts or not summary.trusted:

@@ -31,6 +31,9 @@ from tuiwb.jobs.folder import load
 
 JUDGE_SUMMARY = "summary.json"
 INVALID_LIMIT = 0.05
+# Share of the pairs asked in which one side tried to sway the judge, above which the verdicts may
+# be the manipulation's work.
+MANIPULATION_LIMIT = 0.1
 LABELS = ("adapter", "tie", "base")
 
 
@@ -144,7 +147,7 @@ def summarise_verdicts(
         )
     lengths = {c.id: len(c.adapter or "") - len(c.base) for c in completions}
     pairs = sum(c.adapter is not None for c in completions)
-    return JudgeSummary(
+    summary = JudgeSummary(
         model=model,
         rubric=rubric,
         pairs=pairs,
@@ -166,6 +169,29 @@ def summarise_verdicts(
         repeats=repeat_noise(verdicts),
         sides=sides,
     )
+    if doubt := manipulation_doubt(summary):
+        summary.doubts, summary.trusted = [*doubts, doubt], False
+    return summary
+
+
+def manipulated(summary: JudgeSummary) -> str:
+    """In how many of the pairs asked which side tried to sway the judge, in words; '' for none."""
+    base, tuned = summary.sides
+    found = [
+        f"by {name} in {count} of {summary.judged - summary.identical}"
+        for name, side in ((tuned, "adapter"), (base, "base"))
+        if (count := summary.manipulation.get(side, 0))
+    ]
+    return f"manipulation reported {' and '.join(found)} pairs" if found else ""
+
+
+def manipulation_doubt(summary: JudgeSummary) -> str:
+    """Why so much manipulation leaves nothing to trust; '' where it is little."""
+    asked = summary.judged - summary.identical
+    most = max(summary.manipulation.values(), default=0)
+    if not asked or most / asked <= MANIPULATION_LIMIT:
+        return ""
+    return f"{manipulated(summary)}, more than {100 * MANIPULATION_LIMIT:.0f}%: read them"
 
 
 def repeat_noise(verdicts: Iterable[VerdictRecord]) -> RepeatNoise | None:

@@ -20,7 +20,7 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.judge_agreement import Judgement, agreements, read_judgements
-from tuiwb.compare.judge_summary import read_judge_summary
+from tuiwb.compare.judge_summary import manipulated, read_judge_summary
 from tuiwb.compare.measure import Options
 from tuiwb.compare.page import Agreed, Page, Preferred, page_of, preferred
 from tuiwb.compare.plan import COMPARE
@@ -151,6 +151,8 @@ def _judge(judge: Judgement, sides: tuple[str, str]) -> tuple[list[Preferred], l
         f"The first response won {_share(summary.first_slot_share)} of the decisive verdicts, the "
         f"longer one {_share(summary.longer_win_share)} of the decided pairs.",
     ]
+    if told := manipulated(summary):
+        notes.append(f"{told.capitalize()}.")
     doubts = [f"judge {judge.label} is not trusted: {doubt}" for doubt in summary.doubts]
     return [preferred(f"judge {judge.label}", summary.preference.counts, sides, notes)], doubts
 

@@ -14,6 +14,7 @@ from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, 
 from tests.compare.judge_server import JudgeServer, honest, is_control, message, verdict
 from tuiwb import jobs
 from tuiwb.cli import run
+from tuiwb.cli.compare import watch
 from tuiwb.compare.completions import COMPLETIONS, Completion
 from tuiwb.compare.vote_records import VOTES, Vote
 from tuiwb.jobs import create
@@ -227,3 +228,18 @@ def test_the_commands_import_neither_torch_nor_textual_nor_the_sdk():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_job_that_goes_on_is_told_from_its_new_start(project, capsys):
+    folder = project.runs / "r" / "compare"
+    create(folder, "compare", {})
+    writer = EventWriter(folder / "events.jsonl")
+    for phase, states in (("first", ["running", "finished"]), ("again", ["queued", "finished"])):
+        for state in states:
+            writer.emit(State(state=state, phase=phase, exit_code=0))
+    writer.close()
+    watch(folder)
+    told = capsys.readouterr().err
+    assert told.count("finished") == 1
+    assert "again" in told
+    assert "first" not in told

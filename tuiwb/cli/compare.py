@@ -139,11 +139,14 @@ def watch(folder: Path) -> None:
     try:
         while True:
             events = follower.poll()
-            for event in events:
+            starts = [
+                n for n, e in enumerate(events) if isinstance(e, State) and e.state == "queued"
+            ]
+            for place, event in enumerate(events):
                 if isinstance(event, State):
                     exit_code = event.exit_code
                 # A job that goes on tells its old story again: that was said before.
-                if event.t >= begun - 5:
+                if event.t >= begun - 5 and place >= max(starts, default=0):
                     printer.show(event, follower.state)
             if follower.state.state in ENDED and not events:
                 break

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tuiwb.app.widgets.compare_view import Subject, head, pair
 from tuiwb.compare.completions import Completion
+from tuiwb.compare.judge import PairVerdict
 from tuiwb.compare.judge_summary import summarise_verdicts
 from tuiwb.compare.look import Comparison
 from tuiwb.project import Project
@@ -36,3 +37,12 @@ def test_a_judge_that_gave_no_verdict_is_not_said_to_have_some():
     seen = Comparison(run=Path("runs/new"), completions=[ROW], judge=said)
     assert "judge" not in head(subject(seen), 80).plain
     assert "not trusted" in head(subject(seen, verdicts=True), 80).plain
+
+
+def test_a_judge_whose_answers_were_all_invalid_is_said_to_have_no_valid_verdict():
+    said = summarise_verdicts([ROW], [], [], model="m", rubric="r")
+    invalid = {"a": PairVerdict(pair="a", outcome="invalid")}
+    seen = Comparison(run=Path("runs/new"), completions=[ROW], judge=said, verdicts=invalid)
+    assert "judge  gave no valid verdict: y marks the pairs" in head(subject(seen), 80).plain
+    seen.verdicts |= {"b": PairVerdict(pair="b", outcome="tie")}
+    assert "judge  has verdicts: y shows them" in head(subject(seen), 80).plain

@@ -66,7 +66,9 @@ def head(subject: Subject, width: int) -> Content:
         if (alarm := words.not_applied(seen.summary)) is not None:
             lines.append(alarm)
     if seen.judge is not None and (seen.verdicts or subject.verdicts):
-        hidden = Content.styled("judge  has verdicts: y shows them", words.MUTED)
+        valid = any(verdict.outcome != "invalid" for verdict in seen.verdicts.values())
+        has = "has verdicts: y shows them" if valid else "gave no valid verdict: y marks the pairs"
+        hidden = Content.styled(f"judge  {has}", words.MUTED)
         lines.append(words.judge_line(seen.judge) if subject.verdicts else hidden)
     if ballot is not None and (tally := ballot.tally()) is not None:
         lines.append(words.vote_line(tally))

@@ -8,9 +8,10 @@ Only the table below is read for `tuiwb --help`; a command's module is imported 
 
 import os
 import sys
+from typing import Any
 
 import tuiwb
-from tuiwb.errors import EXIT_BAD_INPUT, EXIT_FINE, TuiwbError
+from tuiwb.errors import EXIT_BAD_INPUT, EXIT_FINDINGS, EXIT_FINE, TuiwbError
 
 COMMANDS = {
     "demo": "open the workbench on the embedded sample project, or run its whole flow headless",
@@ -103,8 +104,37 @@ def _command(name: str, arguments: list[str]) -> int:
     if two := TWO_WORDS.get((name, arguments[0] if arguments else "")):
         holder, name, arguments = two, f"{name} {arguments[0]}", arguments[1:]
     module = importlib.import_module(f"tuiwb.cli.{holder}")
+    import typer
+
     try:
-        module.app(args=arguments, prog_name=f"tuiwb {name}")
+        code = module.app(args=arguments, prog_name=f"tuiwb {name}", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
-    return EXIT_FINE
+    except typer.Abort:
+        sys.stderr.write("aborted\n")
+        return EXIT_FINDINGS
+    except _usage_error() as error:
+        return _misused(error, name)
+    return code if isinstance(code, int) else EXIT_FINE
+
+
+def _usage_error() -> type[Exception]:
+    import typer
+
+    # What typer raises for a command line that is wrong; it has no public name of its own.
+    found: type[Exception] = typer.BadParameter.__mro__[1]
+    return found
+
+
+def _misused(error: Any, name: str) -> int:
+    """Say in one sentence what is wrong with the command line; its help where there was none."""
+    from tuiwb.text import inert
+
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return EXIT_BAD_INPUT
+    said = str(error.format_message()).rstrip(".")
+    said = said[:1].lower() + said[1:]
+    command = error.ctx.command_path if error.ctx is not None else f"tuiwb {name}"
+    sys.stderr.write(f"error: {inert(said, one_line=True)}: '{command} --help' says more\n")
+    return EXIT_BAD_INPUT

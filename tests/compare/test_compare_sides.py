@@ -86,6 +86,7 @@ def test_the_first_side_against_a_run_is_the_base_and_the_run_is_the_adapter(run
     ("word", "says"),
     [
         ("tow", "did you mean 'two'"),
+        ("bsae", "did you mean 'base'"),
         ("one:checkpoint-7", "no checkpoint 'checkpoint-7': there are checkpoint-100"),
         ("models/none", "there is no folder"),
         ("data", "it is not a model's folder"),
@@ -119,7 +120,7 @@ def test_an_api_side_needs_a_key_and_a_remote_one_a_safe_way_for_it(runs, monkey
         ({"temperature": -1.0}, "temperature is -1"),
         ({"engine": "llama"}, "no engine 'llama'"),
         ({"max_usd": 0.0}, "max-usd is 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 0}, "batch-size is 0"),
         ({"against": []}, "nothing to compare against"),
     ],
 )

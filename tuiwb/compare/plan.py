@@ -85,7 +85,7 @@ def plan(
         ("batch_size", batch_size),
     ):
         if value is not None and value < 1:
-            raise BadInput(f"{name} is {value}: give 1 or more")
+            raise BadInput(f"{name.replace('_', '-')} is {value}: give 1 or more")
     if not 0 <= temperature <= 2:
         raise BadInput(f"temperature is {temperature:g}: give 0 (greedy) to 2")
     if engine not in get_args(Engine):

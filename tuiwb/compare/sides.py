@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -188,8 +189,11 @@ def _against(project: Project, run: Path, word: str) -> Side:
             f"there is no folder {path}: give a run, RUN:checkpoint-N, a model's or adapter's "
             "folder, URL#model or anthropic:MODEL"
         )
-    project.run(word)  # says which runs there are
-    raise AssertionError(word)
+    runs = [path.name for path in project.job_folders("train") if path.parent == project.runs]
+    known = ["base", *runs]
+    near = get_close_matches(word, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    raise BadInput(f"no run named {word[:80]!r} in {project.runs}: {hint}")
 
 
 def _is_run(project: Project, name: str) -> bool:

@@ -41,7 +41,7 @@ def trained(project: Project, base: Path) -> Path:
         (["eval", "untrained"], "has no adapter"),
         (["eval", "bare", "--canary", "none.jsonl"], "no file"),
         (["eval", "bare", "--limit", "0"], "limit is 0"),
-        (["eval", "bare", "--batch-size", "0"], "batch_size is 0"),
+        (["eval", "bare", "--batch-size", "0"], "batch-size is 0"),
         (["eval", "bare", "--tasks", "../x"], "can't be a run's name"),
     ],
 )

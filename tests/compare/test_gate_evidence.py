@@ -65,7 +65,7 @@ def test_a_finished_comparison_of_this_adapter_counts(project, run):
     assert evidence.compare is not None
     assert evidence.compare.done == 4
     assert evidence.compare_problem == ""
-    assert evidence.eval_problem == "the canary set and general ability have not been evaluated"
+    assert evidence.eval_problem == "the run has not been evaluated"
 
 
 def test_a_comparison_of_an_older_adapter_or_of_other_prompts_counts_for_nothing(project, run):

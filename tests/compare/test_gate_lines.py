@@ -133,7 +133,7 @@ def test_a_sound_run_ships_with_every_line_known():
         (with_summary(adapter=Side(empty=3)), "endings", "3 empty"),
         (evidence(compare_spec={"seen_in_training": True}), "unseen", "trained on"),
         (with_suites(suite("canary", 80, 80, 5)), "canary", "regression 6.2% (5 lost, 0 won"),
-        (with_suites(suite("general", 200, 120, 15)), "general", "confirmed, p <.001"),
+        (with_suites(suite("general", 200, 120, 15)), "general", "confirmed, one-sided p <.001"),
         (with_suites(suite("ood", 31, 31, 2, faults={"did not end": 2})), "ood", "2 did not end"),
         (with_suites(suite("mmlu", 100, 60, 12)), "mmlu", "regression 12.0%"),
     ],

@@ -188,9 +188,7 @@ def test_nothing_is_written_over_and_the_manifest_says_what_is_there(
     with pytest.raises(BadInput, match=r"there is no folder .*out: make it first"):
         written(tmp_path / "out" / "pairs.jsonl", answered, completions, "dpo")
     (tmp_path / "out").mkdir()
-    with pytest.raises(
-        BadInput, match=r"pairs\.csv would hold lines of JSON: give"
-    ):
+    with pytest.raises(BadInput, match=r"pairs\.csv would hold lines of JSON: give"):
         written(tmp_path / "out" / "pairs.csv", answered, completions, "dpo")
     assert not list((tmp_path / "out").iterdir())
     path = written(tmp_path / "out" / "pairs.jsonl", answered, completions, "dpo")

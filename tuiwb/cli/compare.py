@@ -187,7 +187,8 @@ def _confirm(home: "Project", spec: dict[str, Any], yes: bool) -> None:
 
     costs = api_costs(home, spec)
     for cost in costs:
-        note(f"{cost.sentence}; at most ${spec['max_usd']:g} are spent")
+        most = f"; at most ${spec['max_usd']:g} are spent" if cost.usd is not None else ""
+        note(f"{cost.sentence}{most}")
     if costs and not yes:
         if not sys.stdin.isatty():
             raise BadInput("nobody is here to confirm the cost: give --yes to go ahead")

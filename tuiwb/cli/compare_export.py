@@ -102,7 +102,7 @@ def export(
     out = home.shorten((dpo or kto or Path()).absolute())
     say(f"{manifest.rows} rows of {manifest.pairs} pairs in {out}")
     for reason, count in manifest.left_out.items():
-        say(f"left out: {count} {reason}")
+        say(f"left out ({reason}): {count}")
     say(
         "these prompts were held out: once a run has trained on them, compare it on others "
         f"('tuiwb data check {out}' finds what leaks)"

@@ -91,7 +91,7 @@ def say_results(run: str, folder: str, results: Any) -> None:
     say()
     if done:
         say_table(
-            ("suite", "n", "base", "fine-tune", "change [95%]", "won/lost", "p"),
+            ("suite", "n", "base", "fine-tune", "change [95%]", "won/lost", "p (two-sided)"),
             [_row(suite) for suite in done],
         )
         say()

@@ -120,7 +120,8 @@ def judge(
         check_free(spec)
     costs = [estimate(spec) for spec in specs]
     for spec, cost in zip(specs, costs, strict=True):
-        note(f"{cost.sentence}; at {spec['base_url']}, at most ${spec['max_usd']:g}")
+        most = f", at most ${spec['max_usd']:g}" if cost.usd is not None else ""
+        note(f"{cost.sentence}; at {spec['base_url']}{most}")
     offers = [cost.offer for cost in costs if cost.offer]
     for offer in offers:
         note(offer)

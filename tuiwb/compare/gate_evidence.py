@@ -188,7 +188,7 @@ def _changed(run: Path, prints: dict[str, str], prompts: Any) -> bool:
 def _evaluation(run: Path, evidence: Evidence) -> None:
     folder = run / EVAL
     if not (folder / "job.yaml").is_file():
-        evidence.eval_problem = "the canary set and general ability have not been evaluated"
+        evidence.eval_problem = "the run has not been evaluated"
         return
     try:
         job = load(folder)

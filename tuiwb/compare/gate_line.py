@@ -68,8 +68,13 @@ def regression_of(suite: Suite) -> str:
         "confirmed, "
         if suite.regression > 0 and suite.p_worse is not None and suite.p_worse <= ALPHA
         else ""
-    )  # one-sided
-    p = f", {sure}p {p_value(suite.p_worse)}" if suite.p_worse is not None and suite.worse else ""
+    )
+    # The table of the evaluation has the two-sided p of the same counts.
+    p = (
+        f", {sure}one-sided p {p_value(suite.p_worse)}"
+        if suite.p_worse is not None and suite.worse
+        else ""
+    )
     word = "regression" if suite.regression >= 0 else "gain"
     return f"{word} {abs(suite.regression):.1%} ({suite.worse} lost, {suite.better} won{p})"
 

@@ -28,7 +28,11 @@ MOST_ITEMS = 20
 CURVES = 2
 # Title, header, rows.
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-SUITES = {"canary": "Canary questions", "ood": "Odd prompts", "general": "General ability"}
+SUITES = {
+    "canary": "Canary questions",
+    "ood": "Odd prompts",
+    "general": "Questions of general ability",
+}
 
 
 def write_reports(run: Path, found: Gate, folder: Path | None = None) -> list[Path]:

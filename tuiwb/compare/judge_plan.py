@@ -75,7 +75,7 @@ class Estimate(msgspec.Struct, kw_only=True):
         dollars = (
             f"about ${self.usd:.2f} at prices of {self.prices_of}"
             if self.usd is not None
-            else f"cost unknown: no price for {self.model} in prices.yaml, so no budget can stop it"
+            else f"cost unknown: no price for {self.model} in prices.yaml, so no budget stops it"
         )
         return (
             f"{self.calls} calls to {self.model}{cached}{waiting}{how}, about "

@@ -152,7 +152,7 @@ def write_export(path: Path, made: Export, manifest: Manifest) -> Manifest:
         if taken.exists():
             raise BadInput(f"{taken} exists already: give another name, nothing is written over")
     if not made.rows:
-        why = ", ".join(f"{n} {reason}" for reason, n in made.left_out.items()) or "no pairs"
+        why = ", ".join(f"{reason}: {n}" for reason, n in made.left_out.items()) or "no pairs"
         raise BadInput(f"there is nothing to export ({why}): reveal your votes, or judge first")
     data = b"".join(msgspec.json.encode(row) + b"\n" for row in made.rows)
     _write_new(path, data)

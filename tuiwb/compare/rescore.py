@@ -101,7 +101,7 @@ def page(rescored: Rescored) -> Page:
             name = f"votes of {ballot.rater}" if ballot.rater else "votes"
             notes = [f"{tally.identical} pairs were identical and never asked."]
             if tally.both_bad:
-                notes.append(f"{tally.both_bad} ties are 'both bad'.")
+                notes.append(f"Ties that are 'both bad': {tally.both_bad}.")
             if tally.repeated:
                 notes.append(
                     f"Asked again: the same answer {tally.consistent} of {tally.repeated}."

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -186,7 +187,7 @@ class Client:
                     overloads += 1
                     if overloads >= OVERLOAD_TRIES:
                         raise JobFailed(
-                            f"{self._who} at {self._endpoint.url} stays overloaded "
+                            f"{self._called} stays overloaded "
                             f"({error.status}): run the same again later, nothing is asked twice"
                         ) from None
                     self.pace.overloaded(_pause(error.retry_after, overloads))
@@ -209,7 +210,7 @@ class Client:
             except Cut as error:
                 if others + 1 >= OTHER_TRIES:
                     raise JobFailed(
-                        f"the connection to {self._who} at {self._endpoint.url} is lost "
+                        f"the connection to {self._called} is lost "
                         f"({self.sentence(error)}): run the same again, nothing is asked twice"
                     ) from None
                 unanswered += 1
@@ -279,6 +280,12 @@ class Client:
         except ValueError as error:
             reply.reason = self.sentence(error) if answer.text else "no content"
         return reply
+
+    @property
+    def _called(self) -> str:
+        """Who is asked and where; a name that tells the place already has it once."""
+        url = self._endpoint.url
+        return self._who if urlsplit(url).netloc in self._who else f"{self._who} at {url}"
 
     def _next_mode(self, refused: int) -> bool:
         """Whether there is another way to ask, as long as this one never worked."""

@@ -108,7 +108,11 @@ def agreement_line(agreements: list[Agreement], rater: str) -> Content | None:
         if rater in (found.one, found.other) and found.kappa.agreement is not None:
             other = found.other if found.one == rater else found.one
             kappa = "" if found.kappa.kappa is None else f", kappa {found.kappa.kappa:.2f}"
-            said.append(f"{rater_name(other)} {100 * found.kappa.agreement:.0f}%{kappa}")
+            sure = "" if found.kappa.reliable else " (unreliable: fewer than 30)"
+            said.append(
+                f"{rater_name(other)} {100 * found.kappa.agreement:.0f}% of {found.kappa.n}"
+                f"{kappa}{sure}"
+            )
     return Content.assemble(("agree with ", MUTED), "  ".join(said)) if said else None
 
 

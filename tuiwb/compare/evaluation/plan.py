@@ -57,7 +57,7 @@ def plan(
     """
     for name, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
         if value < 1:
-            raise BadInput(f"{name} is {value}: give 1 or more")
+            raise BadInput(f"{name.replace('_', '-')} is {value}: give 1 or more")
     if limit is not None and limit < 1:
         raise BadInput(f"limit is {limit}: give 1 or more")
     run = project.run(run_name)

@@ -10,6 +10,7 @@ import pytest
 from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
 from tuiwb.compare.completions import ANSWERS, SideAnswer, read_side_answers
+from tuiwb.compare.go_on import go_on
 from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, bring_back, plan, prepare, to_ask
 from tuiwb.compare.vote_records import VOTES, Undo, Vote
 from tuiwb.errors import BadInput, MissingHere
@@ -186,3 +187,25 @@ def test_a_further_side_that_never_answered_leaves_when_it_is_not_asked_again(pr
         prepare(spec)
     assert [side["name"] for side in jobs.load(folder).spec["sides"]] == ["base", "adapter", spoke]
     assert not list(run.glob("compare-*"))
+
+
+def test_who_asks_nobody_goes_on_with_what_stands_and_spends_nothing(project, run, monkeypatch):
+    limited = plan(project, "support-v1", limit=2)
+    end(folder := prepare(limited), "finished")
+    vote(folder, 2)
+    said: list[str] = []
+    assert (go_on(project, "support-v1", said.append), said) == ("answered", [])
+    weights = run / "adapter" / ADAPTER_FILES[1]
+    weights.write_bytes(b"other")
+    end(prepare(limited), "finished")
+    weights.write_bytes(b"{}")
+    assert go_on(project, "support-v1", said.append) == "taken back"
+    assert said == ["support-v1/compare-1 asked the same: it is taken back, with 2 votes"]
+    assert (folder / VOTES).is_file()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "k-0123456789")
+        prepare(plan(project, "support-v1", limit=2, against=["base", "anthropic:m"]))
+        with pytest.raises(BadInput, match=r"calls to m, .* with the same options, asks you first"):
+            go_on(project, "support-v1", said.append)

@@ -54,17 +54,16 @@ def gate(
 def _run_missing(home: Any, run: str) -> None:
     """Compare and evaluate, each only where the gate says that it counts for nothing now."""
     from tuiwb.cli.compare import watch
-    from tuiwb.compare import plan as comparing
     from tuiwb.compare.evaluation import plan as evaluating
     from tuiwb.compare.gate_evidence import gather
+    from tuiwb.compare.go_on import go_on
+    from tuiwb.compare.plan import COMPARE
 
     evidence = gather(home, home.run(run))
     if evidence.compare is None:
         note(f"compare: {evidence.compare_problem}")
-        asked = comparing.plan(home, run)
-        if not comparing.answered(asked):
-            comparing.start(home, asked)
-            watch(home.run(run) / comparing.COMPARE)
+        if go_on(home, run, note) == "started":
+            watch(home.run(run) / COMPARE)
     wanted = evaluating.plan_missing(home, run)
     if not evaluating.answered(wanted):
         note(f"eval: {evidence.eval_problem or 'not all of it was done'}")

@@ -9,12 +9,12 @@ from textual.message import Message
 from tuiwb import jobs
 from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.screens.compare_pair import PairScreen
-from tuiwb.compare.api_cost import api_costs
+from tuiwb.compare.go_on import go_on
 from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge_plan import JUDGE, start_judge
-from tuiwb.compare.plan import COMPARE, answered, as_before, bring_back, start
+from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.vote_records import MAIN_PAIR
-from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
@@ -68,21 +68,12 @@ class CompareJobs(PairScreen):
             self.post_message(self.Refused(sentence, "information"))
 
         try:
-            spec = as_before(self.project, run.name)
-            if answered(spec):
-                if not bring_back(spec, tell):
-                    tell(
-                        "already compared: adapter and prompts are the same; 'tuiwb compare "
-                        f"{run.name}' in a terminal asks other prompts or sides"
-                    )
-                    return
-            else:
-                if costs := api_costs(self.project, spec):
-                    raise BadInput(
-                        f"{costs[0].sentence}: 'tuiwb compare {run.name}' in a terminal, with the "
-                        "same options, asks you first"
-                    )
-                start(self.project, spec, tell)
+            if go_on(self.project, run.name, tell) == "answered":
+                tell(
+                    "already compared: adapter and prompts are the same; 'tuiwb compare "
+                    f"{run.name}' in a terminal asks other prompts or sides"
+                )
+                return
         except (TuiwbError, OSError) as error:
             self.post_message(self.Refused(str(error)))
             return

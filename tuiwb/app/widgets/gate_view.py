@@ -15,12 +15,13 @@ from textual.widgets import Static
 
 from tuiwb import jobs
 from tuiwb.app.widgets.modal import Modal
-from tuiwb.compare import plan as comparing
 from tuiwb.compare.evaluation import plan as evaluating
 from tuiwb.compare.gate import Gate, gate, write_gate
 from tuiwb.compare.gate_evidence import gather
 from tuiwb.compare.gate_line import GateLine
 from tuiwb.compare.gate_report import HTML, write_reports
+from tuiwb.compare.go_on import go_on
+from tuiwb.compare.plan import COMPARE
 from tuiwb.errors import TuiwbError
 from tuiwb.project import Project
 from tuiwb.text import inert
@@ -110,9 +111,9 @@ class GateScreen(Modal[None]):
         try:
             wanted = evaluating.plan_missing(self._project, self._run.name)
             compared = gather(self._project, self._run).compare is not None
-            if comparing.COMPARE not in begun and not compared:
-                comparing.start(self._project, comparing.plan(self._project, self._run.name))
-                started = comparing.COMPARE
+            if COMPARE not in begun and not compared:
+                go_on(self._project, self._run.name, self._tell)
+                started = COMPARE
             elif evaluating.EVAL not in begun and not evaluating.answered(wanted):
                 evaluating.start(self._project, wanted)
                 started = evaluating.EVAL
@@ -122,6 +123,10 @@ class GateScreen(Modal[None]):
         if started:
             busy = _at_work(self._run) or f"{started}, starting"
             self.post_message(self.Asked(self._found, busy=busy, started=started))
+
+    def _tell(self, sentence: str) -> None:
+        said = inert(sentence)
+        self.app.call_from_thread(lambda: self.app.notify(said, timeout=12, markup=False))
 
     def _paint(self) -> None:
         if not self.is_mounted or (self._found is None and not self._told):
@@ -142,7 +147,7 @@ class GateScreen(Modal[None]):
 
 def _at_work(run: Path) -> str:
     """What runs that the gate waits for: comparing, evaluating; '' for nothing."""
-    for folder, word in ((comparing.COMPARE, "comparing"), (evaluating.EVAL, "evaluating")):
+    for folder, word in ((COMPARE, "comparing"), (evaluating.EVAL, "evaluating")):
         if (run / folder / "job.yaml").is_file() and (s := jobs.status(run / folder)).running:
             parts = [word, s.phase or s.state]
             if s.progress is not None and s.progress.total and s.progress.phase == s.phase:

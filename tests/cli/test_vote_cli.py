@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_one_key_a_pair_is_saved_at_once_and_goes_on_where_it_was(tuiwb: Tuiwb, 
     assert "2 of 7 pairs have a vote" in done.stderr
     ballot = Ballot(compare, read_completions(compare), rater="mia")
     assert [ballot.choice(pair) for pair in ballot.pairs[:3]] == ["left", "tie", None]
+    done = tuiwb("vote", "support-v1", "--rater", "kim", said="a\ns\nq\n")
+    assert "1 of 7 pairs have a vote, 1 skipped: the same" in done.stderr
     # The end of the input leaves; the next call begins at the first open pair.
     done = tuiwb("vote", "support-v1", said="b\n")
     assert "--- pair 3 of 7" in done.stdout
@@ -99,7 +102,9 @@ def test_status_says_how_far_every_rater_is_and_agreement_once_revealed(
     tuiwb("vote", "support-v1", said="s\n" * 7)
     tuiwb("vote", "support-v1", "--rater", "kim", said="t\nt\n")
     done = tuiwb("vote", "support-v1", "--status")
-    assert done.stdout == "mia: 7 of 7 pairs, open\nkim: 2 of 7 pairs, open\n"
+    assert done.stdout == (
+        "mia: 0 of 7 pairs have a vote, 7 skipped, open\nkim: 2 of 7 pairs have a vote, open\n"
+    )
     tuiwb("vote", "support-v1", "--rater", "kim", "--reveal")
     tuiwb("vote", "support-v1", "--reveal")
     told = document(tuiwb("vote", "support-v1", "--status", "--json"))
@@ -199,6 +204,7 @@ def test_the_tally_calls_the_sides_what_they_are(tuiwb: Tuiwb, compare: Path):
 
 def test_in_a_terminal_keys_held_down_are_one_vote(home: Path, compare: Path):
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 8))
     command = [sys.executable, "-m", "tuiwb", "vote", "support-v1", "-C", str(home)]
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
@@ -209,6 +215,9 @@ def test_in_a_terminal_keys_held_down_are_one_vote(home: Path, compare: Path):
             os.write(master, keys)
         assert process.wait(60) == 0
     os.close(master)
+    # Lines too long for the terminal break between words.
+    assert b"question\r\n" in shown
+    assert b"question " not in shown
     ballot = Ballot(compare, read_completions(compare), rater="mia")
     assert [ballot.choice(pair) for pair in ballot.pairs[:3]] == ["left", "right", None]
 

@@ -112,6 +112,7 @@ def test_votes_of_several_raters_are_one_outcome_a_pair_by_their_majority(projec
         ballot.reveal()
     hidden = Ballot(folder, pairs(), rater="eve", seed=2)
     hidden.vote(hidden.pairs[0], "left")
+    Ballot(folder, pairs(), rater="who only looked", seed=3)
     votes = found(project, run).votes
     assert votes is not None
     assert (votes.raters, votes.hidden) == (2, 1)

@@ -79,7 +79,7 @@ def export(
     kind: Literal["dpo", "kto"] = "dpo" if dpo is not None else "kto"
     made = export_rows(view.completions, found, why, kind, run=run, sides=view.sides)
     for ballot in ballots:
-        if not ballot.revealed and source != "verdicts":
+        if ballot.voted and not ballot.revealed and source != "verdicts":
             note(f"votes of {ballot.rater or 'unnamed'} are left out: they are not revealed yet")
     manifest = write_export(
         (dpo or kto or Path()).absolute(),

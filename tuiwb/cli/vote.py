@@ -9,6 +9,7 @@ import typer
 
 from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json, single
 from tuiwb.errors import BadInput
+from tuiwb.text import inert
 
 app = single()
 
@@ -157,7 +158,7 @@ def _state(seen: Sides, ballot: Any) -> dict[str, Any]:
 
 
 def _status(seen: Sides, json: bool) -> None:
-    from tuiwb.compare.raters import agreements, read_ballots
+    from tuiwb.compare.raters import agreements, progress, read_ballots
     from tuiwb.compare.vote_records import votes_name
 
     ballots = read_ballots(seen.folder, seen.completions, seen.sides)
@@ -172,9 +173,9 @@ def _status(seen: Sides, json: bool) -> None:
         return
     if not rows:
         say("nobody has voted yet")
-    for row in rows:
-        said = "revealed" if row["revealed"] else "open"
-        say(f"{row['rater'] or 'unnamed'}: {row['voted']} of {row['pairs']} pairs, {said}")
+    for ballot in ballots:
+        said = "revealed" if ballot.revealed else "open"
+        say(f"{ballot.rater or 'unnamed'}: {progress(ballot)}, {said}")
     _say_agreements(found)
 
 
@@ -262,9 +263,11 @@ def _by_line(seen: Sides, ballot: Any) -> None:
     """Prompt, left, right, one key; in a terminal without enter, from a pipe a line each."""
     import time
 
+    from tuiwb.compare.raters import progress
+
     if ballot.revealed:
         raise BadInput("these votes were revealed, which locks them: --reveal shows the tally")
-    note(f"{ballot.rater} votes: {ballot.voted} of {len(ballot.pairs)} pairs have one")
+    note(f"{ballot.rater} votes: {progress(ballot)}")
     place = ballot.next_open()
     while place is not None:
         pair = ballot.pairs[place]
@@ -286,7 +289,7 @@ def _by_line(seen: Sides, ballot: Any) -> None:
         place = ballot.next_open(place)
     done = ballot.voted == len(ballot.pairs)
     ahead = "--reveal shows which side was which" if done else "the same command goes on here"
-    note(f"{ballot.voted} of {len(ballot.pairs)} pairs have a vote: {ahead}")
+    note(f"{progress(ballot)}: {ahead}")
 
 
 def _show(seen: Sides, ballot: Any, place: int) -> None:
@@ -296,16 +299,31 @@ def _show(seen: Sides, ballot: Any, place: int) -> None:
     other = "base" if pair.left == "adapter" else "adapter"
     say()
     say(f"--- pair {place + 1} of {len(ballot.pairs)}")
-    say(c.prompt_text)
+    say(_wrapped(c.prompt_text))
     for name, text in (("LEFT", texts[pair.left]), ("RIGHT", texts[other])):
         say()
         say(f"--- {name}")
-        say(text if text.strip() else "(empty)")
+        say(_wrapped(text) if text.strip() else "(empty)")
     if c.reference is not None:
         say()
         say("--- REFERENCE")
-        say(c.reference)
+        say(_wrapped(c.reference))
     say()
+
+
+def _wrapped(text: str) -> str:
+    """The text's lines broken between words where a terminal would break within them."""
+    if not sys.stdout.isatty():
+        return text
+    import os
+    import textwrap
+
+    width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    return "\n".join(
+        part
+        for line in inert(text).split("\n")
+        for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    )
 
 
 def _key() -> str:

@@ -224,7 +224,7 @@ def people_and_judges(run: Path, evidence: Evidence) -> None:
         if ballot.revealed:
             said.append(ballot.winners())
             asked |= ballot.decided().keys()
-        else:
+        elif ballot.voted:
             hidden += 1
     won = _majority(said)
     if said or hidden:

@@ -99,6 +99,13 @@ def read_ballots(
     ]
 
 
+def progress(ballot: Ballot) -> str:
+    """How far a rater is, in words: a pair that was skipped has no vote."""
+    skipped = sum(ballot.choice(pair) == "skip" for pair in ballot.pairs)
+    said = f"{ballot.voted - skipped} of {len(ballot.pairs)} pairs have a vote"
+    return f"{said}, {skipped} skipped" if skipped else said
+
+
 def agreements(ballots: Iterable[Ballot]) -> list[Agreement]:
     """Every two raters that revealed, on the pairs both decided; identical answers, which nobody
     was asked about, are left out."""

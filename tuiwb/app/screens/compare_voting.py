@@ -12,6 +12,7 @@ from tuiwb.app.widgets.compare_ballot import blind_pair, vote_head
 from tuiwb.app.widgets.compare_view import Look
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
+from tuiwb.compare.raters import progress
 from tuiwb.compare.votes import Ballot, Choice
 from tuiwb.errors import TuiwbError
 
@@ -144,6 +145,6 @@ def confirm_reveal(ballot: Ballot) -> Confirm:
     """The question before a reveal."""
     return Confirm(
         "Reveal the sides?",
-        f"{ballot.voted} of {len(ballot.pairs)} pairs have a vote. Revealing shows the tally and "
+        f"{progress(ballot)}. Revealing shows the tally and "
         "locks your votes: none can be added or changed after.",
     )

@@ -187,6 +187,13 @@ def test_next_steps_follow_the_work(project: Project) -> None:
     (folder / "adapter").mkdir()
     states = {folder: jobs.status(folder)}
     assert next_steps(data, configs, states)[0].mode == "compare"
+    compared = jobs.status(folder)
+    compared.kind, compared.state = "compare", "finished"
+    both = {**states, folder / "compare": compared}
+    first = next_steps(data, configs, both)[0]
+    assert (first.mode, "one: vote, judge, and ask the gate" in first.why) == ("compare", True)
+    (folder / "gate.json").write_text("{}")
+    assert next_steps(data, configs, both)[0].mode == "serve"
     states[folder].state = "running"
     assert next_steps(data, configs, states)[0].mode == "train"
     assert len(next_steps(data, configs, states)) == 5

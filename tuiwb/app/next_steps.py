@@ -26,6 +26,7 @@ def next_steps(
     compared = {f.parent for f, s in jobs.items() if s.kind == "compare" and s.state == "finished"}
     serving = [s for s in jobs.values() if s.kind == "serve" and s.running]
     fallen = [s for s in jobs.values() if s.kind == "train" and s.state in ("died", "failed")]
+    undecided = [f for f in trained if f in compared and not (f / "gate.json").is_file()]
     uncompared = [f for f in trained if f not in compared]
 
     data = Step("2", "data", "Look at the data", _data_words(datasets))
@@ -37,18 +38,19 @@ def next_steps(
     else:
         watch_words = f"{len(trained)} finished" if trained else "no run yet"
     watch = Step("4", "train", "Watch the runs", watch_words)
-    compare_words = (
-        f"{uncompared[-1].name} has not been compared with its base"
-        if uncompared
-        else ("read the outputs, vote, judge" if trained else "after the first run")
-    )
+    if uncompared:
+        compare_words = f"{uncompared[-1].name} has not been compared with its base"
+    elif undecided:
+        compare_words = f"{undecided[-1].name}: vote, judge, and ask the gate (G) if it may ship"
+    else:
+        compare_words = "read the outputs, vote, judge" if trained else "after the first run"
     compare = Step("5", "compare", "Compare base and fine-tune", compare_words)
     serve_words = f"{serving[-1].name} is up" if serving else "an OpenAI-compatible server"
     serve = Step("6", "serve", "Serve the adapter", serve_words)
 
     if training or (fallen and not trained):
         first = [watch]
-    elif uncompared:
+    elif uncompared or undecided:
         first = [compare]
     elif trained:
         first = [serve]

@@ -94,7 +94,8 @@ class CompareScreen(CompareVotes):
         if action == "reveal":
             return ballot is not None and ballot.hides
         if action in ("judge", "start"):
-            return at_work is None and (action == "start" or self._all_answered())
+            ready = self.run is not None if action == "start" else self._all_answered()
+            return at_work is None and ready
         if action == "stop":
             return at_work is not None
         if action == "step_run":

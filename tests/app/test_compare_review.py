@@ -90,6 +90,24 @@ async def test_disagreements_are_walked_by_key_and_rulings_are_kept(project, com
     assert sorted(map(str, said.values())) == ["None", "human", "judge"]
 
 
+async def test_on_a_small_terminal_the_key_that_brings_the_reference_is_named(
+    project, compared, judged
+):
+    revealed(compared)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "votes of mia won 0  lost 5" in head(screen))
+        await pilot.press("e")
+        await until(lambda: isinstance(app.screen, DisagreementScreen))
+        walk = app.screen
+        await until(lambda: "h shows the reference" in shown(walk))
+        before = shown(walk).count('{"n": ')
+        await pilot.press("h")
+        await until(lambda: "h shows the reference" not in shown(walk))
+        assert shown(walk).count('{"n": ') == before + 1
+
+
 async def test_each_judge_has_a_queue_and_rulings_of_its_own(project, compared, judged):
     judged_by(project, compared / "compare", "odd-judge", "judge-odd", "base", tie="id04")
     judged_by(project, compared / "compare", "like-me", "judge-like-me", "base")

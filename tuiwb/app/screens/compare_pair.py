@@ -22,7 +22,7 @@ class PairScreen(WorkbenchScreen):
     CSS_PATH = "compare.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "markdown", "Markdown or plain", show=False),
-        Binding("h", "reference", "Hide the reference", show=False),
+        Binding("h", "reference", "Show or hide the reference", show=False),
     ]
 
     def __init__(self, look: Look | None = None) -> None:

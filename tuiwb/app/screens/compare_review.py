@@ -112,11 +112,13 @@ class DisagreementScreen(PairScreen):
         self.paint_head(Content("   " if room > 2 else "\n").join([line, rulings]))
         completion = self._completions[item.pair]
         pair = named_pair(completion, self._labels, self.look)
+        hides = completion.reference is not None and not self.look.reference
         single, name = middle(completion, self._labels, self.look, {})
         self.query_one(PairView).show(
             replace(
                 pair,
-                title=f"disagreement {self._at + 1} of {len(self._items)}",
+                title=f"disagreement {self._at + 1} of {len(self._items)}"
+                + ("   h shows the reference" if hides else ""),
                 subtitle=RULED[self._review.ruling(item)],
                 single=single,
                 single_title=name,

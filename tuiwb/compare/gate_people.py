@@ -2,7 +2,7 @@
 
 from tuiwb.compare.gate_evidence import Evidence
 from tuiwb.compare.gate_line import ALPHA, GateLine, won
-from tuiwb.compare.judge_summary import manipulated, manipulation_doubt
+from tuiwb.compare.judge_summary import MANIPULATION_LIMIT, manipulated, manipulation_doubt
 from tuiwb.compare.stats import sign_test
 from tuiwb.project import GateSettings
 
@@ -47,7 +47,8 @@ def judge(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
             label="judge trusted",
             ok=ok,
             figure=" | ".join(parts),
-            threshold=f"controls held, at most {INVALID:.0%} invalid, kappa with people at least "
+            threshold=f"controls held, at most {INVALID:.0%} invalid, manipulation in at most "
+            f"{MANIPULATION_LIMIT:.0%}, kappa with people at least "
             f"{settings.agreement:g}, base not preferred",
             change=""
             if ok

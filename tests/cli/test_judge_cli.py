@@ -172,6 +172,7 @@ def test_two_judges_end_in_one_document_with_their_agreement(
     assert "10 calls to claude-haiku-5-5" in err
     assert "10 calls to local" in err
     assert "cost unknown: no price for local" in err
+    assert err.count("at most $") == 1  # of the one that has a price
     code, out, _ = said("support-v1", "--agreement")
     assert code == 0
     assert "claude-haiku-5-5 and local agree on 100.0% of 3 pairs" in out

@@ -203,12 +203,21 @@ def _show(dataset: Dataset, journal: Marks, row: Row, where: str, put: Any) -> N
 
     shown = _edited(row, journal)
     edited = ", edited" if shown is not row else ""
+    _forget_what_was_typed()
     put("")
     put(f"── {where}: {row.where}, row {row.index} of {len(dataset)}{edited}")
     for finding in findings_of([shown]):
         put(f"{'!' if finding.severity == 'error' else '-'} {finding.check}: {finding.sentence}")
     put(f"broken: {row.problem}" if shown.shape == "broken" else conversation_text(shown))
     put(_KEYS)
+
+
+def _forget_what_was_typed() -> None:
+    """A key from before the row was there is no word on it."""
+    if sys.stdin.isatty():
+        import termios
+
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 def _edit_in_review(journal: Marks, row: Row, put: Any) -> bool:
@@ -242,8 +251,8 @@ def _answers(put: Any) -> Iterator[str]:
     while True:
         before = termios.tcgetattr(fd)
         try:
-            # Keys one by one; Ctrl-C still interrupts.
-            tty.setcbreak(fd)
+            # Keys one by one; Ctrl-C still interrupts. A key that came since the row is kept.
+            tty.setcbreak(fd, termios.TCSADRAIN)
             key = os.read(fd, 16).decode("utf-8", "replace")
         finally:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)

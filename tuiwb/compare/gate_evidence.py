@@ -1,6 +1,6 @@
 """What the gate rests on, read from a run's folder. The only part of the gate with I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from tuiwb.compare.judge_summary import (
     read_judge_summary,
 )
 from tuiwb.compare.plan import ADAPTER_FILES, COMPARE
+from tuiwb.compare.raters import majority
 from tuiwb.compare.stats import Kappa, PairedCounts
 from tuiwb.compare.vote_records import VOTES, Session, read_records
-from tuiwb.compare.votes import Ballot, Outcome
+from tuiwb.compare.votes import Ballot
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import load
 from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts, read_facts
@@ -213,7 +214,7 @@ def people_and_judges(run: Path, evidence: Evidence) -> None:
         return
     folder = run / COMPARE
     completions = read_completions(folder)
-    said: list[dict[str, Outcome]] = []
+    revealed: list[Ballot] = []
     asked: set[str] = set()
     hidden = 0
     for rater in _raters(folder):
@@ -222,19 +223,19 @@ def people_and_judges(run: Path, evidence: Evidence) -> None:
         except (TuiwbError, OSError):
             continue
         if ballot.revealed:
-            said.append(ballot.winners())
+            revealed.append(ballot)
             asked |= ballot.decided().keys()
         elif ballot.voted:
             hidden += 1
-    won = _majority(said)
-    if said or hidden:
+    won = majority(revealed)
+    if revealed or hidden:
         outcomes_of = list(won.values())
         counts = PairedCounts(
             wins=outcomes_of.count("adapter"),
             losses=outcomes_of.count("base"),
             ties=outcomes_of.count("tie"),
         )
-        evidence.votes = Votes(counts=counts, raters=len(said), hidden=hidden)
+        evidence.votes = Votes(counts=counts, raters=len(revealed), hidden=hidden)
     answers = jobs.fingerprint(folder / COMPLETIONS)
     for judge in judge_folders(run):
         summary = read_judge_summary(judge)
@@ -254,16 +255,6 @@ def _said(judge: Path, completions: list[Completion]) -> list[PairVerdict]:
     except (TuiwbError, KeyError, TypeError):
         return []
     return outcomes(completions, *on_record(asked, *read_verdicts(judge / VERDICTS)))
-
-
-def _majority(said: Sequence[Mapping[str, Outcome]]) -> dict[str, Outcome]:
-    """The winner of each pair by most raters: several votes on one pair are no several pairs."""
-    found: dict[str, Outcome] = {}
-    for pair in dict.fromkeys(pair for winners in said for pair in winners):
-        names = [winners[pair] for winners in said if pair in winners]
-        ahead = names.count("adapter") - names.count("base")
-        found[pair] = "adapter" if ahead > 0 else "base" if ahead < 0 else "tie"
-    return found
 
 
 def _raters(folder: Path) -> list[str]:

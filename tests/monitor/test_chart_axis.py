@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tuiwb.monitor.chart import Line, plot
@@ -98,6 +98,7 @@ def test_labels_never_overlap(low: float, width: float, columns: int, unit: str)
     assert end <= columns
 
 
+@example(low=524288.0, width=1.1, share=0.5, times=5)
 @given(
     low=st.floats(0, 1e6), width=st.floats(1, 1e6), share=st.floats(0.05, 0.95),
     times=st.integers(1, 8),

@@ -6,6 +6,9 @@ A view is (low, high), or None for all there is; an extent is the (low, high) of
 View = tuple[float, float] | None
 # So much of the extent is the least that can be shown.
 LEAST = 1e-6
+# Nearer to the extent than this is all of it: far from 0 each step of zooming rounds, and zooming
+# out again doubles what was rounded off.
+ALL = 1 - 1e-6
 
 
 def span(view: View, extent: tuple[float, float]) -> tuple[float, float]:
@@ -22,7 +25,7 @@ def zoom(view: View, extent: tuple[float, float], factor: float, at: float | Non
     whole = extent[1] - extent[0]
     at = (low + high) / 2 if at is None else min(max(at, low), high)
     width = (high - low) / factor
-    if whole <= 0 or width >= whole * (1 - 1e-9):
+    if whole <= 0 or width >= whole * ALL:
         return None
     width = max(width, whole * LEAST)
     share = (at - low) / (high - low) if high > low else 0.5

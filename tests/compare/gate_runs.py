@@ -1,12 +1,14 @@
 """Runs that the gate is tried on: a good one, and four that must not be shipped. Real training."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
@@ -112,10 +114,16 @@ def train(project: Project, case: Case) -> Path:
     files = [*spec["data"]["train"], spec["data"]["heldout"]]
     prints = {path: jobs.fingerprint(Path(path)) for path in files}
     jobs.create(folder, "train", spec, fingerprints={**prints, str(base): model_fingerprint(base)})
-    assert do_job(folder) == 0, jobs.status(folder).message
+    _do(folder)
     if case.after is not None:
         case.after(project, folder)
     return folder
+
+
+def _do(folder: Path) -> None:
+    # Workers set the environment of their own process; here it is that of all tests.
+    with mock.patch.dict(os.environ):
+        assert do_job(folder) == 0, jobs.status(folder).message
 
 
 def judged(
@@ -127,7 +135,7 @@ def judged(
         comparing.prepare(comparing.plan(project, name, limit=limit, **most)),
         evaluating.prepare(evaluating.plan(project, name, **most)),
     ):
-        assert do_job(folder) == 0, jobs.status(folder).message
+        _do(folder)
     return gate(project, project.run(name))
 
 

@@ -497,7 +497,8 @@ for name in sys.argv[1:]:
 def test_a_hub_id_is_fetched_once_and_then_read_from_the_cache(tmp_path: Path, hub: str) -> None:
     def read(endpoint: str, *names: str) -> list[str]:
         environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
-        environment.pop("HF_HUB_CACHE", None)
+        for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE"):
+            environment.pop(name, None)
         done = subprocess.run([sys.executable, "-c", READ, *names], env=environment,
                               capture_output=True, text=True, timeout=120)  # fmt: skip
         assert done.stderr == ""
@@ -516,6 +517,7 @@ def test_a_hub_id_is_fetched_once_and_then_read_from_the_cache(tmp_path: Path, h
 def test_a_hub_cache_with_a_shard_missing_is_not_taken_for_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     folder = tmp_path / "datasets--me--set"

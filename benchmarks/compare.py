@@ -125,9 +125,9 @@ def _both_ways(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-    from tuiwb.compare import generation
-    from tuiwb.compare.generation import Asking
-    from tuiwb.compare.loading import free_cores, load_sides
+    from tuiwb.compare.inference import generation
+    from tuiwb.compare.inference.generation import Asking
+    from tuiwb.compare.inference.loading import free_cores, load_sides
     from tuiwb.compare.prompts import held_out
 
     prompts = held_out(heldout, limit=count).prompts

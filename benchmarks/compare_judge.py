@@ -36,11 +36,11 @@ def measure_judge(calls: int = CALLS, latency: float = LATENCY) -> dict[str, Any
     import anthropic
     import numpy  # noqa: F401
 
-    import tuiwb.compare.judge_worker  # noqa: F401
-    from tuiwb.compare.judge import TOOL, read_verdicts
-    from tuiwb.compare.judge_plan import all_questions, completions_of, plan_judge, prepare_judge
-    from tuiwb.compare.judge_rubric import Rubric
-    from tuiwb.compare.judge_summary import read_judge_summary
+    import tuiwb.compare.judge.worker  # noqa: F401
+    from tuiwb.compare.judge.plan import all_questions, completions_of, plan_judge, prepare_judge
+    from tuiwb.compare.judge.protocol import TOOL, read_verdicts
+    from tuiwb.compare.judge.rubric import Rubric
+    from tuiwb.compare.judge.summary import read_judge_summary
     from tuiwb.jobs.run import main as do_job
     from tuiwb.llm.anthropic_endpoint import AnthropicEndpoint
 

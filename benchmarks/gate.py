@@ -31,8 +31,8 @@ from tests.compare.gate_runs import (  # noqa: E402
     seconds,
     train,
 )
-from tuiwb.compare.gate import Gate, write_gate  # noqa: E402
-from tuiwb.compare.gate_report import write_reports  # noqa: E402
+from tuiwb.compare.gate.report import write_reports  # noqa: E402
+from tuiwb.compare.gate.verdict import Gate, write_gate  # noqa: E402
 from tuiwb.project import copy_sample  # noqa: E402
 
 

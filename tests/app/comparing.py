@@ -16,8 +16,8 @@ from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.app.screens.compare_voting import VoteScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
-from tuiwb.compare.judge import VERDICTS, Verdict, VerdictRecord
-from tuiwb.compare.judge_plan import all_questions, plan_judge, prepare_judge
+from tuiwb.compare.judge.plan import all_questions, plan_judge, prepare_judge
+from tuiwb.compare.judge.protocol import VERDICTS, Verdict, VerdictRecord
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.llm.prices import Usage

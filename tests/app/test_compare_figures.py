@@ -2,8 +2,8 @@
 
 from tuiwb.app.widgets.compare_figures import figures
 from tuiwb.compare.completions import Completion, summarise
-from tuiwb.compare.stats import PairedCounts
-from tuiwb.compare.votes import VoteTally
+from tuiwb.compare.stats.counts import PairedCounts
+from tuiwb.compare.vote.ballot import VoteTally
 
 NASTY = "\x1b[31m[bold]red[/bold]"
 

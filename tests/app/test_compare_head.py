@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tuiwb.app.widgets.compare_view import Subject, head, pair
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge import PairVerdict
-from tuiwb.compare.judge_summary import summarise_verdicts
+from tuiwb.compare.judge.protocol import PairVerdict
+from tuiwb.compare.judge.summary import summarise_verdicts
 from tuiwb.compare.look import Comparison
 from tuiwb.project import Project
 

@@ -6,9 +6,9 @@ import pytest
 from textual.app import App
 
 from tuiwb.app.screens.compare_judge import AskJudge
-from tuiwb.compare.judge_choices import JudgeChoices, JudgeOffer
-from tuiwb.compare.judge_plan import Estimate
-from tuiwb.compare.judge_rubric import RubricFile
+from tuiwb.compare.judge.choices import JudgeChoices, JudgeOffer
+from tuiwb.compare.judge.plan import Estimate
+from tuiwb.compare.judge.rubric import RubricFile
 from tuiwb.project import Project
 
 OFFER = JudgeOffer(

@@ -13,7 +13,7 @@ from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 
 PAIRS = 12

@@ -30,8 +30,8 @@ from tuiwb.compare.completions import (
     TokenProbabilities,
     read_completions,
 )
-from tuiwb.compare.review import read_rulings
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.judge.review import read_rulings
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 

@@ -26,7 +26,7 @@ from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import COMPLETIONS, summarise
 from tuiwb.compare.plan import plan, prepare
-from tuiwb.compare.vote_records import VOTES, Vote
+from tuiwb.compare.vote.records import VOTES, Vote
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 

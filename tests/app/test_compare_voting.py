@@ -28,7 +28,7 @@ from tuiwb.app.screens.dialogs import Ask, Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import COMPLETIONS, read_completions
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 

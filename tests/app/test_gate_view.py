@@ -11,7 +11,7 @@ from tests.app.conftest import until
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.widgets.gate_view import GateScreen, gate_lines
 from tuiwb.app.widgets.serve_words import model_line, verdict_line
-from tuiwb.compare.gate import Gate, GateLine, read_gate, verdict_words
+from tuiwb.compare.gate.verdict import Gate, GateLine, read_gate, verdict_words
 from tuiwb.project import Project
 from tuiwb.serve.spec import Served
 

@@ -16,7 +16,7 @@ from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.cli.compare import watch
 from tuiwb.compare.completions import COMPLETIONS, Completion
-from tuiwb.compare.vote_records import VOTES, Vote
+from tuiwb.compare.vote.records import VOTES, Vote
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
@@ -221,7 +221,7 @@ def test_compare_prints_the_table_and_the_second_time_at_once(
 def test_the_commands_import_neither_torch_nor_textual_nor_the_sdk():
     code = (
         "import sys, tuiwb.cli.compare, tuiwb.cli.judge, tuiwb.compare.plan, "
-        "tuiwb.compare.judge_plan, tuiwb.compare.judge_summary, tuiwb.compare.votes; "
+        "tuiwb.compare.judge.plan, tuiwb.compare.judge.summary, tuiwb.compare.vote.ballot; "
         "heavy = {'torch', 'transformers', 'peft', 'textual', 'anthropic', 'scipy', 'numpy', "
         "'pyarrow', 'datasets'}; "
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"

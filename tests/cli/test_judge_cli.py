@@ -14,7 +14,7 @@ from tests.llm.endpoint_server import completion, error
 from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.compare.completions import COMPLETIONS, Completion
-from tuiwb.compare.judge_plan import plan_judges, prepare_judge
+from tuiwb.compare.judge.plan import plan_judges, prepare_judge
 from tuiwb.jobs import create
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines

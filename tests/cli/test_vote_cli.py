@@ -20,7 +20,7 @@ from tests.app.comparing import (
 )
 from tests.cli.conftest import Done, Tuiwb
 from tuiwb.compare.completions import read_completions
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.project import Project
 
 

@@ -10,7 +10,7 @@ from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, 
 from tests.compare.judge_server import SECRET, JudgeServer
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Completion
-from tuiwb.compare.judge_plan import plan_judge, prepare_judge
+from tuiwb.compare.judge.plan import plan_judge, prepare_judge
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import main

@@ -15,7 +15,7 @@ import yaml
 from tuiwb import jobs
 from tuiwb.compare import plan as comparing
 from tuiwb.compare.evaluation import plan as evaluating
-from tuiwb.compare.gate import Gate, gate
+from tuiwb.compare.gate.verdict import Gate, gate
 from tuiwb.jobs.run import main as do_job
 from tuiwb.project import Project
 from tuiwb.train.plan import plan

@@ -28,7 +28,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> list[HeldOutPrompt]:
 @pytest.fixture(scope="module")
 def loaded(tiny_base: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The tiny base with two adapters on it."""
-    from tuiwb.compare.loading import load_sides
+    from tuiwb.compare.inference.loading import load_sides
 
     other = make_adapter(tiny_base, tmp_path_factory.mktemp("other") / "adapter", scale=0.3)
     sides = {"base": None, "adapter": str(tiny_adapter), "other": str(other)}
@@ -40,7 +40,7 @@ def alone(loaded: Any, prompts: list[HeldOutPrompt]) -> dict[tuple[str, str], st
     """What transformers' own `generate` says to each prompt on its own."""
     import torch
 
-    from tuiwb.compare.generation import encode
+    from tuiwb.compare.inference.generation import encode
 
     found = {}
     for name, side in loaded.sides.items():
@@ -61,7 +61,7 @@ def alone(loaded: Any, prompts: list[HeldOutPrompt]) -> dict[tuple[str, str], st
 def said(
     loaded: Any, prompts: Sequence[HeldOutPrompt], names: Sequence[str], **asking: Any
 ) -> dict[tuple[str, str], str]:
-    from tuiwb.compare.generation import Asking, answers, encode
+    from tuiwb.compare.inference.generation import Asking, answers, encode
 
     encoded = [encode(loaded, prompt) for prompt in prompts]
     options = Asking(**{"max_new_tokens": 14, **asking})
@@ -80,7 +80,7 @@ def test_rows_that_join_and_leave_a_batch_say_what_generate_says(
 
 
 def test_sides_mixed_in_one_batch_say_the_same(loaded, prompts, alone, monkeypatch):
-    from tuiwb.compare.loading import can_mix
+    from tuiwb.compare.inference.loading import can_mix
 
     assert can_mix(loaded)
     monkeypatch.setattr(loaded, "mixes", True)
@@ -109,7 +109,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_loses_nothing(
 ):
     import torch
 
-    from tuiwb.compare import decoding
+    from tuiwb.compare.inference import decoding
 
     forward = decoding._Batch._forward
     refused = []
@@ -134,8 +134,8 @@ def test_a_base_beside_an_adapter_that_changes_its_weights_is_the_base(
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from tuiwb.compare.generation import encode
-    from tuiwb.compare.loading import load_sides
+    from tuiwb.compare.inference.generation import encode
+    from tuiwb.compare.inference.loading import load_sides
 
     plain = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     for module in plain.modules():
@@ -181,7 +181,7 @@ def test_a_base_beside_an_adapter_that_changes_its_weights_is_the_base(
 
 
 def test_a_soft_prompt_is_refused_in_one_sentence(tiny_base, tmp_path):
-    from tuiwb.compare.loading import load_sides
+    from tuiwb.compare.inference.loading import load_sides
     from tuiwb.errors import BadInput
 
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
@@ -195,7 +195,7 @@ def test_rows_that_ended_before_the_memory_ran_short_are_not_lost_and_draw_what_
 ):
     import torch
 
-    from tuiwb.compare import decoding
+    from tuiwb.compare.inference import decoding
 
     hot = {"temperature": 1.0, "max_new_tokens": 3}
     monkeypatch.setattr(loaded, "mixes", True)
@@ -230,7 +230,7 @@ def test_models_left_to_generate_draw_by_the_prompt_whatever_the_batch(
 
 
 def test_a_prompt_near_the_model_s_end_cuts_no_other_short(loaded, prompts, alone, monkeypatch):
-    from tuiwb.compare.generation import Asking, Encoded, answers, encode
+    from tuiwb.compare.inference.generation import Asking, Encoded, answers, encode
 
     monkeypatch.setattr(loaded, "steps", False)
     full = Encoded(prompt=prompts[0], ids=[5] * (loaded.room - 2))
@@ -244,7 +244,7 @@ def test_a_prompt_near_the_model_s_end_cuts_no_other_short(loaded, prompts, alon
 def test_logits_that_are_no_numbers_are_no_equal_logits(loaded, prompts, monkeypatch):
     import torch
 
-    from tuiwb.compare.generation import encode, max_logit_difference
+    from tuiwb.compare.inference.generation import encode, max_logit_difference
     from tuiwb.errors import JobFailed
 
     weight = loaded.model.get_base_model().model.norm.weight
@@ -264,8 +264,8 @@ def test_drawn_answers_follow_the_seed_whatever_the_batch(loaded, prompts):
 def test_the_reference_is_scored_as_one_forward_pass_of_the_whole_chat_scores_it(loaded, prompts):
     import torch
 
-    from tuiwb.compare.generation import encode
-    from tuiwb.compare.scoring import joined, score
+    from tuiwb.compare.inference.generation import encode
+    from tuiwb.compare.inference.scoring import joined, score
 
     encoded = [encode(loaded, prompt) for prompt in prompts]
     scored = [
@@ -290,7 +290,7 @@ def test_the_reference_is_scored_as_one_forward_pass_of_the_whole_chat_scores_it
 
 
 def test_a_prompt_that_fills_the_model_is_named_by_its_line(loaded, prompts):
-    from tuiwb.compare.generation import Asking, Encoded, answers
+    from tuiwb.compare.inference.generation import Asking, Encoded, answers
     from tuiwb.errors import BadInput
 
     full = Encoded(prompt=prompts[3], ids=[5] * loaded.room)
@@ -302,9 +302,9 @@ def test_a_model_whose_layers_have_windows_says_what_generate_says(tiny_base, pr
     import torch
     from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 
-    from tuiwb.compare.generation import encode
-    from tuiwb.compare.kv_cache import make_cache
-    from tuiwb.compare.loading import load_sides
+    from tuiwb.compare.inference.generation import encode
+    from tuiwb.compare.inference.kv_cache import make_cache
+    from tuiwb.compare.inference.loading import load_sides
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
     torch.manual_seed(2)

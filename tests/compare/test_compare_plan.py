@@ -12,7 +12,7 @@ from tuiwb import jobs
 from tuiwb.compare.completions import ANSWERS, SideAnswer, read_side_answers
 from tuiwb.compare.go_on import go_on
 from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, bring_back, plan, prepare, to_ask
-from tuiwb.compare.vote_records import VOTES, Undo, Vote
+from tuiwb.compare.vote.records import VOTES, Undo, Vote
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import process
 from tuiwb.jobs.events import EventWriter, State

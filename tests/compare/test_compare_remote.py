@@ -13,8 +13,8 @@ from tests.compare.builders import make_run
 from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
 from tests.serve.waiting import until
 from tuiwb import jobs
-from tuiwb.compare import remote_endpoints
 from tuiwb.compare.completions import SideAnswer, read_completions, read_summary
+from tuiwb.compare.inference import remote_endpoints
 from tuiwb.compare.plan import plan, prepare
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.errors import JobFailed, MissingHere
@@ -74,8 +74,8 @@ def ask(
     kind: str, url: str, count: int, *, max_usd: float = 5.0, temperature: float = 0.0
 ) -> list[SideAnswer]:
     """Every answer of a side; JobFailed carries those that came as `.args[1]`."""
-    from tuiwb.compare.generation import Asking
-    from tuiwb.compare.remote import Budget, ask_all
+    from tuiwb.compare.inference.generation import Asking
+    from tuiwb.compare.inference.remote import Budget, ask_all
     from tuiwb.llm.prices import read_prices
 
     side = {

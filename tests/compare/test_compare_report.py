@@ -10,17 +10,17 @@ import pytest
 from tests.compare.builders import make_run
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Answer, Completion, read_completions, summarise
-from tuiwb.compare.figure_text import figure_rows, number
-from tuiwb.compare.html import as_html, write_report
-from tuiwb.compare.interval_plot import LEFT, RIGHT, WIDTH, IntervalRow, interval_plot
-from tuiwb.compare.judge import VERDICTS, Usage, Verdict, VerdictRecord
-from tuiwb.compare.judge_plan import all_questions
-from tuiwb.compare.judge_summary import JUDGE_SUMMARY, summarise_verdicts
-from tuiwb.compare.page import Agreed, page_of, preferred
-from tuiwb.compare.report import markdown
+from tuiwb.compare.judge.plan import all_questions
+from tuiwb.compare.judge.protocol import VERDICTS, Usage, Verdict, VerdictRecord
+from tuiwb.compare.judge.summary import JUDGE_SUMMARY, summarise_verdicts
+from tuiwb.compare.report.figure_text import figure_rows, number
+from tuiwb.compare.report.html import as_html, write_report
+from tuiwb.compare.report.interval_plot import LEFT, RIGHT, WIDTH, IntervalRow, interval_plot
+from tuiwb.compare.report.markdown import markdown
+from tuiwb.compare.report.page import Agreed, page_of, preferred
 from tuiwb.compare.rescore import page, rescore
-from tuiwb.compare.stats import PairedCounts, cohens_kappa
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.stats.counts import PairedCounts, cohens_kappa
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
 

@@ -24,9 +24,9 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
+from tuiwb.compare.inference.sheet import Sheet
 from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, plan, prepare
 from tuiwb.compare.prompts import held_out
-from tuiwb.compare.sheet import Sheet
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines

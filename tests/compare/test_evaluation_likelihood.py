@@ -24,7 +24,7 @@ ITEMS = [
 
 @pytest.fixture(scope="module")
 def loaded(tiny_base, tiny_adapter):
-    from tuiwb.compare.loading import load_model
+    from tuiwb.compare.inference.loading import load_model
 
     return load_model(str(tiny_base), str(tiny_adapter), "float32")
 

@@ -11,7 +11,7 @@ from tuiwb.compare.evaluation.harness import run_task
 from tuiwb.compare.evaluation.plan import answered, plan, plan_missing, prepare, start
 from tuiwb.compare.evaluation.results import ITEMS, RESULTS, Item, Results, Suite, read_results
 from tuiwb.compare.evaluation.tasks import leave_out
-from tuiwb.compare.gate_evidence import gather
+from tuiwb.compare.gate.evidence import gather
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import load
 from tuiwb.jobs.events import EventWriter, State

@@ -20,7 +20,7 @@ from tuiwb.compare.evaluation.results import (
     paired,
     read_items,
 )
-from tuiwb.compare.gate_line import regression_of
+from tuiwb.compare.gate.line import regression_of
 from tuiwb.compare.prompts import held_out
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines

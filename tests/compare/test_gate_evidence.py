@@ -9,8 +9,8 @@ import pytest
 from tests.compare.builders import make_run
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, SUMMARY, Completion, summarise
-from tuiwb.compare.gate_evidence import Evidence, gather
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.gate.evidence import Evidence, gather
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project

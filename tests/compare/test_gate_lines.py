@@ -7,15 +7,15 @@ import scipy.stats
 from tests.compare.builders import make_run
 from tuiwb.compare.completions import Side, Summary
 from tuiwb.compare.evaluation.results import Results, Seen, Suite, paired
-from tuiwb.compare.gate import Gate, gate, read_gate, verdict_of, write_gate
-from tuiwb.compare.gate_evidence import Evidence, Judged, Votes
-from tuiwb.compare.gate_line import GateLine
-from tuiwb.compare.gate_lines import lines_of
-from tuiwb.compare.gate_picture import picture
-from tuiwb.compare.gate_report import html, markdown
-from tuiwb.compare.judge_summary import JudgeSummary
-from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.stats import Interval, Kappa, PairedCounts, preference
+from tuiwb.compare.gate.evidence import Evidence, Judged, Votes
+from tuiwb.compare.gate.line import GateLine
+from tuiwb.compare.gate.lines import lines_of
+from tuiwb.compare.gate.picture import picture
+from tuiwb.compare.gate.report import html, markdown
+from tuiwb.compare.gate.verdict import Gate, gate, read_gate, verdict_of, write_gate
+from tuiwb.compare.judge.summary import JudgeSummary
+from tuiwb.compare.metrics.task import MetricSummary
+from tuiwb.compare.stats.counts import Interval, Kappa, PairedCounts, preference
 from tuiwb.errors import BadInput
 from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts
 from tuiwb.project import GateSettings, Project

@@ -10,8 +10,8 @@ import pytest
 from tests.compare.gate_runs import SHORT, Case, build, cases, judged, line_words, train
 from tuiwb.compare.evaluation.plan import EVAL
 from tuiwb.compare.evaluation.results import read_items, read_results
-from tuiwb.compare.gate import read_gate, stale, write_gate
-from tuiwb.compare.gate_report import write_reports
+from tuiwb.compare.gate.report import write_reports
+from tuiwb.compare.gate.verdict import read_gate, stale, write_gate
 from tuiwb.project import Project, copy_sample
 
 pytestmark = pytest.mark.slow

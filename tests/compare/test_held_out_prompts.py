@@ -15,9 +15,9 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.look import look
-from tuiwb.compare.page import page_of
 from tuiwb.compare.prompts import held_out, prompt_of
-from tuiwb.compare.report import markdown
+from tuiwb.compare.report.markdown import markdown
+from tuiwb.compare.report.page import page_of
 from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
@@ -150,14 +150,14 @@ def test_an_answer_can_not_break_out_of_its_fence_in_the_report(tmp_path):
 
 def test_verdicts_on_earlier_answers_are_not_shown(project, answered):
     from tuiwb import jobs
-    from tuiwb.compare.judge import (
+    from tuiwb.compare.judge.plan import all_questions
+    from tuiwb.compare.judge.protocol import (
         VERDICTS,
         FailureRecord,
         Usage,
         Verdict,
         VerdictRecord,
     )
-    from tuiwb.compare.judge_plan import all_questions
 
     run = answered.parent
     spec = {

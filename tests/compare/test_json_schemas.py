@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuiwb.compare.json_schema import JsonSchema, read_schema
+from tuiwb.compare.metrics.json_schema import JsonSchema, read_schema
 from tuiwb.errors import BadInput
 
 CATASTROPHIC = "^(a+)+$"

@@ -19,19 +19,19 @@ from tests.compare.judge_server import (
 )
 from tuiwb import jobs
 from tuiwb.compare.completions import read_completions
-from tuiwb.compare.judge import (
+from tuiwb.compare.judge.plan import (
+    all_questions,
+    estimate,
+    plan_judge,
+)
+from tuiwb.compare.judge.protocol import (
     VERDICTS,
     parse_verdict,
     questions,
     read_verdicts,
 )
-from tuiwb.compare.judge_plan import (
-    all_questions,
-    estimate,
-    plan_judge,
-)
-from tuiwb.compare.judge_rubric import Rubric, read_rubric
-from tuiwb.compare.judge_summary import agreement, outcomes, read_judge_summary
+from tuiwb.compare.judge.rubric import Rubric, read_rubric
+from tuiwb.compare.judge.summary import agreement, outcomes, read_judge_summary
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.llm import client
 from tuiwb.llm.address import check_url

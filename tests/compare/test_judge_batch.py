@@ -11,12 +11,11 @@ from tests.compare.builders import wait_until
 from tests.compare.judge_server import CALLS, SECRET, Asked, error, honest, message
 from tests.llm.batch_server import Batches, errored, succeeded
 from tuiwb import jobs
-from tuiwb.compare import judge_batch_log as log
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
-from tuiwb.compare.judge import VERDICTS, read_verdicts
-from tuiwb.compare.judge_batch_log import BATCHES, Sending
-from tuiwb.compare.judge_choices import judge_offer
-from tuiwb.compare.judge_plan import (
+from tuiwb.compare.judge import batch_log as log
+from tuiwb.compare.judge.batch_log import BATCHES, Sending
+from tuiwb.compare.judge.choices import judge_offer
+from tuiwb.compare.judge.plan import (
     all_questions,
     completions_of,
     estimate,
@@ -25,7 +24,8 @@ from tuiwb.compare.judge_plan import (
     prepare_judge,
     start_judge,
 )
-from tuiwb.compare.judge_summary import read_judge_summary, read_judges
+from tuiwb.compare.judge.protocol import VERDICTS, read_verdicts
+from tuiwb.compare.judge.summary import read_judge_summary, read_judges
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import main

@@ -21,10 +21,10 @@ from tests.compare.judge_server import (
 )
 from tests.llm.endpoint_server import completion
 from tuiwb import jobs
-from tuiwb.compare import judge_run
-from tuiwb.compare.judge import MOST_REASONING, VERDICTS, read_verdicts
-from tuiwb.compare.judge_plan import estimate, plan_judge, prepare_judge, start_judge
-from tuiwb.compare.judge_summary import read_judge_summary
+from tuiwb.compare.judge import run as judge_run
+from tuiwb.compare.judge.plan import estimate, plan_judge, prepare_judge, start_judge
+from tuiwb.compare.judge.protocol import MOST_REASONING, VERDICTS, read_verdicts
+from tuiwb.compare.judge.summary import read_judge_summary
 from tuiwb.errors import BadInput
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import main

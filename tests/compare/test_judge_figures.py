@@ -4,9 +4,16 @@ import pytest
 from msgspec import structs
 
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge import FailureRecord, Question, Usage, Verdict, VerdictRecord, on_record
-from tuiwb.compare.judge_plan import all_questions
-from tuiwb.compare.judge_summary import outcomes, summarise_verdicts
+from tuiwb.compare.judge.plan import all_questions
+from tuiwb.compare.judge.protocol import (
+    FailureRecord,
+    Question,
+    Usage,
+    Verdict,
+    VerdictRecord,
+    on_record,
+)
+from tuiwb.compare.judge.summary import outcomes, summarise_verdicts
 
 
 def completions(identical: int, asked: int) -> list[Completion]:

@@ -12,9 +12,15 @@ from tests.serve.tiny import TINY_CHAT
 from tests.serve.waiting import until
 from tuiwb import jobs
 from tuiwb.cli import run
-from tuiwb.compare.judge import VERDICTS, FailureRecord, Verdict, VerdictRecord, read_verdicts
-from tuiwb.compare.judge_plan import plan_judge, prepare_judge
-from tuiwb.compare.judge_summary import JudgeSummary, read_judge_summary
+from tuiwb.compare.judge.plan import plan_judge, prepare_judge
+from tuiwb.compare.judge.protocol import (
+    VERDICTS,
+    FailureRecord,
+    Verdict,
+    VerdictRecord,
+    read_verdicts,
+)
+from tuiwb.compare.judge.summary import JudgeSummary, read_judge_summary
 from tuiwb.jobs.run import main
 from tuiwb.project import Project
 

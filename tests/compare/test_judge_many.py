@@ -7,13 +7,13 @@ import pytest
 from tests.compare.judge_server import CALLS, SECRET, Asked, error, honest, message
 from tests.llm.endpoint_server import completion
 from tuiwb.compare.completions import SideAnswer, read_completions
-from tuiwb.compare.judge import VERDICTS, questions, read_verdicts, repeated
-from tuiwb.compare.judge_address import JudgeAddress, address_of, folder_names
-from tuiwb.compare.judge_agreement import agreements, judges_agreement
-from tuiwb.compare.judge_choices import judge_choices
-from tuiwb.compare.judge_plan import estimate, plan_judge, plan_judges, prepare_judge
-from tuiwb.compare.judge_rubric import RUBRICS, read_rubric, rubrics
-from tuiwb.compare.judge_summary import judge_folders, read_judge_summary, read_judges
+from tuiwb.compare.judge.address import JudgeAddress, address_of, folder_names
+from tuiwb.compare.judge.agreement import agreements, judges_agreement
+from tuiwb.compare.judge.choices import judge_choices
+from tuiwb.compare.judge.plan import estimate, plan_judge, plan_judges, prepare_judge
+from tuiwb.compare.judge.protocol import VERDICTS, questions, read_verdicts, repeated
+from tuiwb.compare.judge.rubric import RUBRICS, read_rubric, rubrics
+from tuiwb.compare.judge.summary import judge_folders, read_judge_summary, read_judges
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import main

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from tuiwb.compare import metrics
-from tuiwb.compare.json_fields import MOST
-from tuiwb.compare.measure import measure
-from tuiwb.compare.paired import bootstrap, mean_interval
-from tuiwb.compare.scored import Answered, Asked
+from tuiwb.compare.metrics import task as task_metrics
+from tuiwb.compare.metrics.json_fields import MOST
+from tuiwb.compare.metrics.measure import measure
+from tuiwb.compare.metrics.scored import Answered, Asked
+from tuiwb.compare.stats.paired import bootstrap, mean_interval
 
 
 def pair(reference, base, adapter, **more):
@@ -29,7 +29,7 @@ def test_a_likelihood_that_is_no_number_makes_no_side_better(nll):
     (line,) = (q for q in measure(rows).quantities if q.name == "perplexity")
     assert (line.n, line.better, line.worse, line.verdict) == (19, 0, 19, "worse")
     assert math.isfinite(line.difference)
-    broken = metrics.MetricSummary(
+    broken = task_metrics.MetricSummary(
         name="m", label="m", n=9, graded=True, base=1, base_right=0, difference=math.nan, p=0.001
     )
     assert broken.verdict == ""
@@ -49,9 +49,9 @@ def test_answers_nested_as_deep_as_the_parser_lets_them_are_compared():
     depth = 900
     deep = '{"a": ' + "[" * depth + "1" + "]" * depth + "}"
     other = deep.replace("1", "2")
-    assert metrics.score(deep, deep)["all_fields"] == 1.0
-    assert metrics.score(other, deep)["all_fields"] == 0.0
-    assert metrics.field_results(other, deep) == {"a": False}
+    assert task_metrics.score(deep, deep)["all_fields"] == 1.0
+    assert task_metrics.score(other, deep)["all_fields"] == 0.0
+    assert task_metrics.field_results(other, deep) == {"a": False}
 
 
 def test_keys_of_data_do_not_become_a_table_of_thousands_of_fields():

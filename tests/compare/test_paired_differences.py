@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from tuiwb.compare.paired import (
+from tuiwb.compare.stats.paired import (
     bootstrap,
     holm,
     mean_interval,

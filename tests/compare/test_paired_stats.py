@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from tuiwb.compare.paired import tango
-from tuiwb.compare.stats import (
+from tuiwb.compare.stats.counts import (
     PairedCounts,
     bootstrap_with_ties,
     cohens_kappa,
@@ -24,6 +23,7 @@ from tuiwb.compare.stats import (
     upper_tail,
     wilson,
 )
+from tuiwb.compare.stats.paired import tango
 
 COUNTS = st.integers(0, 400)
 

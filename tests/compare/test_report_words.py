@@ -9,15 +9,15 @@ from tests.compare.builders import make_run
 from tests.compare.test_compare_report import SPEC, completion, good_run, judged
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
-from tuiwb.compare.figure_text import p_value
-from tuiwb.compare.gate_evidence import Evidence, people_and_judges
-from tuiwb.compare.html import PAIR_STYLE, as_html
-from tuiwb.compare.judge import VERDICTS, VerdictRecord, read_verdicts
-from tuiwb.compare.page import Agreed, agreement_line, page_of
-from tuiwb.compare.report import markdown
+from tuiwb.compare.gate.evidence import Evidence, people_and_judges
+from tuiwb.compare.judge.protocol import VERDICTS, VerdictRecord, read_verdicts
+from tuiwb.compare.report.figure_text import p_value
+from tuiwb.compare.report.html import PAIR_STYLE, as_html
+from tuiwb.compare.report.markdown import markdown
+from tuiwb.compare.report.page import Agreed, agreement_line, page_of
 from tuiwb.compare.rescore import page, rescore
-from tuiwb.compare.stats import cohens_kappa
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.stats.counts import cohens_kappa
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 from tuiwb.monitor.report_html import PAGE_STYLE
 

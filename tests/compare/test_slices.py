@@ -2,10 +2,10 @@
 
 import pytest
 
-from tuiwb.compare.measure import MOST_TAGS, Options, measure
-from tuiwb.compare.paired import holm
-from tuiwb.compare.scored import Answered, Asked
-from tuiwb.compare.slices import LENGTH, MISSING, REST
+from tuiwb.compare.metrics.measure import MOST_TAGS, Options, measure
+from tuiwb.compare.metrics.scored import Answered, Asked
+from tuiwb.compare.metrics.slices import LENGTH, MISSING, REST
+from tuiwb.compare.stats.paired import holm
 from tuiwb.errors import BadInput
 
 

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from tuiwb.compare import metrics, overlap
-from tuiwb.compare.json_schema import JsonSchema, read_schema
-from tuiwb.compare.measure import Options, measure
-from tuiwb.compare.paired import tango
-from tuiwb.compare.patterns import Pattern
-from tuiwb.compare.scored import Answered, Asked
+from tuiwb.compare.metrics import overlap
+from tuiwb.compare.metrics import task as task_metrics
+from tuiwb.compare.metrics.json_schema import JsonSchema, read_schema
+from tuiwb.compare.metrics.measure import Options, measure
+from tuiwb.compare.metrics.patterns import Pattern
+from tuiwb.compare.metrics.scored import Answered, Asked
+from tuiwb.compare.stats.paired import tango
 from tuiwb.errors import BadInput
 
 TICKET = '{"order": "A17", "status": "late", "days": 3}'
@@ -35,8 +36,8 @@ TICKET = '{"order": "A17", "status": "late", "days": 3}'
 def test_exact_match_forgives_outer_space_and_normalised_match_case_and_articles(
     answer, reference, exact, normalised
 ):
-    assert metrics.exact_match(answer, reference) == exact
-    assert metrics.normalised_match(answer, reference) == normalised
+    assert task_metrics.exact_match(answer, reference) == exact
+    assert task_metrics.normalised_match(answer, reference) == normalised
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_exact_match_forgives_outer_space_and_normalised_match_case_and_articles
     ],
 )
 def test_token_f1_counts_shared_words_once_each(answer, reference, f1):
-    assert metrics.token_f1(answer, reference) == pytest.approx(f1)
+    assert task_metrics.token_f1(answer, reference) == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +70,24 @@ def test_token_f1_counts_shared_words_once_each(answer, reference, f1):
     ],
 )
 def test_json_is_valid_only_as_the_whole_answer(answer, valid):
-    assert metrics.json_valid(answer, TICKET) == valid
+    assert task_metrics.json_valid(answer, TICKET) == valid
 
 
 def test_json_metrics_do_not_apply_where_the_reference_is_prose():
-    scores = metrics.score(TICKET, "Your order is late.")
+    scores = task_metrics.score(TICKET, "Your order is late.")
     assert set(scores) == {"exact_match", "normalised_match", "token_f1"}
-    assert metrics.score(TICKET, None) == {}
+    assert task_metrics.score(TICKET, None) == {}
 
 
 def test_fields_are_compared_one_by_one_with_json_types():
     answer = '{"order": " A17 ", "status": "on time", "days": "3"}'
-    assert metrics.field_results(answer, TICKET) == {"order": True, "status": False, "days": False}
-    assert metrics.field_accuracy(answer, TICKET) == pytest.approx(1 / 3)
-    assert metrics.field_accuracy("not JSON", TICKET) == 0.0
+    assert task_metrics.field_results(answer, TICKET) == {
+        "order": True,
+        "status": False,
+        "days": False,
+    }
+    assert task_metrics.field_accuracy(answer, TICKET) == pytest.approx(1 / 3)
+    assert task_metrics.field_accuracy("not JSON", TICKET) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_fields_are_compared_one_by_one_with_json_types():
     ],
 )
 def test_all_fields_right_means_no_field_wrong_missing_or_added(answer, right):
-    assert metrics.all_fields(answer, TICKET) == right
+    assert task_metrics.all_fields(answer, TICKET) == right
 
 
 def pair(reference, base, adapter=None, **more):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuiwb.compare import votes
 from tuiwb.compare.completions import Completion, read_completions
-from tuiwb.compare.raters import read_ballots
-from tuiwb.compare.votes import Ballot, Pair, make_session, outcome, side_of, votes_name
+from tuiwb.compare.vote import ballot as ballot_module
+from tuiwb.compare.vote.ballot import Ballot, Pair, make_session, outcome, side_of, votes_name
+from tuiwb.compare.vote.raters import read_ballots
 from tuiwb.errors import BadInput
 
 
@@ -196,7 +196,7 @@ def test_two_terminals_that_begin_at_once_have_the_same_sides(answered, completi
             vote_adapter(begun[0], begun[0].pairs[0])
         return make_session(*args, **more)
 
-    monkeypatch.setattr(votes, "make_session", another_is_quicker)
+    monkeypatch.setattr(ballot_module, "make_session", another_is_quicker)
     ballot = Ballot(answered, completions, seed=1)
     (other,) = begun
     assert ballot.pairs == other.pairs

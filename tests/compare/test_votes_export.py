@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tuiwb.compare.completions import Completion, read_completions
-from tuiwb.compare.judge import PairVerdict
+from tuiwb.compare.judge.protocol import PairVerdict
+from tuiwb.compare.judge.review import Review, disagreements, read_rulings
 from tuiwb.compare.preference_data import (
     Winner,
     export,
@@ -15,9 +16,8 @@ from tuiwb.compare.preference_data import (
     winners,
     write_export,
 )
-from tuiwb.compare.raters import read_ballots
-from tuiwb.compare.review import Review, disagreements, read_rulings
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.compare.vote.raters import read_ballots
 from tuiwb.data.examples import example_of, fits
 from tuiwb.data.read import open_dataset
 from tuiwb.errors import BadInput

@@ -3,7 +3,8 @@
 import pytest
 
 from tuiwb.compare.completions import Answer, Completion, paired, read_completions
-from tuiwb.compare.raters import (
+from tuiwb.compare.vote.ballot import Ballot, side_of
+from tuiwb.compare.vote.raters import (
     agreement_of,
     agreements,
     check_rater,
@@ -14,7 +15,6 @@ from tuiwb.compare.raters import (
     remember_rater,
     side_pairs,
 )
-from tuiwb.compare.votes import Ballot, side_of
 from tuiwb.errors import BadInput
 from tuiwb.project import Project
 

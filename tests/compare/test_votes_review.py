@@ -1,7 +1,7 @@
 """The review queue: where a person and the judge disagree, and who was right."""
 
-from tuiwb.compare.judge import PairVerdict
-from tuiwb.compare.review import Review, disagreements
+from tuiwb.compare.judge.protocol import PairVerdict
+from tuiwb.compare.judge.review import Review, disagreements
 
 
 def verdicts():

@@ -11,7 +11,7 @@ from tests.compare.builders import HELD_OUT, make_run, write_rows
 from tests.e2e.conftest import Terminal, wait_until
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
-from tuiwb.compare.raters import read_ballots
+from tuiwb.compare.vote.raters import read_ballots
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
 

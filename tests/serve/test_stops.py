@@ -24,7 +24,7 @@ def ends_documents_only(base: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_templates_turn_end_stops_both_the_server_and_the_comparison(ends_documents_only):
-    from tuiwb.compare.loading import load_model
+    from tuiwb.compare.inference.loading import load_model
 
     served = LoadedModel(str(ends_documents_only), "tiny", dtype="float32")
     end = served.tokenizer.convert_tokens_to_ids("<|im_end|>")

@@ -198,8 +198,8 @@ def _confirm(home: "Project", spec: dict[str, Any], yes: bool) -> None:
 
 def _say_summary(run: str, spec: dict[str, Any], home: "Project", summary: Any) -> None:
     from tuiwb.compare.completions import LABELS, label_of, labels
-    from tuiwb.compare.figure_text import figure_rows, head
     from tuiwb.compare.plan import COMPARE
+    from tuiwb.compare.report.figure_text import figure_rows, head
 
     base, tuned = labels(spec)
     folder = home.shorten(home.run(run) / COMPARE)

@@ -45,7 +45,8 @@ def export(
         raise BadInput("give --dpo OUT.jsonl or --kto OUT.jsonl, one of them")
     from tuiwb.cli.vote import sides_in_view
     from tuiwb.compare.completions import COMPLETIONS
-    from tuiwb.compare.judge_summary import read_judge_summary
+    from tuiwb.compare.judge.review import chosen_judge, read_judged, read_rulings
+    from tuiwb.compare.judge.summary import read_judge_summary
     from tuiwb.compare.preference_data import (
         export as export_rows,
     )
@@ -54,8 +55,7 @@ def export(
         winners,
         write_export,
     )
-    from tuiwb.compare.raters import read_ballots
-    from tuiwb.compare.review import chosen_judge, read_judged, read_rulings
+    from tuiwb.compare.vote.raters import read_ballots
     from tuiwb.jobs.folder import load
 
     home = project_at(project)

@@ -289,7 +289,7 @@ def _judge(project: Project) -> Check:
 
 def _own_judge(project: Project) -> Check:
     """A judge that the project has put at an address of its own; nobody is asked."""
-    from tuiwb.compare.judge_address import address_of
+    from tuiwb.compare.judge.address import address_of
     from tuiwb.llm.address import ANTHROPIC_KEYS, has_key
 
     judge = project.settings.judge

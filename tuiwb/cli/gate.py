@@ -33,9 +33,9 @@ def gate(
     """
     import msgspec
 
-    from tuiwb.compare.gate import gate as judge
-    from tuiwb.compare.gate import write_gate
-    from tuiwb.compare.gate_report import write_reports
+    from tuiwb.compare.gate.report import write_reports
+    from tuiwb.compare.gate.verdict import gate as judge
+    from tuiwb.compare.gate.verdict import write_gate
 
     home = project_at(project)
     folder = home.run(run)
@@ -55,7 +55,7 @@ def _run_missing(home: Any, run: str) -> None:
     """Compare and evaluate, each only where the gate says that it counts for nothing now."""
     from tuiwb.cli.compare import watch
     from tuiwb.compare.evaluation import plan as evaluating
-    from tuiwb.compare.gate_evidence import gather
+    from tuiwb.compare.gate.evidence import gather
     from tuiwb.compare.go_on import go_on
     from tuiwb.compare.plan import COMPARE
 

@@ -81,7 +81,7 @@ def judge(
     Exit codes: 0 fine, 1 a judge is not to be trusted or the budget ended it, 2 bad input,
     3 no key or a refused one, 4 the job failed.
     """
-    from tuiwb.compare.judge_plan import (
+    from tuiwb.compare.judge.plan import (
         check_free,
         estimate,
         judge_folder,
@@ -146,8 +146,8 @@ def _follow(run: str, folders: list[Path], sides: tuple[str, str] | None, json: 
     import msgspec
 
     from tuiwb.cli.compare import watch
-    from tuiwb.compare.judge_agreement import judges_agreement
-    from tuiwb.compare.judge_summary import read_judge_summary
+    from tuiwb.compare.judge.agreement import judges_agreement
+    from tuiwb.compare.judge.summary import read_judge_summary
 
     summaries = []
     for folder in folders:
@@ -188,7 +188,7 @@ def _sides(text: str | None) -> tuple[str, str] | None:
 
 
 def _list_rubrics(home: Any, json: bool) -> None:
-    from tuiwb.compare.judge_rubric import DEFAULT, rubrics
+    from tuiwb.compare.judge.rubric import DEFAULT, rubrics
 
     found = rubrics(home)
     if json:
@@ -208,7 +208,7 @@ def _list_rubrics(home: Any, json: bool) -> None:
 
 
 def _say_agreement(run: Path, sides: tuple[str, str] | None, json: bool) -> None:
-    from tuiwb.compare.judge_agreement import judges_agreement, read_judgements
+    from tuiwb.compare.judge.agreement import judges_agreement, read_judgements
 
     agreed = judges_agreement(run, sides)
     if json:
@@ -240,8 +240,8 @@ def _say_started(folders: list[Path], json: bool) -> None:
 
 
 def _say_summary(run: str, summary: Any) -> None:
-    from tuiwb.compare.judge_summary import manipulated
-    from tuiwb.compare.stats import power_sentence
+    from tuiwb.compare.judge.summary import manipulated
+    from tuiwb.compare.stats.counts import power_sentence
 
     said, counts = summary.preference, summary.preference.counts
     against, tested = summary.sides

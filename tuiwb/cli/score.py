@@ -10,8 +10,8 @@ from tuiwb.errors import BadInput
 
 if TYPE_CHECKING:
     from tuiwb.compare.completions import Summary
-    from tuiwb.compare.measure import Figures, Options
-    from tuiwb.compare.metrics import MetricSummary
+    from tuiwb.compare.metrics.measure import Figures, Options
+    from tuiwb.compare.metrics.task import MetricSummary
 
 app = single()
 
@@ -81,9 +81,9 @@ def score(
 
 
 def _options(schema: Path | None, regex: list[str], by: list[str], metric: str | None) -> "Options":
-    from tuiwb.compare.json_schema import read_schema
-    from tuiwb.compare.measure import Options
-    from tuiwb.compare.patterns import Pattern
+    from tuiwb.compare.metrics.json_schema import read_schema
+    from tuiwb.compare.metrics.measure import Options
+    from tuiwb.compare.metrics.patterns import Pattern
 
     return Options(
         schema=None if schema is None else read_schema(schema),
@@ -101,8 +101,8 @@ def _run(
     report: bool,
     json: bool,
 ) -> None:
-    from tuiwb.compare.html import write_report
     from tuiwb.compare.plan import COMPARE
+    from tuiwb.compare.report.html import write_report
     from tuiwb.compare.rescore import page, rescore
 
     home = project_at(project)
@@ -147,7 +147,7 @@ def _run(
 
 def _foreign(answers: list[Path], references: Path | None, options: "Options", json: bool) -> None:
     from tuiwb.compare.foreign_answers import foreign_pairs
-    from tuiwb.compare.measure import measure
+    from tuiwb.compare.metrics.measure import measure
 
     figures = measure(foreign_pairs(answers, references), options)
     if json:
@@ -161,7 +161,7 @@ def _foreign(answers: list[Path], references: Path | None, options: "Options", j
 
 
 def _say_figures(figures: "Figures | Summary", labels: tuple[str, str]) -> None:
-    from tuiwb.compare.figure_text import (
+    from tuiwb.compare.report.figure_text import (
         field_head,
         field_rows,
         figure_rows,

@@ -58,7 +58,7 @@ def vote(
     With --json the ballot as its rater may see it: pairs with left and right text, the choice so
     far; votes of another program come in with --import. Exit codes: 0 fine, 2 bad input.
     """
-    from tuiwb.compare.raters import likely_rater, rater_of
+    from tuiwb.compare.vote.raters import likely_rater, rater_of
 
     home = project_at(project)
     seen = sides_in_view(home, run, sides)
@@ -66,7 +66,7 @@ def vote(
         _status(seen, json)
         return
     name = rater_of(home, rater) or likely_rater()
-    from tuiwb.compare.votes import Ballot
+    from tuiwb.compare.vote.ballot import Ballot
 
     ballot = Ballot(seen.folder, seen.completions, rater=name, sides=seen.sides, seed=seed)
     if votes_file is not None:
@@ -105,8 +105,8 @@ def sides_in_view(home: Any, run: str, named: str | None) -> Sides:
     from tuiwb import jobs
     from tuiwb.compare.completions import paired, read_completions, side_called
     from tuiwb.compare.plan import COMPARE
-    from tuiwb.compare.raters import side_pairs
-    from tuiwb.compare.vote_records import MAIN_PAIR
+    from tuiwb.compare.vote.raters import side_pairs
+    from tuiwb.compare.vote.records import MAIN_PAIR
     from tuiwb.jobs.folder import load
 
     folder = home.run(run)
@@ -158,8 +158,8 @@ def _state(seen: Sides, ballot: Any) -> dict[str, Any]:
 
 
 def _status(seen: Sides, json: bool) -> None:
-    from tuiwb.compare.raters import agreements, progress, read_ballots
-    from tuiwb.compare.vote_records import votes_name
+    from tuiwb.compare.vote.raters import agreements, progress, read_ballots
+    from tuiwb.compare.vote.records import votes_name
 
     ballots = read_ballots(seen.folder, seen.completions, seen.sides)
     rows = [
@@ -180,8 +180,8 @@ def _status(seen: Sides, json: bool) -> None:
 
 
 def _say_tally(seen: Sides, ballot: Any, json: bool) -> None:
-    from tuiwb.compare.raters import agreements, read_ballots
-    from tuiwb.compare.stats import power_sentence, preference
+    from tuiwb.compare.stats.counts import power_sentence, preference
+    from tuiwb.compare.vote.raters import agreements, read_ballots
 
     tally = ballot.tally()
     said = preference(tally.counts, names=seen.labels)
@@ -223,7 +223,7 @@ def _import(ballot: Any, path: Path) -> int:
     """Votes from a file of JSON lines, all checked before the first is taken."""
     import msgspec
 
-    from tuiwb.compare.vote_records import Vote
+    from tuiwb.compare.vote.records import Vote
 
     known = {pair.key: pair for pair in ballot.pairs}
     try:
@@ -263,7 +263,7 @@ def _by_line(seen: Sides, ballot: Any) -> None:
     """Prompt, left, right, one key; in a terminal without enter, from a pipe a line each."""
     import time
 
-    from tuiwb.compare.raters import progress
+    from tuiwb.compare.vote.raters import progress
 
     if ballot.revealed:
         raise BadInput("these votes were revealed, which locks them: --reveal shows the tally")

@@ -13,7 +13,13 @@ def review(view: Any, ballot: Any, judge: str | None, rules: Sequence[str], json
 
     BadInput before the reveal, without verdicts, and for a pair that is none of them.
     """
-    from tuiwb.compare.review import Review, agreed_with, chosen_judge, disagreements, read_judged
+    from tuiwb.compare.judge.review import (
+        Review,
+        agreed_with,
+        chosen_judge,
+        disagreements,
+        read_judged,
+    )
 
     if not ballot.revealed:
         raise BadInput("your votes are not revealed: --reveal locks and shows them, then review")
@@ -59,7 +65,7 @@ def review(view: Any, ballot: Any, judge: str | None, rules: Sequence[str], json
 
 def _ruling(rule: str, items: dict[str, Any]) -> tuple[str, Any]:
     """A pair and its ruling from PAIR=WHO."""
-    from tuiwb.compare.review import Ruling
+    from tuiwb.compare.judge.review import Ruling
 
     pair, _, who = rule.rpartition("=")
     known = (*get_args(Ruling), "none")

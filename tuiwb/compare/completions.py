@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from tuiwb.compare.json_fields import FieldSummary
-from tuiwb.compare.measure import Options, measure
-from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.scored import Answered, Asked
-from tuiwb.compare.slices import Slice
+from tuiwb.compare.metrics.json_fields import FieldSummary
+from tuiwb.compare.metrics.measure import Options, measure
+from tuiwb.compare.metrics.scored import Answered, Asked
+from tuiwb.compare.metrics.slices import Slice
+from tuiwb.compare.metrics.task import MetricSummary
 from tuiwb.jobs.lines import decode_lines
 
 COMPLETIONS = "completions.jsonl"

@@ -8,7 +8,7 @@ import msgspec
 
 from tuiwb import jobs
 from tuiwb.compare.sides import Side, identity, prints_of, spec_sides
-from tuiwb.compare.vote_records import Undo, Vote, read_records
+from tuiwb.compare.vote.records import Undo, Vote, read_records
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import JOB, Job, load
 from tuiwb.jobs.reopen import set_aside

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from tuiwb.compare.metrics.scored import Answered, Asked
 from tuiwb.compare.prompts import clean, held_out
-from tuiwb.compare.scored import Answered, Asked
 from tuiwb.errors import BadInput
 from tuiwb.project import LINES, names_rows
 

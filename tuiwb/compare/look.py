@@ -15,10 +15,10 @@ from tuiwb.compare.completions import (
     read_summary,
     summarise,
 )
-from tuiwb.compare.judge import VERDICTS, PairVerdict, on_record, read_verdicts
-from tuiwb.compare.judge_plan import JUDGE, all_questions
-from tuiwb.compare.judge_summary import JudgeSummary, outcomes, read_judge_summary
-from tuiwb.compare.measure import Options
+from tuiwb.compare.judge.plan import JUDGE, all_questions
+from tuiwb.compare.judge.protocol import VERDICTS, PairVerdict, on_record, read_verdicts
+from tuiwb.compare.judge.summary import JudgeSummary, outcomes, read_judge_summary
+from tuiwb.compare.metrics.measure import Options
 from tuiwb.compare.plan import COMPARE, plan
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import fingerprint, load

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.judge import PairVerdict
-from tuiwb.compare.raters import majority
-from tuiwb.compare.review import RulingRecord
-from tuiwb.compare.votes import Ballot, Outcome, looks_identical
+from tuiwb.compare.judge.protocol import PairVerdict
+from tuiwb.compare.judge.review import RulingRecord
+from tuiwb.compare.vote.ballot import Ballot, Outcome, looks_identical
+from tuiwb.compare.vote.raters import majority
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import fingerprint as sha256_of
 from tuiwb.project import MANIFEST_SUFFIX

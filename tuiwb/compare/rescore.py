@@ -19,15 +19,15 @@ from tuiwb.compare.completions import (
     side_names,
     summarise,
 )
-from tuiwb.compare.judge_agreement import Judgement, agreements, read_judgements
-from tuiwb.compare.judge_summary import manipulated, read_judge_summary
-from tuiwb.compare.measure import Options
-from tuiwb.compare.page import Agreed, Page, Preferred, page_of, preferred
+from tuiwb.compare.judge.agreement import Judgement, agreements, read_judgements
+from tuiwb.compare.judge.summary import manipulated, read_judge_summary
+from tuiwb.compare.metrics.measure import Options
 from tuiwb.compare.plan import COMPARE
-from tuiwb.compare.raters import agreements as rater_agreements
-from tuiwb.compare.raters import majority, read_ballots
-from tuiwb.compare.vote_records import MAIN_PAIR
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.report.page import Agreed, Page, Preferred, page_of, preferred
+from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.compare.vote.raters import agreements as rater_agreements
+from tuiwb.compare.vote.raters import majority, read_ballots
+from tuiwb.compare.vote.records import MAIN_PAIR
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import load
 from tuiwb.project import Project

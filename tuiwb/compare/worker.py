@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import torch
 
-from tuiwb.compare import generation, scoring, vllm_offline
 from tuiwb.compare.completions import (
     ANSWERS,
     COMPLETIONS,
@@ -32,13 +31,14 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     summarise,
 )
-from tuiwb.compare.generation import Asking, Encoded
-from tuiwb.compare.html import HTML, write_report
-from tuiwb.compare.loading import Loaded, free_cores, load_sides
-from tuiwb.compare.page import page_of
+from tuiwb.compare.inference import generation, scoring, vllm_offline
+from tuiwb.compare.inference.generation import Asking, Encoded
+from tuiwb.compare.inference.loading import Loaded, free_cores, load_sides
+from tuiwb.compare.inference.remote import Budget, ask_all
+from tuiwb.compare.inference.sheet import Sheet
 from tuiwb.compare.prompts import held_out
-from tuiwb.compare.remote import Budget, ask_all
-from tuiwb.compare.sheet import Sheet
+from tuiwb.compare.report.html import HTML, write_report
+from tuiwb.compare.report.page import page_of
 from tuiwb.compare.sides import Side, is_local, spec_sides
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically

@@ -31,7 +31,7 @@ WORKERS = {
     "version": "tuiwb.data.version_worker",
     "train": "tuiwb.train.worker",
     "compare": "tuiwb.compare.worker",
-    "judge": "tuiwb.compare.judge_worker",
+    "judge": "tuiwb.compare.judge.worker",
     "evaluate": "tuiwb.compare.evaluation.worker",
     "serve": "tuiwb.serve.worker",
 }

@@ -22,10 +22,10 @@ from tuiwb.app.widgets.gate_view import GateScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion, label_of
 from tuiwb.compare.evaluation.plan import EVAL
-from tuiwb.compare.judge_plan import JUDGE
+from tuiwb.compare.judge.plan import JUDGE
 from tuiwb.compare.plan import COMPARE, comparable_runs
-from tuiwb.compare.raters import side_pairs
-from tuiwb.compare.vote_records import MAIN_PAIR
+from tuiwb.compare.vote.raters import side_pairs
+from tuiwb.compare.vote.records import MAIN_PAIR
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 

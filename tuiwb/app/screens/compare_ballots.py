@@ -13,11 +13,17 @@ from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.widgets.compare_figures import figures
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import Completion, label_of
+from tuiwb.compare.judge.review import Review, agreed_with, disagreements, read_judged
 from tuiwb.compare.plan import COMPARE
-from tuiwb.compare.raters import agreement_of, agreements, likely_rater, rater_of, remember_rater
-from tuiwb.compare.review import Review, agreed_with, disagreements, read_judged
-from tuiwb.compare.vote_records import votes_name
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.compare.vote.raters import (
+    agreement_of,
+    agreements,
+    likely_rater,
+    rater_of,
+    remember_rater,
+)
+from tuiwb.compare.vote.records import votes_name
 from tuiwb.errors import TuiwbError
 
 

@@ -10,10 +10,10 @@ from tuiwb import jobs
 from tuiwb.app.screens.compare_judge import AskJudge
 from tuiwb.app.screens.compare_pair import PairScreen
 from tuiwb.compare.go_on import go_on
-from tuiwb.compare.judge_choices import JudgeChoices, judge_choices
-from tuiwb.compare.judge_plan import JUDGE, start_judge
+from tuiwb.compare.judge.choices import JudgeChoices, judge_choices
+from tuiwb.compare.judge.plan import JUDGE, start_judge
 from tuiwb.compare.plan import COMPARE
-from tuiwb.compare.vote_records import MAIN_PAIR
+from tuiwb.compare.vote.records import MAIN_PAIR
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tuiwb.app.widgets.modal import Modal
-from tuiwb.compare.judge_choices import JudgeChoices, JudgeOffer, judge_offer
+from tuiwb.compare.judge.choices import JudgeChoices, JudgeOffer, judge_offer
 from tuiwb.errors import TuiwbError
 from tuiwb.project import Project
 from tuiwb.text import inert

@@ -9,16 +9,16 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     summarise,
 )
-from tuiwb.compare.judge import on_record
-from tuiwb.compare.judge_plan import all_questions, known_verdicts
-from tuiwb.compare.judge_summary import judge_folders, outcomes, read_judge_summary
+from tuiwb.compare.judge.plan import all_questions, known_verdicts
+from tuiwb.compare.judge.protocol import on_record
+from tuiwb.compare.judge.review import Judged, read_judged
+from tuiwb.compare.judge.summary import judge_folders, outcomes, read_judge_summary
 from tuiwb.compare.look import Comparison, look
-from tuiwb.compare.measure import Options
+from tuiwb.compare.metrics.measure import Options
 from tuiwb.compare.plan import COMPARE
-from tuiwb.compare.raters import Agreement, agreements, rater_of, read_ballots
-from tuiwb.compare.review import Judged, read_judged
-from tuiwb.compare.vote_records import MAIN_PAIR
-from tuiwb.compare.votes import Ballot, VoteTally
+from tuiwb.compare.vote.ballot import Ballot, VoteTally
+from tuiwb.compare.vote.raters import Agreement, agreements, rater_of, read_ballots
+from tuiwb.compare.vote.records import MAIN_PAIR
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import load
 from tuiwb.project import Project

@@ -12,9 +12,9 @@ from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.compare_view import Look, middle, named_pair
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.review import Disagreement, Review, Ruling
-from tuiwb.compare.stats import Kappa
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.judge.review import Disagreement, Review, Ruling
+from tuiwb.compare.stats.counts import Kappa
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.errors import TuiwbError
 from tuiwb.text import inert
 

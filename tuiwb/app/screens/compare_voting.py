@@ -12,8 +12,8 @@ from tuiwb.app.widgets.compare_ballot import blind_pair, vote_head
 from tuiwb.app.widgets.compare_view import Look
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.raters import progress
-from tuiwb.compare.votes import Ballot, Choice
+from tuiwb.compare.vote.ballot import Ballot, Choice
+from tuiwb.compare.vote.raters import progress
 from tuiwb.errors import TuiwbError
 
 

@@ -12,7 +12,7 @@ from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.compare_view import NOTHING, Look
 from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.compare.completions import Completion
-from tuiwb.compare.votes import Ballot, Choice
+from tuiwb.compare.vote.ballot import Ballot, Choice
 
 CHOICES: dict[Choice, str] = {
     "left": "left is better",

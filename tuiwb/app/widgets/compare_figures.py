@@ -6,17 +6,17 @@ from textual.content import Content
 
 from tuiwb.app.widgets.compare_words import LABELS, MUTED, rater_name
 from tuiwb.compare.completions import Summary
-from tuiwb.compare.figure_text import (
+from tuiwb.compare.judge.summary import JudgeSummary
+from tuiwb.compare.report.figure_text import (
     FigureRow,
     field_rows,
     figure_rows,
     slice_rows,
     slices_by_tag,
 )
-from tuiwb.compare.judge_summary import JudgeSummary
-from tuiwb.compare.raters import Agreement
-from tuiwb.compare.stats import Kappa, PairedCounts, power_sentence, preference
-from tuiwb.compare.votes import VoteTally
+from tuiwb.compare.stats.counts import Kappa, PairedCounts, power_sentence, preference
+from tuiwb.compare.vote.ballot import VoteTally
+from tuiwb.compare.vote.raters import Agreement
 from tuiwb.text import inert, short_seconds
 
 MEASURED = (

@@ -12,8 +12,8 @@ from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.compare.completions import Completion, TokenProbabilities
 from tuiwb.compare.look import Comparison
-from tuiwb.compare.raters import Agreement
-from tuiwb.compare.votes import Ballot
+from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.compare.vote.raters import Agreement
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
 from tuiwb.text import inert

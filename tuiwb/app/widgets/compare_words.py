@@ -5,15 +5,15 @@ from typing import Any
 
 from textual.content import Content
 
-from tuiwb.compare import metrics
 from tuiwb.compare.completions import Completion, Summary
-from tuiwb.compare.figure_text import p_value
-from tuiwb.compare.judge import PairVerdict
-from tuiwb.compare.judge_summary import JudgeSummary
-from tuiwb.compare.metrics import MetricSummary
-from tuiwb.compare.raters import UNNAMED, Agreement
-from tuiwb.compare.stats import preference
-from tuiwb.compare.votes import VoteTally
+from tuiwb.compare.judge.protocol import PairVerdict
+from tuiwb.compare.judge.summary import JudgeSummary
+from tuiwb.compare.metrics import task as task_metrics
+from tuiwb.compare.metrics.task import MetricSummary
+from tuiwb.compare.report.figure_text import p_value
+from tuiwb.compare.stats.counts import preference
+from tuiwb.compare.vote.ballot import VoteTally
+from tuiwb.compare.vote.raters import UNNAMED, Agreement
 from tuiwb.text import inert
 
 HEADLINE = ("json_valid", "exact_match", "field_accuracy", "all_fields", "token_f1")
@@ -124,7 +124,7 @@ def mark(completion: Completion) -> str:
 
 
 def _right(answer: str, completion: Completion) -> str:
-    scores = metrics.score(answer, completion.reference)
+    scores = task_metrics.score(answer, completion.reference)
     best = scores.get("all_fields", scores.get("exact_match", 0.0))
     return "✓" if best == 1.0 else "✗"
 
@@ -145,9 +145,9 @@ def side_note(completion: Completion, side: str) -> str:
     stop = completion.base_stop if side == "base" else completion.adapter_stop
     words, wrong = [], []
     if completion.reference is not None:
-        fields = metrics.field_results(answer, completion.reference)
+        fields = task_metrics.field_results(answer, completion.reference)
         if fields is not None:
-            valid = metrics.parse_json(answer) is not None
+            valid = task_metrics.parse_json(answer) is not None
             words.append("JSON ✓" if valid else "JSON ✗")
             if valid:
                 wrong = [inert(name, one_line=True) for name, right in fields.items() if not right]

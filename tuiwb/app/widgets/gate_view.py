@@ -16,10 +16,10 @@ from textual.widgets import Static
 from tuiwb import jobs
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.compare.evaluation import plan as evaluating
-from tuiwb.compare.gate import Gate, gate, write_gate
-from tuiwb.compare.gate_evidence import gather
-from tuiwb.compare.gate_line import GateLine
-from tuiwb.compare.gate_report import HTML, write_reports
+from tuiwb.compare.gate.evidence import gather
+from tuiwb.compare.gate.line import GateLine
+from tuiwb.compare.gate.report import HTML, write_reports
+from tuiwb.compare.gate.verdict import Gate, gate, write_gate
 from tuiwb.compare.go_on import go_on
 from tuiwb.compare.plan import COMPARE
 from tuiwb.errors import TuiwbError

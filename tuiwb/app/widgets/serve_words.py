@@ -6,7 +6,7 @@ from pathlib import Path
 from textual.content import Content
 
 from tuiwb.app.words import STATE_MARKS
-from tuiwb.compare.gate import verdict_words
+from tuiwb.compare.gate.verdict import verdict_words
 from tuiwb.serve.servers import Server
 from tuiwb.serve.spec import Served
 from tuiwb.serve.traffic import ModelTraffic, Traffic

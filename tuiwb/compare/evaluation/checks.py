@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import re2
 
-from tuiwb.compare.metrics import normalise, normalised_match, parse_json, same_value
+from tuiwb.compare.metrics.task import normalise, normalised_match, parse_json, same_value
 
 MOST_REGEX = 1000
 # A unit said so often in a row at an answer's end, over so many characters, is no text any more.

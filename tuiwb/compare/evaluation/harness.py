@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tuiwb.compare.evaluation.results import Suite, graded
-from tuiwb.compare.loading import BASE, Loaded
+from tuiwb.compare.inference.loading import BASE, Loaded
 
 # The figure each kind of task is known by, the best first.
 METRICS = ("acc_norm", "exact_match", "acc", "f1", "mc2", "mc1")

@@ -9,7 +9,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from tuiwb.compare.evaluation.general import ProbeItem
-from tuiwb.compare.loading import Loaded
+from tuiwb.compare.inference.loading import Loaded
 
 Role = Literal["base", "adapter"]
 # Logits of a batch are its tokens times the vocabulary: kept near half a gigabyte in float32.

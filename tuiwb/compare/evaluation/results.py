@@ -11,14 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from tuiwb.compare.paired import mean_interval, sign_flip_test, tango
-from tuiwb.compare.stats import (
+from tuiwb.compare.stats.counts import (
     Interval,
     false_alarm,
     mcnemar_one_sided,
     sign_test,
     wilson,
 )
+from tuiwb.compare.stats.paired import mean_interval, sign_flip_test, tango
 from tuiwb.jobs.lines import decode_lines
 
 ITEMS = "items.jsonl"

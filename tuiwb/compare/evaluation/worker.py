@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from tuiwb.compare import generation
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.evaluation import checks, likelihood
 from tuiwb.compare.evaluation.general import chosen, read_probe
@@ -35,7 +34,8 @@ from tuiwb.compare.evaluation.results import (
     fold,
     read_items,
 )
-from tuiwb.compare.loading import BASE, Loaded, load_model
+from tuiwb.compare.inference import generation
+from tuiwb.compare.inference.loading import BASE, Loaded, load_model
 from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import write_atomically

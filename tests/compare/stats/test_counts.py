@@ -271,7 +271,7 @@ def test_kappas_interval_covers_the_true_kappa_about_as_often_as_it_says(n, agre
 
 def table_under(title):
     """The rows of the first table under a title of docs/metrics.md."""
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
     lines = page.split(title, 1)[1].split("\n")
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     ends = next(i for i, line in enumerate(lines) if line.startswith("|"))

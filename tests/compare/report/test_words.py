@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.compare.builders import make_run
-from tests.compare.test_compare_report import SPEC, completion, good_run, judged
+from tests.compare.report.test_report import SPEC, completion, good_run, judged
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, summarise
 from tuiwb.compare.gate.evidence import Evidence, people_and_judges

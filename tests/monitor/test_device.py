@@ -10,8 +10,9 @@ from tests.monitor.fake_nvml import LOST, MIB, Card, Held
 from tuiwb.jobs.events import Device, Gpu, GpuProcess, Host, TorchMemory, decode, encode
 from tuiwb.monitor import device as device_module
 from tuiwb.monitor.device import sample
+from tuiwb.monitor.device_past import DevicePast
 from tuiwb.monitor.device_text import ASCII, device_lines
-from tuiwb.monitor.device_words import cells, fill_pace, sparkline
+from tuiwb.monitor.device_words import cells, sparkline
 from tuiwb.monitor.nvml import Nvml
 from tuiwb.monitor.visible import mark_visible
 
@@ -227,6 +228,6 @@ def test_the_disks_pace_says_when_it_is_full() -> None:
         )
         for t, free in ((0.0, 20 * GIB), (3600.0, 10 * GIB))
     ]
-    assert fill_pace(past) == pytest.approx(10 * GIB / 3600)
+    assert DevicePast(past).fill_pace() == pytest.approx(10 * GIB / 3600)
     assert any("full in 1h00m" in line for line in text(past[-1], past, width=160))
-    assert fill_pace(past[:1]) is None
+    assert DevicePast(past[:1]).fill_pace() is None

@@ -14,6 +14,7 @@ from tuiwb.jobs import blocks
 from tuiwb.jobs.blocks import BlockDecoder
 from tuiwb.jobs.events import Alert, Artifact, Device, Gpu, Log, Metrics
 from tuiwb.monitor.clock import DAY, Clock
+from tuiwb.monitor.columns import Column
 from tuiwb.monitor.series import RunSeries
 from tuiwb.monitor.series_file import SERIES, load_series, save_series
 from tuiwb.monitor.thinned import MOST, DeviceHistory
@@ -31,7 +32,7 @@ def look_of(series: RunSeries) -> str:
             series.checkpoints,
             series.evaluations,
             series.alerts,
-            series.devices,
+            series.device_samples(),
         ]
     )
 
@@ -178,7 +179,8 @@ def test_the_hardwares_history_is_bounded_keeps_its_peak_and_ends_with_the_newes
         used = 10**9 if n == 1234 else n
         series.add([Device(t=float(n), gpus=[Gpu(index=0, memory_used=used)])])
         assert len(series.devices) <= MOST
-    devices = series.devices
+    devices = series.device_samples()
+    assert list(series.devices.times) == [d.t for d in devices]
     assert devices[-1].t == MOST * 9 - 1
     assert [d.t for d in devices] == sorted(d.t for d in devices)
     assert any(d.t == 1234 for d in devices)
@@ -203,6 +205,17 @@ def test_each_change_is_told_by_the_version() -> None:
     assert len(series.alerts) == 1
 
 
+def test_a_column_keeps_its_values_however_far_it_grows() -> None:
+    column, values = Column(), np.arange(300_000.0)
+    for value in values[:9000]:
+        column.put(value)
+    for start in range(9000, len(values), 7001):
+        before = column.view()[:5].copy()
+        column.extend(values[start : start + 7001])
+        assert (column.view()[:5] == before).all()
+    assert (column.view() == values).all()
+
+
 def test_samples_of_the_hardware_are_thinned_alike_one_by_one_and_many_at_a_time() -> None:
     used = [(n * 7919) % 1013 for n in range(3000)]
     samples = [Device(t=float(n), gpus=[Gpu(index=0, memory_used=u)]) for n, u in enumerate(used)]
@@ -211,6 +224,7 @@ def test_samples_of_the_hardware_are_thinned_alike_one_by_one_and_many_at_a_time
         one.add(sample)
     for start in range(0, len(samples), 37):
         many.add(*samples[start : start + 37])
-    assert one == many
+    assert one.samples == many.samples
+    assert (one.count, one.stride) == (many.count, many.stride)
     assert len(one.samples) <= 50
     assert max(used) == max(s.gpus[0].memory_used or 0 for s in one.samples)

@@ -5,6 +5,8 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
+from rich.cells import cached_cell_len
+
 from tuiwb.app.frame import FramedApp
 from tuiwb.app.pace import calm_in
 
@@ -51,6 +53,8 @@ class PromptApp(FramedApp):
                 gc.collect(self._tidied % ALL_BUT_OLD == 0)
                 return
             gc.collect()
+            # Rich keeps the widths of 4096 texts; most were painted once and won't come again.
+            cached_cell_len.cache_clear()
             if self._libc is not None:
                 self._libc.malloc_trim(0)
 

@@ -1,9 +1,13 @@
 """Columns of float64 that grow at their end: what the series of a run are made of."""
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+# Bytes from which on an array is mapped by itself, up to where malloc and numpy do that better.
+MAPPED, LARGE = 4 * mmap.PAGESIZE, 1 << 20
 
 
 class Column:
@@ -60,6 +64,18 @@ class Column:
 
     def _grow(self, needed: int) -> None:
         # Pages never written to cost no memory, so room is taken generously.
-        grown = np.empty(max(64, needed, len(self._buffer) * 2))
+        grown = room(max(64, needed, len(self._buffer) * 2))
         grown[: self._length] = self._buffer[: self._length]
         self._buffer = grown
+
+
+def room(length: int) -> Floats:
+    """An array for `length` values that may be anything; pages never written to cost no memory.
+
+    In the heap they would: it gives out again what others had written to, and a column that
+    outgrew its place leaves a hole there.
+    """
+    size = length * 8
+    if not MAPPED <= size < LARGE:
+        return np.empty(length)
+    return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.float64)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tuiwb.jobs.events import Device, Gpu, TorchMemory
 from tuiwb.monitor import device_words as words
+from tuiwb.monitor.device_past import DevicePast, Points, key
 from tuiwb.monitor.device_words import HOT, Line
 from tuiwb.text import inert, short_bytes, short_seconds
 
@@ -38,7 +39,7 @@ ASCII = Glyphs("#", "x", "-", ".", "|", " .:-=+*#@")
 
 def device_lines(
     device: Device,
-    history: Sequence[Device] = (),
+    history: DevicePast | Sequence[Device] = (),
     estimate: tuple[int, int] | None = None,
     *,
     width: int = 80,
@@ -51,7 +52,8 @@ def device_lines(
     Layouts: a "line" a GPU; "brief", three or four; "block", with all there is to say.
     """
     width = max(width, 1)
-    view = _View(device, history, estimate, width, glyphs)
+    past = history if isinstance(history, DevicePast) else DevicePast(history)
+    view = _View(device, past, estimate, width, glyphs)
     lines: list[Line] = []
     if not device.gpus:
         role = "warning" if device.problem else "text"
@@ -72,7 +74,7 @@ def device_lines(
     if device.gpus and device.problem:
         lines += words.paragraph(("", "text"), device.problem, "warning", width)
     if device.host is not None:
-        lines += words.host_lines(device.host, history, width)
+        lines += words.host_lines(device.host, past, width)
     return [words.cut(line, width) for line in lines]
 
 
@@ -94,15 +96,15 @@ class _View:
     def __init__(
         self,
         device: Device,
-        history: Sequence[Device],
+        past: DevicePast,
         estimate: tuple[int, int] | None,
         width: int,
         glyphs: Glyphs,
     ) -> None:
-        self._past: dict[str, dict[str, list[tuple[float, float]]]] | None = None
+        self._shares: dict[str, tuple[Points, Points]] | None = None
         told = [words.length(words.trouble_short(gpu)) for gpu in device.gpus]
         self.told = max(told, default=0)  # columns that trouble takes, the same in every line
-        self.history, self.estimate, self.width, self.glyphs = history, estimate, width, glyphs
+        self.past, self.estimate, self.width, self.glyphs = past, estimate, width, glyphs
 
     def line(self, gpu: Gpu) -> Line:
         """A GPU in one line: bar, figures, how busy it is, heat, power, why it is slowed down.
@@ -194,9 +196,7 @@ class _View:
         return [*spans, (traffic, "muted")] if traffic else spans
 
     def _over(self) -> str:
-        if len(self.history) < 2:
-            return ""
-        return f"  last {short_seconds(self.history[-1].t - self.history[0].t)}"
+        return f"  last {short_seconds(self.past.span)}" if len(self.past) > 1 else ""
 
     def rest(self, gpu: Gpu, torch: TorchMemory | None) -> Line:
         """What is worth a line of its own: trouble, the estimate, torch, PCIe, ECC."""
@@ -250,11 +250,12 @@ class _View:
             parts[at] = (marks.estimate, "error" if self.estimate[1] > total else "estimate")
         return words.runs(parts)
 
-    def spark(self, gpu: Gpu, what: str, width: int) -> str:
+    def spark(self, gpu: Gpu, what: Literal["utilisation", "memory"], width: int) -> str:
         """A GPU's past as `width` glyphs; blank where nothing was measured."""
-        if self._past is None:
-            self._past = words.shares(self.history)
-        points = self._past.get(words.key(gpu), {}).get(what, [])
+        if self._shares is None:
+            self._shares = self.past.shares()
+        busy, full = self._shares.get(key(gpu), ((), ()))
+        points = busy if what == "utilisation" else full
         return words.sparkline(points, width, self.glyphs.spark)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
 
-from tuiwb.jobs.events import Device, Gpu, GpuProcess, Host
+from tuiwb.jobs.events import Gpu, GpuProcess, Host
+from tuiwb.monitor.device_past import DevicePast
 from tuiwb.text import inert, short_bytes, short_seconds
 
 Span = tuple[str, str]  # text, role
@@ -16,7 +17,6 @@ HOT = 85.0  # degrees Celsius: about where data-centre and desktop cards begin t
 SLOWED = {"hw slowdown", "hw thermal", "sw thermal", "power brake"}
 USUAL = {"idle", "application clocks", "display clocks"}
 MOST_PROCESSES = 12
-MOST_SAMPLES = 500  # of a long history: a sparkline has a few dozen columns
 
 
 def gib(number: float) -> str:
@@ -110,7 +110,7 @@ def trouble_short(gpu: Gpu) -> Line:
     return [("! " + ("memory errors" if gpu.ecc_uncorrected else words), told[0][1])]
 
 
-def host_lines(host: Host, history: Sequence[Device], width: int) -> list[Line]:
+def host_lines(host: Host, past: DevicePast, width: int) -> list[Line]:
     """CPU, memory, swap and the disk of the run: a line, more where it is too short."""
     spans: Line = [(f"CPU {host.cpu:.0f}%", "text")]
     if host.job_cpu is not None:
@@ -127,16 +127,16 @@ def host_lines(host: Host, history: Sequence[Device], width: int) -> list[Line]:
         spans.append((f"this run {short_bytes(host.job_memory)}", "job"))
     if host.swap_used and host.swap_total and host.swap_used > 0.05 * host.swap_total:
         spans.append((f"swap {short_bytes(host.swap_used)}", "warning"))
-    return wrapped([*spans, *_disk(host, history)], width, ("host    ", "muted"))
+    return wrapped([*spans, *_disk(host, past)], width, ("host    ", "muted"))
 
 
-def _disk(host: Host, history: Sequence[Device]) -> Line:
+def _disk(host: Host, past: DevicePast) -> Line:
     if host.disk_free is None:
         return []
     of = f" of {gib(host.disk_total)}" if host.disk_total else ""
     low = host.disk_total and host.disk_free < 0.03 * host.disk_total
     spans: Line = [(f"disk {gib(host.disk_free)} free{of} GiB", "warning" if low else "text")]
-    pace = fill_pace(history)
+    pace = past.fill_pace()
     if pace is not None and pace > 1024:
         left = host.disk_free / pace
         words = f"fills {short_bytes(pace * 3600)}/h"
@@ -144,14 +144,6 @@ def _disk(host: Host, history: Sequence[Device]) -> Line:
         words += f", full in {short_seconds(left)}" * soon
         spans.append((words, "warning" if soon else "muted"))
     return spans
-
-
-def fill_pace(history: Sequence[Device]) -> float | None:
-    """Bytes a second by which the disk's free space shrank over the history; None if too short."""
-    seen = [(d.t, d.host.disk_free) for d in history if d.host and d.host.disk_free is not None]
-    if len(seen) < 2 or seen[-1][0] - seen[0][0] < 60:
-        return None
-    return max(0.0, (seen[0][1] - seen[-1][1]) / (seen[-1][0] - seen[0][0]))
 
 
 def process_lines(gpu: Gpu, width: int) -> Iterator[Line]:
@@ -201,26 +193,6 @@ def sparkline(points: Sequence[tuple[float, float]], width: int, glyphs: str) ->
     top = len(glyphs) - 1
     # A measured zero has the lowest bar: a blank means that nothing was measured.
     return "".join(" " if c is None else glyphs[max(1, min(top, round(c * top)))] for c in columns)
-
-
-def shares(history: Sequence[Device]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Each GPU's past (by `key`): utilisation and memory as (unix seconds, share of 1); moments at
-    which one wasn't reported are left out."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for at in range(0, len(history), max(1, len(history) // MOST_SAMPLES)):
-        device = history[at]
-        for gpu in device.gpus:
-            past = found.setdefault(key(gpu), {"utilisation": [], "memory": []})
-            if gpu.utilisation is not None:
-                past["utilisation"].append((device.t, gpu.utilisation / 100))
-            if gpu.memory_used is not None and gpu.memory_total:
-                past["memory"].append((device.t, gpu.memory_used / gpu.memory_total))
-    return found
-
-
-def key(gpu: Gpu) -> str:
-    """What tells a GPU from the others of the machine."""
-    return gpu.uuid or str(gpu.index)
 
 
 def cells(values: Sequence[int], total: int, width: int) -> list[int]:

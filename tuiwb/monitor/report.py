@@ -15,7 +15,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Gpu, Sample
 from tuiwb.jobs.folder import LOG, Job, load
 from tuiwb.jobs.state import JobState, tail
-from tuiwb.monitor.device_words import key
+from tuiwb.monitor.device_past import key
 from tuiwb.monitor.diff import facts, spelled
 from tuiwb.monitor.export import check_target, read_whole, write_beside
 from tuiwb.monitor.runs import RunSummary, summarise
@@ -116,7 +116,7 @@ def gather(folder: Path, price: float | None = None) -> Report:
         ],
         plots=plots(series),
         last=[(name, _number(value)) for name, value in state.metrics.items()],
-        device=_device(series.devices, run),
+        device=_device(series.device_samples(), run),
         alerts=_alerts(state),
         artifacts=state.artifacts,
         samples=_samples(shown, state),

@@ -15,6 +15,7 @@ from tuiwb.jobs.blocks import Block, Group
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Metrics
 from tuiwb.monitor.clock import Clock
 from tuiwb.monitor.columns import Column, Floats
+from tuiwb.monitor.device_past import DevicePast
 from tuiwb.monitor.thinned import DeviceHistory
 
 Axis = Literal["step", "tokens", "epoch", "time"]
@@ -114,14 +115,20 @@ class RunSeries:
         self._tracks: dict[str, Track] = {}
         self._clock = Clock()
         self._devices = DeviceHistory()
+        self._past = DevicePast()
         self.checkpoints: list[int] = []
         self.alerts: list[Alert] = []
         self.version = 0
         self._more = 0.0
 
     @property
-    def devices(self) -> list[Device]:
-        """Samples of the hardware, newest last; thinned when there are many."""
+    def devices(self) -> DevicePast:
+        """The past of the hardware in numbers; thinned when there are many samples."""
+        self._past.follow(self._devices)
+        return self._past
+
+    def device_samples(self) -> list[Device]:
+        """The samples of the hardware that are kept, newest last."""
         return self._devices.samples
 
     @property

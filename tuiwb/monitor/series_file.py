@@ -46,7 +46,7 @@ def save_series(log: Path, offset: int, series: RunSeries, state: JobState) -> b
         return False
     parts, tracks = series.parts()
     columns = [column.view() for track in tracks for column in track.columns]
-    crc = 0
+    crc = _crc(parts)
     for column in columns:
         crc = zlib.crc32(column.data, crc)
     header = msgspec.msgpack.encode(
@@ -90,7 +90,7 @@ def _read(file: FileIO, log: Path) -> tuple[RunSeries, Snapshot] | None:
         return None
     if len(start) + length + values * 8 != size:
         return None
-    crc = 0
+    crc = _crc(header.parts)
     tracks: list[TrackParts] = []
     for track in header.tracks:
         columns = []
@@ -104,3 +104,11 @@ def _read(file: FileIO, log: Path) -> tuple[RunSeries, Snapshot] | None:
     if crc != header.crc:
         return None
     return RunSeries.of(header.parts, tracks), header.snapshot
+
+
+def _crc(parts: SeriesParts) -> int:
+    """The check sum of what can't be read at all once a byte of it is another."""
+    crc = zlib.crc32(parts.devices.model)
+    for packed in parts.devices.kept:
+        crc = zlib.crc32(packed, crc)
+    return crc

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tuiwb.monitor.columns import room
 from tuiwb.monitor.pyramid import CHUNK, Pyramid, Slices
 from tuiwb.monitor.smoothing import Smoother
 
@@ -185,8 +186,7 @@ class Trace:
             return
         count = len(self._y)
         if count > len(self._smoothed):
-            # Room that isn't written to costs no memory.
-            grown = np.empty(count * 3 // 2)
+            grown = room(count * 3 // 2)
             grown[: self._smoothed_count] = self._smoothed[: self._smoothed_count]
             self._smoothed = grown
         for start in range(self._smoothed_count, count, CHUNK):

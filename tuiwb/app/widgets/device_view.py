@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tuiwb.jobs.events import Device
+from tuiwb.monitor.device_past import DevicePast
 from tuiwb.monitor.device_text import ASCII, BLOCKS, Layout, device_lines
 from tuiwb.monitor.device_words import Line
 from tuiwb.train.estimate import MemoryEstimate
@@ -71,7 +72,7 @@ class DeviceView(ScrollView, can_focus=True):
         self.glyphs = "blocks"
         self._nothing = WAITING
         self._device: Device | None = None
-        self._history: Sequence[Device] = ()
+        self._past = DevicePast()
         self._estimate: tuple[int, int] | None = None
         self._as_of = ""
         self._lines: list[Line] = []
@@ -83,7 +84,7 @@ class DeviceView(ScrollView, can_focus=True):
     def show(
         self,
         device: Device | None,
-        history: Sequence[Device] = (),
+        history: DevicePast | Sequence[Device] = (),
         estimate: MemoryEstimate | None = None,
         *,
         past: bool = False,
@@ -92,7 +93,8 @@ class DeviceView(ScrollView, can_focus=True):
 
         `past`: it is no longer so, and when it was is said.
         """
-        self._device, self._history = device, history
+        self._device = device
+        self._past = history if isinstance(history, DevicePast) else DevicePast(history)
         self._as_of = as_of(device.t) if past and device is not None else ""
         self._estimate = (estimate.low, estimate.high) if estimate else None
         self._draw()
@@ -137,7 +139,7 @@ class DeviceView(ScrollView, can_focus=True):
         for layout, listed in plans:
             lines = device_lines(
                 self._device,
-                self._history,
+                self._past,
                 self._estimate,
                 width=width,
                 layout=layout,
@@ -153,9 +155,9 @@ class DeviceView(ScrollView, can_focus=True):
         if not self.is_mounted or not self.size.width:
             return
         width = self.scrollable_content_region.width
-        last = self._history[-1] if self._history else None
+        times = self._past.times
         made_of = (
-            (self._device, len(self._history), last, self._estimate),
+            (self._device, len(times), times[-1] if times else None, self._estimate),
             (
                 width,
                 self.size.height,
@@ -167,7 +169,7 @@ class DeviceView(ScrollView, can_focus=True):
             ),
         )
         if self._made_of[1] == made_of[1] and all(
-            a is b or (isinstance(a, int | tuple) and a == b)
+            a is b or (isinstance(a, int | float | tuple) and a == b)
             for a, b in zip(self._made_of[0], made_of[0], strict=True)
         ):
             return

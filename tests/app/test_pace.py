@@ -6,6 +6,7 @@ import time
 import pytest
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -132,3 +133,32 @@ async def test_help_is_made_before_it_is_asked_for_and_shown_again_as_it_is(
             assert str(dialog.border_title).startswith(title)
             await pilot.press("escape")
             await until(lambda: not isinstance(app.screen, HelpScreen))
+
+
+async def test_a_screen_is_styled_anew_when_it_comes_back_only_after_the_theme_changed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = WorkbenchApp(project)
+    styled: list[object] = []
+    update = app.update_styles
+
+    def note(node: DOMNode, animate: bool = True) -> None:
+        styled.append(node)
+        update(node, animate=animate)
+
+    async with app.run_test(size=(120, 36)) as pilot:
+        monkeypatch.setattr(app, "update_styles", note)
+        looks = []
+        for theme in ("nord", "nord", "gruvbox"):
+            app.theme = theme
+            await pilot.pause()
+            styled.clear()
+            await pilot.press("f1")
+            await until(lambda: isinstance(app.screen, HelpScreen))
+            await until(lambda: app.screen.query_one(VerticalScroll).region.width > 0)
+            await pilot.pause()
+            looks.append(app.screen.query_one(VerticalScroll).styles.background)
+            assert (app.screen in styled) == (len(looks) != 2)
+            await pilot.press("escape")
+            await until(lambda: not isinstance(app.screen, HelpScreen))
+        assert looks[0] == looks[1] != looks[2]

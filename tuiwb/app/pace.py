@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from textual import events
 from textual.app import App
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen, ScreenResultType
+from textual.widget import Widget
 
 from tuiwb.app.painter import Painter
 
@@ -56,11 +57,13 @@ class PromptScreen(Screen[ScreenResultType]):
         self, name: str | None = None, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self._compositor = Painter()
+        self._compositor: Painter = Painter()
         self._planned: asyncio.Handle | None = None
         self._last_paint = 0.0
         self._asked_for: set[Region] = set()
         self._all_asked_for = False
+        self._whole_layout = True
+        self._styled_for: tuple[object, ...] = ()
         self.painted_over: set[Region] = set()  # what dialogs over it have painted on
 
     async def _on_idle(self, event: events.Idle) -> None:
@@ -112,8 +115,37 @@ class PromptScreen(Screen[ScreenResultType]):
         """As any widget's; what is asked for by its region is painted in any case."""
         self._asked_for.update(regions)
         self._all_asked_for |= repaint and not regions
+        self._whole_layout |= layout
         super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
         return self
+
+    def lay_out(self, container: Widget) -> None:
+        """Have some of a container's children, just shown or hidden, laid out by the next paint.
+
+        By Textual's messages it may come after that paint, which then paints in vain.
+        """
+        for child in container.children:
+            child._check_refresh()
+        self._layout_widgets.setdefault(container, set())
+        self._layout_required = True
+
+    def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
+        changed = self._layout_widgets.keys()
+        if size is None and not scroll and not self._whole_layout:
+            # Each with what is around it until that has a size of its own: the outermost have one.
+            self._compositor.parts = frozenset(
+                cast("Widget", node) for node in changed if changed.isdisjoint(node.ancestors)
+            )
+        self._whole_layout = False
+        super()._refresh_layout(size, scroll)
+
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """What is styled for this theme and state of the app is not styled again."""
+        app = self.app
+        state = (app._css_update_count, len(app.stylesheet.source), app.pseudo_classes, app.classes)
+        if state == self._styled_for:
+            event.refresh_styles = False
+        self._styled_for = state
 
     def _own_regions(self) -> set[Region]:
         """What has to be painted where all of it was asked for and it stands."""

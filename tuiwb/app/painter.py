@@ -8,13 +8,15 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from textual._compositor import ChopsUpdate, Compositor
+from textual._compositor import ChopsUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuiwb.app.part_layout import PartLayout
 
-class Painter(Compositor):
+
+class Painter(PartLayout):
     """The compositor of our screens."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ class HelpScreen(Modal[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: Content | None = None
+        self._said: tuple[str, Content] | None = None
 
     def tell(self, screen: Screen[object]) -> None:
         """Say the keys active on `screen`, each once, the screen's own first."""
@@ -45,12 +45,13 @@ class HelpScreen(Modal[None]):
         go_to = Content.styled(f"Go to: {places}", "$foreground 60%")
         first = [Content(text), Content("")] if text else []
         dialog = self.query_one(VerticalScroll)
-        dialog.border_title = f"{getattr(screen, 'MODE', 'keys').capitalize()}: keys"
         dialog.scroll_home(animate=False)
-        said = Content("\n").join([*first, *lines, Content(""), go_to])
+        title = f"{getattr(screen, 'MODE', 'keys').capitalize()}: keys"
+        said = title, Content("\n").join([*first, *lines, Content(""), go_to])
         if said != self._said:
             self._said = said
-            self.query_one(Static).update(said)
+            dialog.border_title = title
+            self.query_one(Static).update(said[1])
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog") as dialog:

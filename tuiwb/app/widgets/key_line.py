@@ -4,11 +4,13 @@ One widget that paints its line, where Textual's Footer mounts a widget for each
 change of focus: that took longer than all else a key does.
 """
 
+from typing import ClassVar
+
 from rich.cells import cell_len
+from rich.segment import Segment
 from textual import events
-from textual.app import RenderResult
-from textual.content import Content
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
 
 ALWAYS = 2  # the last ones stay where there is no room for all: help and quit
@@ -36,8 +38,11 @@ class KeyLine(Widget):
         padding: 0 1;
         background: $footer-background;
         color: $footer-foreground;
+        & .key-line--key { color: $footer-key-foreground; text-style: bold; }
     }
     """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-line--key"}
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,12 +99,19 @@ class KeyLine(Widget):
             column += cell_len(name) + 1 + cell_len(words) + gap
         return placed
 
-    def render(self) -> RenderResult:
-        line = Content("")
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y:
+            return Strip.blank(width, base)
+        of_keys = base + self.get_component_rich_style("key-line--key", partial=True)
+        segments, end = [], 0
         for column, _, name, words in self._placed():
-            line += Content(" " * (column - line.cell_length))
-            line += Content.assemble((name, "bold $footer-key-foreground"), " ", words)
-        return line
+            rest = f" {words}"
+            segments += [
+                Segment(" " * (column - end), base), Segment(name, of_keys), Segment(rest, base),
+            ]  # fmt: skip
+            end = column + cell_len(name) + cell_len(rest)
+        return Strip(segments).adjust_cell_length(width, base)
 
     def on_click(self, event: events.Click) -> None:
         """Press the key under the mouse."""

@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tuiwb.app.log_tail import LogTail
-from tuiwb.app.pace import calm_in
+from tuiwb.app.pace import PromptScreen, calm_in
 from tuiwb.app.run_estimate import estimate_of
 from tuiwb.app.run_words import ended_words, log_lines, way_on
 from tuiwb.app.screens.run_dialogs import ShowText
@@ -333,6 +333,8 @@ class RunView(RunCommands):
             self.query_one(f"#{pane}").display = pane == self._pane or (
                 self._wide and pane == other
             )
+        if isinstance(self.screen, PromptScreen):
+            self.screen.lay_out(self.query_one("#panes"))
         if fit:
             self._fit_below()
         if self.watched is not None:

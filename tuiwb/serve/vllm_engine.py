@@ -3,13 +3,11 @@
 Flags and their reasons are those of vLLM 0.32, tried on its CPU build and read for CUDA.
 """
 
-import ctypes
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from tuiwb.errors import JobFailed
 from tuiwb.jobs import process
+from tuiwb.jobs.child import ending_with_parent
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
 from tuiwb.serve import leftovers
@@ -30,7 +29,6 @@ DRAIN_SECONDS = 5
 END_SECONDS = 15.0
 CPU_MODEL_LEN = 4096
 CPU_KV_BYTES = 128 << 20
-_PR_SET_PDEATHSIG = 1
 
 
 class VllmEngine:
@@ -53,17 +51,11 @@ class VllmEngine:
         here = Path(__file__).parent
         shutil.copyfile(here / "vllm_guard.py", modules / "tuiwb_guard.py")
         shutil.copyfile(here / "builtin" / "metrics.py", modules / "tuiwb_counters.py")
-        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-        def end_with_parent() -> None:
-            if libc is not None:
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
         self._child = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=ending_with_parent(),
             cwd=self._folder,
             env=environment(self._spec, modules, self._key),
         )

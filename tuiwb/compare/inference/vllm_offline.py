@@ -15,6 +15,7 @@ from tuiwb.compare.completions import SideAnswer, Stop
 from tuiwb.compare.inference.generation import Asking, Encoded, prompt_seed, row_limit
 from tuiwb.compare.inference.loading import BASE, Loaded
 from tuiwb.errors import JobFailed
+from tuiwb.jobs.child import ending_with_parent
 from tuiwb.jobs.lines import decode_lines, tail
 from tuiwb.text import inert
 
@@ -66,6 +67,7 @@ def answers(
             cwd=folder,
             env=environment,
             start_new_session=True,
+            preexec_fn=ending_with_parent(),
         )
     offset = 0
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.app.comparing import (
+from tests.app.compare.comparing import (
     NASTY,
     compared_run,
     judged_by,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.comparing import finished
+from tests.app.compare.comparing import finished
 from tests.compare.builders import HELD_OUT, make_run, write_rows
 from tests.e2e.conftest import Terminal, wait_until
 from tuiwb import jobs

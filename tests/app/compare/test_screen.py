@@ -1,19 +1,15 @@
 """The Compare screen: side by side, with figures; the judge asked and confirmed."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 from textual.widgets import OptionList, Static
 
-from tests.app.comparing import (
+from tests.app.compare.comparing import (
     answer,
-    compared_run,
     finished,
     head,
     opened,
     shown,
-    small_project,
     trained,
     voting,
 )
@@ -28,17 +24,6 @@ from tuiwb.compare.completions import COMPLETIONS, summarise
 from tuiwb.compare.plan import plan, prepare
 from tuiwb.compare.vote.records import VOTES, Vote
 from tuiwb.jobs.lines import append_lines
-from tuiwb.project import Project
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return small_project(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def compared(project: Project) -> Path:
-    return compared_run(project)
 
 
 async def test_without_a_run_it_says_what_to_do(project):

@@ -9,13 +9,11 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from tests.app.comparing import (
+from tests.app.compare.comparing import (
     answer,
-    compared_run,
     head,
     opened,
     shown,
-    small_project,
     trained,
     voting,
 )
@@ -31,16 +29,6 @@ from tuiwb.compare.completions import COMPLETIONS, read_completions
 from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return small_project(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def compared(project: Project) -> Path:
-    return compared_run(project)
 
 
 async def begun(pilot: Pilot, app: WorkbenchApp) -> VoteScreen:

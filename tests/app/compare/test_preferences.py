@@ -5,7 +5,7 @@ from pathlib import Path
 
 from textual.widgets import Static
 
-from tests.app.comparing import answer, compared_run, opened, small_project, voting
+from tests.app.compare.comparing import answer, compared_run, opened, small_project, voting
 from tests.app.conftest import until
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.compare_voting import VoteScreen

@@ -1,24 +1,17 @@
 """The gate's dialog on Compare, and the verdict beside the adapter on Serve."""
 
 import re
-from pathlib import Path
 
 import pytest
 from textual.widgets import Static
 
-from tests.app.comparing import compared_run, opened, small_project, trained, voting
+from tests.app.compare.comparing import compared_run, opened, trained, voting
 from tests.app.conftest import until
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.widgets.gate_view import GateScreen, gate_lines
 from tuiwb.app.widgets.serve_words import model_line, verdict_line
 from tuiwb.compare.gate.verdict import Gate, GateLine, read_gate, verdict_words
-from tuiwb.project import Project
 from tuiwb.serve.spec import Served
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return small_project(tmp_path, monkeypatch)
 
 
 def said(app: WorkbenchApp) -> str:

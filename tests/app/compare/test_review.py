@@ -6,14 +6,12 @@ import pytest
 import yaml
 from textual.widgets import OptionList, Static
 
-from tests.app.comparing import (
-    compared_run,
+from tests.app.compare.comparing import (
     head,
     judged_by,
     judged_for_the_adapter,
     opened,
     shown,
-    small_project,
     voting,
 )
 from tests.app.conftest import until
@@ -34,16 +32,6 @@ from tuiwb.compare.judge.review import read_rulings
 from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    return small_project(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def compared(project: Project) -> Path:
-    return compared_run(project)
 
 
 def revealed(run: Path, side: str = "base") -> Ballot:

@@ -85,8 +85,7 @@ class ChartBoard(StillVertical):
         yield Static(id="signs", markup=False)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """Only the board's own styles: no chart looks at who has the focus."""
-        self.app.stylesheet.update_nodes([self])
+        """No style of the board or of its charts looks at who has the focus."""
 
     @property
     def current(self) -> str:

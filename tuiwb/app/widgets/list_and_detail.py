@@ -101,8 +101,7 @@ class ListAndDetail(Horizontal, can_focus=True):
             self.call_after_refresh(self.on_focus)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """Only its own styles: nothing in it looks at whether all of it has the focus."""
-        self.app.stylesheet.update_nodes([self])
+        """No style of it or of what is in it looks at whether all of it has the focus."""
 
     def on_focus(self) -> None:
         """The list takes the focus as soon as there is one."""

@@ -12,7 +12,7 @@ from tuiwb.jobs.events import Device, decode, encode
 from tuiwb.jobs.log_file import LONGEST
 
 MOST = 720  # samples kept at most; a chart is seldom wider
-AT_ONCE = 4  # places packed with each addition: a long log is read first, and packed by and by
+AT_ONCE = 4  # places packed with an addition of so few: a long log is read first, packed by and by
 # zlib's window and memory level. Raw, 4 kB back: to where the first sample says the same.
 WINDOW, LITTLE = -12, 3
 
@@ -63,6 +63,8 @@ class DeviceHistory(msgspec.Struct):
                 fullest = full
             self.count += 1
             self.newest = sample
+        if len(samples) > AT_ONCE:
+            return
         done = self.recent[:-1][:AT_ONCE]
         packed = [self._packed(sample) for sample in done]
         # In this order: another thread that looks in between (`DevicePast.follow`) sees them never

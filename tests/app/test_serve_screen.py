@@ -101,7 +101,12 @@ async def test_a_start_that_can_not_work_is_refused_with_its_sentence(project: P
         await until(lambda: isinstance(app.screen, StartServer))
         app.screen.query_one("#base", Input).value = "models/none"
         await pilot.press("enter")
-        await until(lambda: any("models/none" in n.message for n in app._notifications))
+        await until(lambda: "models/none" in shown(app, "#problem"))
+        assert app.screen.query_one("#base", Input).value == "models/none"
+        assert app.focused is app.screen.query_one("#base", Input)
+        app.screen.query_one("#port", Input).value = "80800"
+        await pilot.press("enter")
+        await until(lambda: "80800 is no port" in shown(app, "#problem"))
     assert project.job_folders("serve") == []
 
 

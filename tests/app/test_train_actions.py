@@ -16,6 +16,7 @@ from tuiwb.app.widgets.alerts_view import AlertsView
 from tuiwb.app.widgets.recovery_view import RecoveryView
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.errors import BadInput
+from tuiwb.jobs.labels import read_labels
 from tuiwb.project import Project
 from tuiwb.train.config import load_config
 from tuiwb.train.rerun import config_again
@@ -90,6 +91,24 @@ async def test_the_rows_of_a_spike_open_in_the_data_screen_at_that_row(project: 
         await until(lambda: table.count == 3 and table.cursor == 1)
 
 
+def problem(app: WorkbenchApp) -> str:
+    return str(app.screen.query_one("#problem", Static).render())
+
+
+async def test_a_tag_that_can_be_none_is_said_where_it_was_typed(project: Project) -> None:
+    folder = a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open)
+        await pilot.press("t")
+        await until(lambda: isinstance(app.screen, Ask))
+        await pilot.press(*"no?", "enter")
+        await until(lambda: "'no?' can't be a tag" in problem(app))
+        await pilot.press("backspace", *"d", "enter")
+        await until(lambda: read_labels(folder).tags == ("nod",))
+
+
 async def test_delete_wants_the_name_typed_and_moves_to_the_trash(project: Project) -> None:
     folder = a_run(project, "one")
     app = WorkbenchApp(project)
@@ -100,6 +119,7 @@ async def test_delete_wants_the_name_typed_and_moves_to_the_trash(project: Proje
         await until(lambda: isinstance(app.screen, TypeToConfirm))
         await pilot.press("y", "enter")
         assert isinstance(app.screen, TypeToConfirm)
+        assert "that is not one: nothing was done" in problem(app)
         assert folder.is_dir()
         app.screen.query_one(Input).value = ""
         await pilot.press(*"one", "enter")
@@ -143,12 +163,12 @@ async def test_of_several_marked_runs_a_file_each_is_written(project: Project) -
             assert app.screen.query_one(Input).value.startswith("{name}-")
             app.screen.query_one(Input).value = "all.md"
             await pilot.press("enter")
-            await until(lambda: any("a file each" in n.message for n in app._notifications))
-            app.clear_notifications()
-            await pilot.press(key)
-            await until(lambda: isinstance(app.screen, Ask))
-            app.screen.query_one(Input).value = f"out/{{name}}-{ending}"
+            await until(lambda: "a file each" in problem(app))
+            app.screen.query_one(Input).value = f"out{key}/{{name}}-{ending}"
+            await pilot.press("enter")
+            await until(lambda: "there is no folder" in problem(app))
             (project.root / "out").mkdir(exist_ok=True)
+            app.screen.query_one(Input).value = f"out/{{name}}-{ending}"
             await pilot.press("enter")
             files = [project.root / "out" / f"{name}-{ending}" for name in marked]
             await until(lambda files=files: all(path.is_file() for path in files))

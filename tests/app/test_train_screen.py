@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.widgets._toast import Toast
 
 from tests.app.conftest import until
@@ -263,11 +263,10 @@ async def test_the_learning_rate_is_changed_in_flight_and_nonsense_is_told(
             words[0] == "learning rate at the schedule's peak; with the schedule it is 0.0001 now"
         )
         await pilot.press(*"fast", "enter")
-        await until(lambda: any("no learning rate" in n.message for n in app._notifications))
+        line = app.screen.query_one("#problem", Static)
+        await until(lambda: "'fast' is no learning rate" in str(line.render()))
         assert commands(folder) == []
-        await pilot.press("i")
-        await until(lambda: isinstance(app.screen, ChangeInFlight))
-        await pilot.press(*"2e-5", "tab", "5", "enter")
+        await pilot.press(*("backspace",) * 4, *"2e-5", "tab", "5", "enter")
         await until(lambda: commands(folder))
         assert commands(folder)[0].command == "set"
         assert commands(folder)[0].args == {"learning_rate": 2e-5, "logging_steps": 5}
@@ -380,8 +379,15 @@ async def test_the_filter_keeps_what_passes_and_nonsense_is_a_sentence(project: 
         await pilot.press("escape")
         await until(lambda: len(screen.table.runs) == 2)
         await pilot.press("slash", *"lozz<1", "enter")
-        await until(lambda: any("lozz" in n.message for n in app._notifications))
+        line = app.screen.query_one("#filter-problem", Static)
+        await until(lambda: line.display and "lozz" in str(line.render()))
+        field = app.screen.query_one("#filter", Input)
+        assert (field.value, app.focused) == ("lozz<1", field)
         assert len(screen.table.runs) == 2
+        field.value = "state:failed"
+        await until(lambda: not line.display)
+        await pilot.press("enter")
+        await until(lambda: [run.name for run in screen.table.runs] == ["two"])
 
 
 async def test_marked_runs_are_compared_and_laid_over_each_other(project: Project) -> None:

@@ -42,6 +42,13 @@ def check_tag(tag: str) -> str:
     return tag
 
 
+def check_note(note: str) -> str:
+    """Return `note` if it may be one: at most MOST_NOTE characters; else BadInput."""
+    if len(note) > MOST_NOTE:
+        raise BadInput(f"a note has at most {MOST_NOTE:,} characters, not {len(note):,}")
+    return note
+
+
 def read_labels(folder: Path) -> Labels:
     """The labels of a run, none when nobody gave it any; BadInput when they can't be read."""
     path = folder / LABELS
@@ -69,8 +76,7 @@ def remove_tags(folder: Path, tags: Iterable[str]) -> Labels:
 
 def set_note(folder: Path, note: str) -> Labels:
     """Write a run's note; an empty one removes it."""
-    if len(note) > MOST_NOTE:
-        raise BadInput(f"a note has at most {MOST_NOTE:,} characters, not {len(note):,}")
+    check_note(note)
     # JSON is UTF-8: a lone surrogate from a shell's argument can't stand in it.
     clean = note.encode("utf-8", "replace").decode()
     return _change(folder, lambda old: msgspec.structs.replace(old, note=clean))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from textual import work
 
@@ -120,18 +121,13 @@ class CompareVotes(CompareJobs):
 
     def _ask_who(self, then: Callable[[], None]) -> None:
         def answer(name: str | None) -> None:
-            if name is None:
-                return
-            try:
-                remember_rater(self.project, name)
-            except (TuiwbError, OSError) as error:
-                self.complain(str(error))
-                return
-            self.uncovered = self.verdicts = False
-            then()
+            if name is not None:
+                self.uncovered = self.verdicts = False
+                then()
 
         detail = "Votes are kept under this name; R changes it."
-        self.app.push_screen(Ask("Who votes?", likely_rater(), detail), answer)
+        ask = Ask("Who votes?", partial(remember_rater, self.project), likely_rater(), detail)
+        self.app.push_screen(ask, answer)
 
     def _vote_as(self, rater: str) -> None:
         looked = self.looked

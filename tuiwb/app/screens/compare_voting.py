@@ -109,16 +109,16 @@ class VoteScreen(PairScreen):
         """Some words on the pair, shown again after the reveal."""
         pair = self.ballot.pairs[self._at]
 
+        def write(text: str) -> str:
+            self.ballot.write_note(pair.id, text)
+            return text
+
         def answer(text: str | None) -> None:
             if text is not None:
-                try:
-                    self.ballot.write_note(pair.id, text)
-                except TuiwbError as error:
-                    self.complain(str(error))
                 self.paint()
 
         question = f"Note on pair {self._at + 1}"
-        self.app.push_screen(Ask(question, self.ballot.note(pair.id)), answer)
+        self.app.push_screen(Ask(question, write, self.ballot.note(pair.id)), answer)
 
     def action_reveal(self) -> None:
         """Ask, then lock the votes and go back to where the sides are named."""

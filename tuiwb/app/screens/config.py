@@ -387,7 +387,7 @@ class ConfigScreen(WorkbenchScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
     def _propose(self, path: Path) -> None:
-        from tuiwb.train.plan import plan
+        from tuiwb.train.plan import free_name, plan
 
         try:
             folder, spec = plan(self.project, path)
@@ -403,11 +403,13 @@ class ConfigScreen(WorkbenchScreen):
 
         base = Path(str(spec["model"]["base"])).name
         rows = ", ".join(Path(str(p)).name for p in spec["data"]["train"])
-        self.app.call_from_thread(
-            self.app.push_screen,
-            Ask("Train as", folder.name, f"{base} on {rows}; it goes on without this terminal"),
-            start,
+        ask = Ask(
+            "Train as",
+            lambda name: free_name(self.project, name.strip()),
+            folder.name,
+            f"{base} on {rows}; it goes on without this terminal",
         )
+        self.app.call_from_thread(self.app.push_screen, ask, start)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
     def _start(self, path: Path, name: str) -> None:

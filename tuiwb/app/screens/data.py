@@ -29,6 +29,7 @@ from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets
 from tuiwb.data.query import Query, parse, toggled
 from tuiwb.data.read import Dataset, open_dataset
+from tuiwb.data.render import check_tokenizer
 from tuiwb.data.rows import Row
 from tuiwb.data.search import search
 from tuiwb.errors import BadInput, TuiwbError
@@ -366,17 +367,24 @@ class DataScreen(CheckActions):
         """Ask for a row's number and put the cursor there."""
         if self._dataset is not None:
             detail = f"0 to {self._view.total - 1:,}"
-            self.app.push_screen(Ask("Go to row", detail=detail), self._go_said)
+            prompt = Ask("Go to row", self._number_of, detail=detail)
+            self.app.push_screen(prompt, self._go_said)
 
-    def _go_said(self, said: str | None) -> None:
+    def _number_of(self, said: str) -> int | None:
+        """A row's number as it was typed, None for nothing; BadInput where there is no such row."""
         last = self._view.total - 1
-        digits = (said or "").strip().replace(",", "")
+        digits = said.strip().replace(",", "")
         if not digits:
-            return
-        if not digits.isdecimal() or int(digits) > last:
-            self.notify(f"there is no row {said}: 0 to {last:,}", severity="error", markup=False)
-        else:
-            self._go(int(digits))
+            return None
+        # As many digits as the last one has: more are no number worth reading.
+        known = digits.isdecimal() and len(digits) <= len(str(max(0, last)))
+        if not known or int(digits) > last:
+            raise BadInput(f"there is no row {said.strip()}: give one from 0 to {last:,}")
+        return int(digits)
+
+    def _go_said(self, number: int | None) -> None:
+        if number is not None and number < self._view.total:
+            self._go(number)
 
     def _go(self, n: int) -> None:
         position = self._view.position_of(n)
@@ -389,20 +397,15 @@ class DataScreen(CheckActions):
     def action_filter(self) -> None:
         """Ask for a filter; only rows that pass it stay."""
         if self._dataset is not None:
-            prompt = Ask("Filter rows", self._view.query.text, FILTER_HELP)
+            prompt = Ask("Filter rows", _query_of, self._view.query.text, FILTER_HELP)
             self.app.push_screen(prompt, self._filter_said)
 
-    def _filter_said(self, said: str | None) -> None:
-        if said is not None and self._dataset is not None:
-            self.filter_by(said.strip())
+    def _filter_said(self, query: Query | None) -> None:
+        if query is not None and self._dataset is not None:
+            self.filter_by(query)
 
-    def filter_by(self, text: str) -> None:
-        """Show the rows that pass a filter; a toast when it can't be read."""
-        try:
-            query = parse(text)
-        except BadInput as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
+    def filter_by(self, query: Query) -> None:
+        """Show the rows that pass a filter."""
         row = self._current_number()
         self._view.filter(query)
         self._show_rows(row)
@@ -465,7 +468,7 @@ class DataScreen(CheckActions):
     @on(FacetMenu.Chosen)
     def _facet(self, message: FacetMenu.Chosen) -> None:
         self.remove_class("-facets")
-        self.filter_by(toggled(self._view.query.text, message.facet.word))
+        self.filter_by(parse(toggled(self._view.query.text, message.facet.word)))
 
     def action_view(self) -> None:
         """Show tokens instead of the conversation, or the conversation again."""
@@ -478,15 +481,28 @@ class DataScreen(CheckActions):
             return
         prompt = Ask(
             "Beside which model's template?",
+            self._model_of,
             self._pane.other_model or "",
             "a model folder, or a hub id whose tokenizer is cached",
         )
         self.app.push_screen(prompt, self._template_said)
 
-    def _template_said(self, said: str | None) -> None:
-        if said and said.strip():
-            folder = self.project.resolve(said.strip())
-            self._pane.compare_with(str(folder) if folder.exists() else said.strip())
+    def _model_of(self, said: str) -> str | None:
+        """The model as it was typed, None for nothing; BadInput for what can hold no tokenizer."""
+        if not (name := said.strip()):
+            return None
+        folder = self.project.resolve(name)
+        model = str(folder) if folder.exists() or name.count("/") != 1 else name
+        check_tokenizer(model)
+        return model
+
+    def _template_said(self, model: str | None) -> None:
+        if model is not None:
+            self._pane.compare_with(model)
+
+
+def _query_of(said: str) -> Query:
+    return parse(said.strip())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from tuiwb.data.editing import edit_in_editor, edit_text, parse_edit
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Marks
 from tuiwb.data.rows import Row
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import BadInput, TuiwbError
 
 if TYPE_CHECKING:
     from tuiwb.data.read import Dataset
@@ -186,15 +186,13 @@ class CurationActions(WorkbenchScreen):
         if not dataset.complete:
             self.notify("the file is still being indexed: a moment", markup=False)
             return
-        said = await self.app.push_screen_wait(
-            Ask("Review how many rows?", str(min(SAMPLE, len(dataset))),
+        size = await self.app.push_screen_wait(
+            Ask("Review how many rows?", _sample_size, str(min(SAMPLE, len(dataset))),
                 "drawn by chance, the same rows each time; what was reviewed is passed over")
         )  # fmt: skip
-        if said and said.strip().isdecimal() and int(said) > 0:
+        if size is not None:
             self.notify("drawing the sample …", markup=False, timeout=2)
-            self._draw(dataset, int(said))
-        elif said is not None:
-            self.notify(f"{said!r} is no number of rows", severity="error", markup=False)
+            self._draw(dataset, size)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="sample")
     def _draw(self, dataset: "Dataset", size: int) -> None:
@@ -220,3 +218,10 @@ class CurationActions(WorkbenchScreen):
             self.notify(str(error), severity="error", markup=False)
             return
         self.marks_changed()
+
+
+def _sample_size(said: str) -> int:
+    digits = said.strip().replace(",", "")
+    if not digits.isdecimal() or len(digits) > 12 or int(digits) == 0:
+        raise BadInput(f"{said.strip()!r} is no number of rows: give 1 or more, for example 50")
+    return int(digits)

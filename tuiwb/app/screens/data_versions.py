@@ -1,8 +1,8 @@
 """New versions of a dataset from the Data screen: clean, split, mix, generate, each as a job."""
 
-from asyncio import to_thread
+import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -11,8 +11,12 @@ from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
+
+if TYPE_CHECKING:
+    from tuiwb.data.generate.plan import Estimate
+    from tuiwb.data.generate.spec import GenerateSpec
 
 CHOICES = (
     ("clean", "Clean: duplicates, format, personal data, your marks"),
@@ -63,13 +67,12 @@ class VersionActions(CurationActions):
         return None if cleaning is None else {"cleaning": msgspec.to_builtins(cleaning)}
 
     async def _ask_split(self, _path: Path) -> dict[str, Any] | None:
-        said = await self.app.push_screen_wait(
-            Ask("Hold out which share?", "0.05", "0.05 to 0.1 is usual; from 1 on, so many rows")
-        )
-        value = self._number(said)
-        if value is None:
-            return None
-        return {"rows": int(value)} if value >= 1 else {"share": value}
+        dataset = self.open_dataset_here()
+        rows = len(dataset) if dataset is not None else 0
+        return await self.app.push_screen_wait(
+            Ask("Hold out which share?", lambda said: held_out(said, rows), "0.05",
+                "0.05 to 0.1 is usual; from 1 on, so many rows")
+        )  # fmt: skip
 
     async def _ask_mix(self, path: Path) -> dict[str, Any] | None:
         others = [other for other in self.project.datasets() if other != path]
@@ -80,41 +83,32 @@ class VersionActions(CurationActions):
         picked = await self.app.push_screen_wait(Pick("Mix in which dataset?", names))
         if picked is None:
             return None
-        said = await self.app.push_screen_wait(
-            Ask("Which share of the result?", "0.2", "0 to 1: 0.2 makes every fifth row general")
-        )
-        value = self._number(said)
-        return None if value is None else {"general": str(others[picked]), "share": value}
+        share = await self.app.push_screen_wait(
+            Ask("Which share of the result?", general_share, "0.2",
+                "between 0 and 1: 0.2 makes every fifth row general")
+        )  # fmt: skip
+        return None if share is None else {"general": str(others[picked]), "share": share}
 
     async def _generate(self, path: Path) -> None:
         """Show the cost first; the job makes the version when all rows are there."""
         from tuiwb.app.screens.version_dialogs import GenerateDialog
         from tuiwb.data.generate.plan import estimate, plan_generation, start_generation
 
-        said = await self.app.push_screen_wait(GenerateDialog(self.project.shorten(path)))
-        if said is None:
+        def planned(said: dict[str, Any]) -> "tuple[GenerateSpec, Estimate]":
+            spec = plan_generation(self.project, seeds=path, **said)
+            return spec, estimate(spec)
+
+        plan = await self.app.push_screen_wait(GenerateDialog(self.project.shorten(path), planned))
+        if plan is None:
             return
+        spec, cost = plan
         try:
-            spec = await to_thread(plan_generation, self.project, seeds=path, **said)
-            cost = await to_thread(estimate, spec)
             question = f"Generate {spec.rows} rows?"
             detail = f"{cost.sentence}; at {spec.base_url}"
             if await self.app.push_screen_wait(Confirm(question, detail)):
                 self._began(start_generation(spec), "generate")
         except TuiwbError as error:
             self.notify(str(error), severity="error", markup=False)
-
-    def _number(self, said: str | None) -> float | None:
-        if said is None:
-            return None
-        try:
-            value = float(said)
-        except ValueError:
-            value = 0.0
-        if value <= 0:
-            self.notify(f"{said!r} is no share: give 0.05, for example", severity="error")
-            return None
-        return value
 
     def _start(self, path: Path, operation: str, parameters: dict[str, Any]) -> None:
         folder = checking.free_folder(self.project.runs / "versions", f"{operation}-{path.stem}")
@@ -144,3 +138,35 @@ class VersionActions(CurationActions):
             self.notify(f"{name} is in the list of datasets", title="New version", markup=False)
         else:
             self.notify(f"{state.state}: {state.message}", severity="error", markup=False)
+
+
+def held_out(said: str, rows: int) -> dict[str, Any]:
+    """What to hold out of a dataset of so many rows: a share below 1, or a whole number of rows.
+
+    BadInput for what is neither, and where no row would be left to train on.
+    """
+    value = _number(said)
+    if 0 < value < 1:
+        return {"share": value}
+    if value < 1 or not value.is_integer():
+        raise BadInput(f"{said.strip()!r} is no share: give 0.05, or a number of rows such as 200")
+    if value >= rows:
+        raise BadInput(f"there are {rows:,} rows: hold out fewer, some must be left to train on")
+    return {"rows": int(value)}
+
+
+def general_share(said: str) -> float:
+    """The share of general rows; BadInput unless it lies between 0 and 1."""
+    value = _number(said)
+    if not 0 < value < 1:
+        raise BadInput(f"{said.strip()!r} is no share between 0 and 1: give 0.2, for example")
+    return value
+
+
+def _number(said: str) -> float:
+    """What was typed as a number; 0 for none, NaN or infinity, which are no share either."""
+    try:
+        value = float(said)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0

@@ -1,17 +1,23 @@
 """Small questions before something happens."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuiwb.app.widgets.menu import Menu
 from tuiwb.app.widgets.modal import Modal
+from tuiwb.errors import TuiwbError
 from tuiwb.text import inert
+
+T = TypeVar("T")
 
 
 class Confirm(Modal[bool]):
@@ -41,14 +47,96 @@ class Confirm(Modal[bool]):
         self.dismiss(answer)
 
 
-class Ask(Modal[str | None]):
-    """A line of text; escape gives None."""
+class Form(Modal[T | None]):
+    """A dialog in which something is typed. It closes with values that can be; what can't be is
+    said in it, and what was typed stays, with the cursor in it. Escape gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
+    DEFAULT_CSS = """
+    Form #problem { display: none; }
+    Form #problem.-said { display: block; }
+    """
 
-    def __init__(self, question: str, value: str = "", detail: str = "") -> None:
+    class Taken(Message):
+        """What was typed was looked at in a thread: the value, or the sentence against it."""
+
+        def __init__(self, value: object, problem: str) -> None:
+            super().__init__()
+            self.value, self.problem = value, problem
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looking = False
+
+    def field(self, value: str = "", *, name: str | None = None, hint: str = "") -> Input:
+        """A line to type in."""
+        field = Input(value, placeholder=hint, compact=True, id=name)
+        field.cursor_blink = False
+        return field
+
+    def problem(self) -> Static:
+        """Where it is said what can't be; to be composed once."""
+        return Static("", id="problem", markup=False)
+
+    def take(self, value: Callable[[], T]) -> None:
+        """Close with the value; the error it raises is said here instead."""
+        try:
+            taken = value()
+        except (TuiwbError, OSError) as error:
+            self.complain(str(error))
+        else:
+            self.dismiss(taken)
+
+    def take_later(self, value: Callable[[], T]) -> None:
+        """The same, for what takes a while to be looked at: in a thread."""
+        if not self._looking:
+            self._looking = True
+            self._say(Content.styled("looking …", "$foreground 60%"))
+            self._look(value)
+
+    @work(thread=True, exit_on_error=False, group="form")
+    def _look(self, value: Callable[[], T]) -> None:
+        try:
+            self.post_message(self.Taken(value(), ""))
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Taken(None, str(error)))
+
+    @on(Taken)
+    def _take(self, message: Taken) -> None:
+        self._looking = False
+        if message.problem:
+            self.complain(message.problem)
+        else:
+            self.dismiss(message.value)  # type: ignore[arg-type]
+
+    def complain(self, sentence: str) -> None:
+        """Say what can't be."""
+        self._say(Content.assemble(("✗ ", "$text-error"), inert(sentence)))
+
+    def _say(self, words: Content) -> None:
+        line = self.query_one("#problem", Static)
+        line.update(words)
+        line.set_class(bool(words.plain), "-said")
+
+    @on(Input.Changed)
+    def _typed_on(self) -> None:
+        if not self._looking:
+            self._say(Content(""))
+
+    def action_give_up(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
+
+class Ask(Form[T]):
+    """A line of text, which `read` makes a value of; an error it raises is said in the dialog."""
+
+    def __init__(
+        self, question: str, read: Callable[[str], T], value: str = "", detail: str = ""
+    ) -> None:
         super().__init__()
         self._question = question
+        self._read = read
         self._value = value
         self._detail = detail
 
@@ -56,20 +144,15 @@ class Ask(Modal[str | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(inert(self._question, one_line=True))
             dialog.border_subtitle = "enter accepts, esc cancels"
-            field = Input(self._value, compact=True)
-            field.cursor_blink = False
-            yield field
+            yield self.field(self._value)
             if self._detail:
                 yield Static(inert(self._detail), markup=False, classes="muted")
+            yield self.problem()
 
     @on(Input.Submitted)
     def _accept(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss(event.value)
-
-    def action_give_up(self) -> None:
-        """Close without an answer."""
-        self.dismiss(None)
+        self.take(lambda: self._read(event.value))
 
 
 class Pick(Modal[int | None]):
@@ -87,9 +170,7 @@ class Pick(Modal[int | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(inert(self._question, one_line=True))
             dialog.border_subtitle = "enter chooses, esc cancels"
-            menu = OptionList(
-                *(Option(inert(c, one_line=True)) for c in self._choices), markup=False
-            )
+            menu = Menu(*(Option(inert(c, one_line=True)) for c in self._choices), markup=False)
             menu.highlighted = self._highlighted
             yield menu
 

@@ -26,6 +26,7 @@ from tuiwb.text import inert
 
 NAME = "{name}"  # in a file's name: each run's own
 Files = list[tuple[Path, Path]]  # folders of runs, and the file to write of each
+TagChange = tuple[list[str], list[str]]  # to add, to take off
 
 
 class RunActions(WorkbenchScreen):
@@ -124,15 +125,12 @@ class RunActions(WorkbenchScreen):
         has = sorted({tag for run in runs for tag in run.tags})
         detail = f"has: {' '.join(has) or 'none'}; words add, -word takes off"
 
-        def answer(text: str | None) -> None:
-            if text and text.strip():
-                words = text.replace(",", " ").split()
-                self._label(
-                    [run.folder for run in runs],
-                    lambda folder: _retag(folder, words),
-                )
+        def answer(change: TagChange | None) -> None:
+            if change is not None and any(change):
+                self._label([run.folder for run in runs], lambda folder: _retag(folder, change))
 
-        self.app.push_screen(Ask(f"Tags of {_names(runs)}", "", detail), answer)
+        ask = Ask(f"Tags of {_names(runs)}", tag_change, detail=detail)
+        self.app.push_screen(ask, answer)
 
     def action_note(self) -> None:
         """Ask for a note; an empty one takes it away."""
@@ -140,11 +138,12 @@ class RunActions(WorkbenchScreen):
         if run is None:
             return
 
-        def answer(text: str | None) -> None:
-            if text is not None:
-                self._label([run.folder], lambda folder: labels.set_note(folder, text.strip()))
+        def answer(note: str | None) -> None:
+            if note is not None:
+                self._label([run.folder], lambda folder: labels.set_note(folder, note))
 
-        self.app.push_screen(Ask(f"Note on {run.name}", run.note, "kept beside the run"), answer)
+        ask = Ask(f"Note on {run.name}", _note, run.note, "kept beside the run")
+        self.app.push_screen(ask, answer)
 
     def action_archive(self) -> None:
         """Put runs away, or take them out again; nothing is moved."""
@@ -231,33 +230,41 @@ class RunActions(WorkbenchScreen):
 
     def action_export(self) -> None:
         """Ask for a file, then write the run's curves into it; of several runs a file each."""
-        self._ask_file("Export the curves of", "curves.csv", ".csv or .parquet", self._export)
+        from tuiwb.monitor.export import SUFFIXES
+
+        self._ask_file("Export the curves of", "curves.csv", SUFFIXES, self._export)
 
     def action_report(self) -> None:
         """Ask for a file, then write the run's report into it; of several runs a file each."""
-        self._ask_file("Write a report of", "report.html", ".html or .md", self._report)
+        from tuiwb.monitor.report import SUFFIXES
+
+        self._ask_file("Write a report of", "report.html", SUFFIXES, self._report)
 
     def _ask_file(
-        self, question: str, ending: str, kinds: str, do: Callable[[Files], object]
+        self, question: str, ending: str, kinds: Sequence[str], do: Callable[[Files], object]
     ) -> None:
         runs = self.chosen()
         if not runs:
             return
 
-        def answer(text: str | None) -> None:
-            if text and text.strip():
-                try:
-                    named = files_named(runs, text.strip())
-                except BadInput as error:
-                    self.notify(str(error), severity="error", markup=False)
-                    return
-                do([(folder, self.project.resolve(name)) for folder, name in named])
+        def files(text: str) -> Files:
+            if not text.strip():
+                return []
+            named = files_named(runs, text.strip())
+            found = [(folder, self.project.resolve(name)) for folder, name in named]
+            for _folder, path in found:
+                _check_new(path, kinds)
+            return found
+
+        def answer(found: Files | None) -> None:
+            if found:
+                do(found)
 
         name = f"{_file_name(runs[0])}-{ending}" if len(runs) == 1 else f"{NAME}-{ending}"
-        detail = f"{kinds}, below {self.project.root}"
+        detail = f"{' or '.join(kinds)}, below {self.project.root}"
         if len(runs) > 1:
             detail += f"; {NAME} is each run's own"
-        self.app.push_screen(Ask(f"{question} {_names(runs)}", name, detail), answer)
+        self.app.push_screen(Ask(f"{question} {_names(runs)}", files, name, detail), answer)
 
     @work(thread=True, exit_on_error=False, group="export")
     def _export(self, files: Files) -> None:
@@ -320,15 +327,37 @@ def _file_name(run: RunSummary) -> str:
     return run.name.replace("/", "-")
 
 
-def _retag(folder: Path, words: Sequence[str]) -> None:
+def tag_change(text: str) -> TagChange:
+    """The tags to add and those to take off; BadInput for what can't be one."""
+    words = text.replace(",", " ").split()
     plain = [word.removeprefix("#") for word in words if not word.startswith("-")]
     gone = [word[1:].removeprefix("#") for word in words if word.startswith("-") and len(word) > 1]
-    if not plain and not gone:
+    if words and not plain and not gone:
         raise BadInput("name a tag, or -tag to take one off")
+    for tag in plain:
+        labels.check_tag(tag)
+    return plain, gone
+
+
+def _retag(folder: Path, change: TagChange) -> None:
+    plain, gone = change
     if plain:
         labels.add_tags(folder, plain)
     if gone:
         labels.remove_tags(folder, gone)
+
+
+def _note(text: str) -> str:
+    return labels.check_note(text.strip())
+
+
+def _check_new(path: Path, suffixes: Sequence[str]) -> None:
+    """BadInput unless a file of one of these kinds can be made there."""
+    from tuiwb.monitor.export import check_target
+
+    if path.exists():
+        raise BadInput(f"{path} exists already: give another name")
+    check_target(path, suffixes, replace=False)
 
 
 def _names(runs: Sequence[RunSummary]) -> str:

@@ -10,17 +10,17 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tuiwb.app.screens.dialogs import Form
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.errors import BadInput
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
 
-class ChangeInFlight(Modal[dict[str, str] | None]):
+class ChangeInFlight(Form[dict[str, float | int]]):
     """Learning rate and logging interval of a run that trains; an empty field stays as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "give_up", "Cancel"),
         # Before the field sees them: what is typed right after a tab is the next field's.
         Binding("tab,down", "app.focus_next", "Next field", show=False, priority=True),
         Binding("shift+tab,up", "app.focus_previous", "Previous field", show=False, priority=True),
@@ -40,27 +40,19 @@ class ChangeInFlight(Modal[dict[str, str] | None]):
             dialog.border_title = Content(f"Change {inert(self._state.name, one_line=True)}")
             dialog.border_subtitle = "enter sends, tab next field, esc cancels"
             yield Static(f"learning rate at the schedule's peak{now}", markup=False)
-            yield _field("learning_rate", "1e-5")
+            yield self.field(name="learning_rate", hint="1e-5")
             yield Static("log every so many steps", markup=False)
-            yield _field("logging_steps", "10")
+            yield self.field(name="logging_steps", hint="10")
             yield Static(
                 "An empty field stays as it is. The config file is left alone.", markup=False
             )
+            yield self.problem()
 
     @on(Input.Submitted)
     def _send(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss({field.id or "": field.value for field in self.query(Input)})
-
-    def action_give_up(self) -> None:
-        """Close without a change."""
-        self.dismiss(None)
-
-
-def _field(name: str, example: str) -> Input:
-    field = Input(id=name, placeholder=example, compact=True)
-    field.cursor_blink = False
-    return field
+        values = {field.id or "": field.value for field in self.query(Input)}
+        self.take(lambda: parse_change(values))
 
 
 def parse_change(values: dict[str, str]) -> dict[str, float | int]:
@@ -108,10 +100,8 @@ class ShowText(Modal[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
-class TypeToConfirm(Modal[bool]):
+class TypeToConfirm(Form[bool]):
     """What can't be undone: the word has to be typed."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
 
     def __init__(self, question: str, detail: str, word: str) -> None:
         super().__init__()
@@ -127,9 +117,8 @@ class TypeToConfirm(Modal[bool]):
             yield Static(
                 Content.assemble("type ", (inert(self._word, one_line=True), "bold"), " to do it"),
             )
-            field = Input(compact=True)
-            field.cursor_blink = False
-            yield field
+            yield self.field()
+            yield self.problem()
 
     @on(Input.Submitted)
     def _typed(self, event: Input.Submitted) -> None:
@@ -137,8 +126,4 @@ class TypeToConfirm(Modal[bool]):
         if event.value.strip() == self._word:
             self.dismiss(True)
         else:
-            self.notify(f"that is not {self._word}: nothing was done", severity="warning")
-
-    def action_give_up(self) -> None:
-        """Close; nothing happens."""
-        self.dismiss(False)
+            self.complain(f"that is not {self._word}: nothing was done")

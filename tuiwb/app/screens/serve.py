@@ -25,7 +25,7 @@ from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
 from tuiwb.serve import plan
 from tuiwb.serve.servers import Server, ask_to_stop, curl, load_run, server_at
-from tuiwb.serve.spec import Served
+from tuiwb.serve.spec import Served, ServeSpec
 from tuiwb.serve.traffic import Traffic, read_traffic
 from tuiwb.text import inert
 
@@ -360,22 +360,24 @@ class ServeScreen(WorkbenchScreen):
         """Ask what to serve, then start it."""
         runs = plan.servable_runs(self.project)
 
-        def told(wanted: Wanted | None) -> None:
-            if wanted is not None:
-                self._start(wanted)
-
-        self.app.push_screen(StartServer(runs, self.project.settings.base_model), told)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def _start(self, wanted: Wanted) -> None:
-        try:
-            spec = plan.plan(
+        def planned(wanted: Wanted) -> ServeSpec:
+            return plan.plan(
                 self.project,
                 wanted.runs,
                 base=wanted.base,
                 engine=wanted.engine,
                 port=wanted.port,
             )
+
+        def told(spec: ServeSpec | None) -> None:
+            if spec is not None:
+                self._start(spec)
+
+        self.app.push_screen(StartServer(runs, self.project.settings.base_model, planned), told)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
+    def _start(self, spec: ServeSpec) -> None:
+        try:
             folder = plan.start(self.project, spec)
         except (TuiwbError, OSError) as error:
             self.post_message(self.Told(str(error)))

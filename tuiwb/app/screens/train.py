@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -22,6 +23,7 @@ from tuiwb.jobs import JobState
 from tuiwb.monitor.run_query import select
 from tuiwb.monitor.runs import RunSummary, summarise
 from tuiwb.monitor.watched import Watched, open_watched
+from tuiwb.text import inert
 
 FILTER_HELP = "text  state:failed  tag:good  loss<1.5  age<3d  is:archived  -word; empty shows all"
 
@@ -70,6 +72,7 @@ class TrainScreen(RunActions):
                 field = Input(id="filter", placeholder=FILTER_HELP, compact=True)
                 field.cursor_blink = False
                 yield field
+                yield Static(id="filter-problem", markup=False)
             yield RunView(layout_file=self.project.cache / "charts.json", id="run")
 
     def on_mount(self) -> None:
@@ -170,11 +173,29 @@ class TrainScreen(RunActions):
     @on(Input.Submitted, "#filter")
     def _filtered(self, event: Input.Submitted) -> None:
         event.stop()
-        self.query_text = event.value.strip()
+        words = event.value.strip()
+        try:
+            select([], words)
+        except BadInput as error:
+            self._say_problem(str(error))
+            return
+        self.query_text = words
         self._end_filter()
         self._show_runs()
 
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._say_problem("")
+
+    def _say_problem(self, sentence: str) -> None:
+        """What can't be read of the filter, below the field that keeps it."""
+        line = self.query_one("#filter-problem", Static)
+        line.update(Content.assemble(("✗ ", "$text-error"), inert(sentence)))
+        line.set_class(bool(sentence), "-said")
+
     def _end_filter(self) -> None:
+        self._say_problem("")
         self.query_one("#filter").remove_class("-open")
         self.table.focus()
 

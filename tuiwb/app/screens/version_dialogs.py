@@ -1,6 +1,7 @@
 """What a new version of a dataset is to be: what cleaning does, what is generated."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -9,11 +10,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from tuiwb.app.screens.dialogs import Form
 from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.data.clean import DEFAULT, Cleaning
+from tuiwb.errors import BadInput
 from tuiwb.text import inert
 
+P = TypeVar("P")
 OPERATIONS = (
     ("marks", "your marks: dropped and rejected rows left out, edits put in", True),
     ("fix", "fix the form: invisible characters, line ends, stray white space", True),
@@ -43,6 +47,7 @@ class CleanDialog(Modal[Cleaning | None]):
             dialog.border_subtitle = "space chooses, s starts, esc cancels"
             yield Checklist(OPERATIONS)
             yield Static("The file stays as it is: the result is a new version.", classes="muted")
+            yield Static(id="none", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Checklist).focus()
@@ -59,17 +64,22 @@ class CleanDialog(Modal[Cleaning | None]):
             drop_near="near" in chosen,
             repeat={"hard": 2} if "hard" in chosen else {},
         )
-        self.dismiss(cleaning if chosen else None)
+        if chosen:
+            self.dismiss(cleaning)
+        else:
+            self.query_one("#none", Static).update(
+                Content.assemble(("✗ ", "$text-error"), "nothing is chosen: space chooses")
+            )
 
     def action_give_up(self) -> None:
         """Close without doing anything."""
         self.dismiss(None)
 
 
-class GenerateDialog(Modal[dict[str, Any] | None]):
-    """Gives the task, the rows and the endpoint as plan_generation takes them; None for nothing."""
+class GenerateDialog(Form[P]):
+    """Asks for the task, the rows and the endpoint; gives what `plan` makes of them, which takes
+    them as plan_generation does."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Cancel")]
     FIELDS = (
         ("task", "what the model shall learn, in a sentence or two", ""),
         ("rows", "rows to generate", "100"),
@@ -78,9 +88,10 @@ class GenerateDialog(Modal[dict[str, Any] | None]):
         ("model", "model; empty takes the judge's", ""),
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, plan: Callable[[dict[str, Any]], P]) -> None:
         super().__init__()
         self._dataset = name
+        self._plan = plan
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -90,28 +101,25 @@ class GenerateDialog(Modal[dict[str, Any] | None]):
             dialog.border_subtitle = "tab moves, enter shows the cost, esc cancels"
             for key, words, value in self.FIELDS:
                 yield Static(words, classes="muted", markup=False)
-                field = Input(value, compact=True, id=key)
-                field.cursor_blink = False
-                yield field
-            yield Static("", id="problem", markup=False)
+                yield self.field(value, name=key)
+            yield self.problem()
 
     @on(Input.Submitted)
     def _accept(self, event: Input.Submitted) -> None:
         event.stop()
         said = {key: self.query_one(f"#{key}", Input).value.strip() for key, *_ in self.FIELDS}
-        try:
-            self.dismiss({
-                "task": said["task"],
-                "rows": int(said["rows"]),
-                "max_usd": float(said["max_usd"]) if said["max_usd"] else None,
-                "endpoint": said["endpoint"] or None,
-                "model": said["model"] or None,
-            })  # fmt: skip
-        except ValueError:
-            self.query_one("#problem", Static).update(
-                Content.assemble(("✗ ", "$text-error"), "rows and dollars are numbers: 100, 2.50")
-            )
+        self.take_later(lambda: self._plan(_asked(said)))
 
-    def action_give_up(self) -> None:
-        """Close without doing anything."""
-        self.dismiss(None)
+
+def _asked(said: dict[str, str]) -> dict[str, Any]:
+    """The fields as plan_generation takes them; BadInput for what is no number."""
+    try:
+        return {
+            "task": said["task"],
+            "rows": int(said["rows"]),
+            "max_usd": float(said["max_usd"]) if said["max_usd"] else None,
+            "endpoint": said["endpoint"] or None,
+            "model": said["model"] or None,
+        }
+    except ValueError:
+        raise BadInput("rows and dollars are numbers: 100, 2.50") from None

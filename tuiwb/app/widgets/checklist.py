@@ -18,8 +18,8 @@ class Checklist(OptionList):
         Binding("k", "cursor_up", "Up", show=False),
     ]
 
-    def __init__(self, choices: Sequence[tuple[str, str, bool]]) -> None:
-        super().__init__(markup=False)
+    def __init__(self, choices: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:
+        super().__init__(markup=False, id=id)
         self._choices = choices
         self.chosen = {key for key, _words, chosen in choices if chosen}
         self.add_options(Option(self._line(i)) for i in range(len(choices)))

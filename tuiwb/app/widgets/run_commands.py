@@ -16,8 +16,8 @@ from textual.worker import Worker
 from tuiwb import jobs
 from tuiwb.app.failed_thread import complain_of
 from tuiwb.app.screens.dialogs import Confirm
-from tuiwb.app.screens.run_dialogs import ChangeInFlight, parse_change
-from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.app.screens.run_dialogs import ChangeInFlight
+from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.jobs.events import AnyEvent, Control
 from tuiwb.monitor.watched import Watched
@@ -131,14 +131,7 @@ class RunCommands(Vertical):
         if watched is None:
             return
 
-        def answer(values: dict[str, str] | None) -> None:
-            if values is None:
-                return
-            try:
-                change = parse_change(values)
-            except BadInput as error:
-                self.notify(str(error), severity="error")
-                return
+        def answer(change: dict[str, float | int] | None) -> None:
             if change:
                 self._tell(watched.folder, "set", **change)
 

@@ -15,7 +15,7 @@ from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.widgets import serve_words as words
 from tuiwb.errors import TuiwbError
 from tuiwb.serve.proof import prompts
-from tuiwb.serve.servers import Server, curl
+from tuiwb.serve.servers import Server, check_sound, curl
 from tuiwb.text import inert
 
 PIECE_SECONDS = 0.06
@@ -153,6 +153,9 @@ class ServeChat(Vertical):
         messages = [{"role": ROLES.get(who, "assistant"), "content": text} for who, text in turns]
         began, shown, held, tokens, note = time.monotonic(), 0.0, "", None, ""
         try:
+            for model in server.models:
+                if model.id == talk[1]:
+                    check_sound(model)
             stream = server.client().chat(talk[1], messages, temperature=0)
             for delta in stream:
                 held += delta.text
@@ -199,11 +202,11 @@ class ServeChat(Vertical):
 
         def told(text: str | None) -> None:
             if text is not None:
-                self._systems[folder] = text.strip()
+                self._systems[folder] = text
                 self._talks = {k: v for k, v in self._talks.items() if k[0] != folder}
                 self._show_again()
 
         suggested = " ".join(message.text.split())
         detail = "as in the held-out chats" if suggested and folder not in self._systems else ""
         value = self._systems.get(folder, suggested)
-        self.app.push_screen(Ask("System message", value, detail), told)
+        self.app.push_screen(Ask("System message", str.strip, value, detail), told)

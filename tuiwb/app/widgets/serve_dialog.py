@@ -1,19 +1,23 @@
 """What to serve: a base, finished runs' adapters, an engine, a port."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Input, SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input, Static
 
-from tuiwb.app.widgets.modal import Modal
+from tuiwb.app.screens.dialogs import Form
+from tuiwb.app.widgets.checklist import Checklist
+from tuiwb.errors import BadInput
 from tuiwb.text import inert
 
 ENGINES = ("auto", "vllm", "builtin")
+PORTS = range(1, 65536)
+P = TypeVar("P")
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -25,19 +29,26 @@ class Wanted(msgspec.Struct, frozen=True):
     port: int | None
 
 
-class StartServer(Modal[Wanted | None]):
-    """enter starts from anywhere in it, escape gives up."""
+class StartServer(Form[P]):
+    """enter starts from anywhere in it, escape gives up; gives what `plan` makes of what is wanted,
+    and says here why that can't be served."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+j", "start", "Start", key_display="enter", priority=True),
         Binding("ctrl+e", "engine", "Engine", key_display="ctrl+e", priority=True),
-        Binding("escape", "give_up", "Cancel"),
     ]
 
-    def __init__(self, runs: list[str], base: str | None, chosen: str | None = None) -> None:
+    def __init__(
+        self,
+        runs: list[str],
+        base: str | None,
+        plan: Callable[[Wanted], P],
+        chosen: str | None = None,
+    ) -> None:
         super().__init__()
         self._runs = runs
         self._base = base or ""
+        self._plan = plan
         self._chosen = chosen or (runs[0] if runs else None)
         self._engine = 0
 
@@ -45,27 +56,24 @@ class StartServer(Modal[Wanted | None]):
         with VerticalScroll(classes="dialog", can_focus=False) as dialog:
             dialog.border_title = "Start a server"
             dialog.border_subtitle = "enter starts, esc cancels"
-            yield Static("Adapters (space marks)", markup=False, classes="muted")
+            yield Static("Adapters (space chooses)", markup=False, classes="muted")
             if self._runs:
-                yield SelectionList[str](
-                    *(
-                        Selection(Content(inert(run, one_line=True)), run, run == self._chosen)
-                        for run in self._runs
-                    ),
-                    id="runs",
-                    compact=True,
-                )
+                lines = [
+                    (run, inert(run, one_line=True), run == self._chosen) for run in self._runs
+                ]
+                yield Checklist(lines, id="runs")
             else:
                 yield Static("no finished run yet: the base alone is served", markup=False)
-            with Horizontal(classes="field"):
+            with Horizontal(classes="line"):
                 yield Static("Base", classes="label muted", markup=False)
-                yield self._input("base", "", "the base the runs were trained on")
-            with Horizontal(classes="field"):
+                yield self.field(name="base", hint="the base the runs were trained on")
+            with Horizontal(classes="line"):
                 yield Static("Port", classes="label muted", markup=False)
-                yield self._input("port", "", "the first free one from 8000")
-            with Horizontal(classes="field"):
+                yield self.field(name="port", hint="the first free one from 8000")
+            with Horizontal(classes="line"):
                 yield Static("Engine", classes="label muted", markup=False)
                 yield Static(id="engine", markup=False)
+            yield self.problem()
 
     def on_mount(self) -> None:
         self._show_engine()
@@ -79,30 +87,13 @@ class StartServer(Modal[Wanted | None]):
         self._show_engine()
 
     def action_start(self) -> None:
-        """Close with what was chosen; an impossible port is said here."""
+        """Close with the plan of what was chosen, or say why it can't be."""
+        chosen = self.query_one("#runs", Checklist).chosen if self._runs else set()
+        runs = [run for run in self._runs if run in chosen]
+        base = self.query_one("#base", Input).value.strip() or None
         port = self.query_one("#port", Input).value.strip()
-        if port and not port.isdecimal():
-            self.notify(f"{port} is no port: give a number", severity="error", markup=False)
-            return
-        runs = list(self.query_one("#runs", SelectionList).selected) if self._runs else []
-        engine = ENGINES[self._engine]
-        self.dismiss(
-            Wanted(
-                runs=[run for run in self._runs if run in runs],
-                base=self.query_one("#base", Input).value.strip() or None,
-                engine=None if engine == "auto" else engine,
-                port=int(port) if port else None,
-            )
-        )
-
-    def action_give_up(self) -> None:
-        """Close without a server."""
-        self.dismiss(None)
-
-    def _input(self, name: str, value: str, hint: str) -> Input:
-        field = Input(value, placeholder=hint, id=name, compact=True)
-        field.cursor_blink = False
-        return field
+        engine = None if ENGINES[self._engine] == "auto" else ENGINES[self._engine]
+        self.take_later(lambda: self._plan(Wanted(runs, base, engine, _port(port))))
 
     def _show_engine(self) -> None:
         words = {
@@ -115,3 +106,12 @@ class StartServer(Modal[Wanted | None]):
                 words[ENGINES[self._engine]], ("   ctrl+e changes it", "$foreground 60%")
             )
         )
+
+
+def _port(said: str) -> int | None:
+    """A port as it was typed, None for nothing; BadInput for what is none."""
+    if not said:
+        return None
+    if not said.isdecimal() or len(said) > 5 or int(said) not in PORTS:
+        raise BadInput(f"{said} is no port: give a number from 1 to 65535")
+    return int(said)

@@ -13,6 +13,7 @@ import msgspec
 
 import tuiwb
 from tuiwb.errors import BadInput
+from tuiwb.jobs.moved import present, roots
 
 JOB = "job.yaml"
 PROCESS = "process.json"
@@ -24,11 +25,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """What was asked, with every default resolved; never changes once written."""
+    """What was asked, with every default resolved; never changes once written. `folder` is where
+    it was created, so that one that was moved is known."""
 
     kind: str
     name: str
     created: float
+    folder: str | None = None
     spec: dict[str, Any]
     tuiwb: str = tuiwb.__version__
     git: str | None = None
@@ -58,6 +61,7 @@ def create(
         kind=kind,
         name=check_name(name or folder.name),
         created=time.time(),
+        folder=os.path.abspath(folder),
         spec=spec,
         git=_git_sha(folder.parent),
         fingerprints=fingerprints or {},
@@ -83,13 +87,21 @@ def create(
 
 
 def load(folder: Path) -> Job:
-    """Read job.yaml; BadInput when the folder holds no readable job."""
+    """Read job.yaml; BadInput when the folder holds no readable job.
+
+    Of a project that was moved or copied, paths inside it are told as they are now.
+    """
     try:
-        return msgspec.yaml.decode((folder / JOB).read_bytes(), type=Job)
+        job = msgspec.yaml.decode((folder / JOB).read_bytes(), type=Job)
     except FileNotFoundError:
         raise BadInput(f"{folder} is not a job folder (no {JOB} in it)") from None
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInput(f"can't read {folder / JOB}: {error}") from None
+    if moved := roots(job.folder, folder, job.spec):
+        spec, prints = present(job.spec, moved), present(job.fingerprints, moved)
+        here = os.path.abspath(folder)
+        job = msgspec.structs.replace(job, folder=here, spec=spec, fingerprints=prints)
+    return job
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,10 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-import yaml
-
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import JOB
+from tuiwb.jobs.folder import JOB, load
 from tuiwb.jobs.state import status
 
 TRASH = ".trash"
@@ -133,11 +131,12 @@ def _mentions(job: Path, folder: Path) -> bool:
         text = (job / JOB).read_text("utf-8", "replace")
         if folder.name not in text:  # reading YAML costs, and hardly any job mentions another
             return False
-        plain = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError, RecursionError):
+        asked = load(job)
+    except (OSError, BadInput, RecursionError):
         return False
+    texts = _texts([asked.spec, asked.fingerprints])
     names = {str(folder), str(folder.resolve())}
-    return any(t in names or t.startswith(tuple(f"{n}/" for n in names)) for t in _texts(plain))
+    return any(t in names or t.startswith(tuple(f"{n}/" for n in names)) for t in texts)
 
 
 def _texts(value: object) -> list[str]:

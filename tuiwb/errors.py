@@ -11,9 +11,16 @@ EXIT_JOB_FAILED = 4
 
 
 class TuiwbError(Exception):
-    """Base of every error whose message is meant for the user."""
+    """Base of every error whose message is meant for the user.
+
+    `on_screen` is the same sentence for the screens, where keys and fields stand for options.
+    """
 
     exit_code = EXIT_FINDINGS
+
+    def __init__(self, sentence: str = "", *, on_screen: str = "") -> None:
+        super().__init__(sentence)
+        self.on_screen = on_screen or sentence
 
 
 class BadInput(TuiwbError):
@@ -32,3 +39,8 @@ class JobFailed(TuiwbError):
     """A job ended without doing what it was asked."""
 
     exit_code = EXIT_JOB_FAILED
+
+
+def on_screen(error: Exception) -> str:
+    """What a screen says of an error."""
+    return error.on_screen if isinstance(error, TuiwbError) else str(error)

@@ -43,6 +43,11 @@ def short_count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: '1 row', '1,234 rows'."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def short_bytes(number: float) -> str:
     """Bytes in binary units: 1536 -> '1.5 KiB'."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -388,8 +388,10 @@ def _prompts_of(
 ) -> Path:
     given = prompts or data.get("heldout")
     if not given:
+        asked = f"run 'tuiwb compare {run_name} --prompts data/FILE.jsonl' in a terminal"
         raise BadInput(
-            f"run {run_name} has no held-out file: give one with --prompts data/FILE.jsonl"
+            f"run {run_name} has no held-out file: give one with --prompts data/FILE.jsonl",
+            on_screen=f"run {run_name} has no held-out file to take prompts from: {asked}",
         )
     path = project.resolve(given).resolve()
     if not path.is_file():

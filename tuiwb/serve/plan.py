@@ -133,7 +133,9 @@ def find_vllm(project: Project, *, required: bool = False) -> str | None:
     if required:
         raise MissingHere(
             "vLLM is not installed here: pip install 'tuiwb[serve]', or name a Python that has it "
-            f"in {PYTHON_VARIABLE} or python.vllm of tuiwb.yaml, or leave --engine out"
+            f"in {PYTHON_VARIABLE} or python.vllm of tuiwb.yaml, or leave --engine out",
+            on_screen="vLLM is not installed here: pip install 'tuiwb[serve]', or name a Python "
+            "that has it in python.vllm of tuiwb.yaml, or take another engine (ctrl+e)",
         )
     return None
 
@@ -176,7 +178,8 @@ def choose_port(host: str, port: int | None) -> int:
         if not 1 <= port <= 65535:
             raise BadInput(f"{port} is no port: give one from 1 to 65535")
         if reason := _port_trouble(host, port):
-            raise BadInput(f"can't listen on {host} port {port}: {reason}; give another --port")
+            said = f"can't listen on {host} port {port}: {reason}; give another"
+            raise BadInput(f"{said} --port", on_screen=f"{said}, or leave the port empty")
         return port
     reason = ""
     for candidate in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
@@ -262,7 +265,10 @@ def _base(
             raise BadInput(f"one server has one base, and these were trained on several: {words}")
         base = next(iter(sorted(named)), None) or project.settings.base_model
     if not base:
-        raise BadInput("no base model: give --base, or set base_model in tuiwb.yaml")
+        raise BadInput(
+            "no base model: give --base, or set base_model in tuiwb.yaml",
+            on_screen="no base model: name one under Base, or set base_model in tuiwb.yaml",
+        )
     return base, _located(project, base)
 
 

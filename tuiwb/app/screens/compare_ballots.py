@@ -25,7 +25,7 @@ from tuiwb.compare.vote.raters import (
     remember_rater,
 )
 from tuiwb.compare.vote.records import votes_name
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 
 
 class CompareVotes(CompareJobs):
@@ -112,7 +112,7 @@ class CompareVotes(CompareJobs):
         try:
             known = rater_of(self.project)
         except TuiwbError as error:
-            self.complain(str(error))
+            self.complain(on_screen(error))
             return
         if known is None:
             self._ask_who(self.action_vote)
@@ -139,7 +139,7 @@ class CompareVotes(CompareJobs):
             if self.read_named and not ballot.revealed:
                 ballot.saw(sorted(self.read_named))
         except (TuiwbError, OSError) as error:
-            self.complain(str(error))
+            self.complain(on_screen(error))
             return
         if ballot.revealed:
             self.notify("these votes were revealed, which locks them", markup=False)
@@ -189,7 +189,7 @@ class CompareVotes(CompareJobs):
                 try:
                     ballot.reveal()
                 except TuiwbError as error:
-                    self.complain(str(error))
+                    self.complain(on_screen(error))
                     return
                 self._voted(ballot)
 
@@ -216,7 +216,7 @@ class CompareVotes(CompareJobs):
                 for one in judges
             ]
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
+            self.post_message(self.Refused(on_screen(error)))
             return
         self.app.call_from_thread(self._walk, looked, ballot, [q for q in found if q.items])
 

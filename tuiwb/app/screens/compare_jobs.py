@@ -14,7 +14,7 @@ from tuiwb.compare.judge.choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge.plan import JUDGE, start_judge
 from tuiwb.compare.plan import COMPARE
 from tuiwb.compare.vote.records import MAIN_PAIR
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
 
@@ -75,7 +75,7 @@ class CompareJobs(PairScreen):
                 )
                 return
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
+            self.post_message(self.Refused(on_screen(error)))
             return
         self.app.call_from_thread(self.started)
 
@@ -99,7 +99,7 @@ class CompareJobs(PairScreen):
         try:
             self.post_message(self.Offered(run, judge_choices(self.project, run)))
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
+            self.post_message(self.Refused(on_screen(error)))
 
     @on(Offered)
     def _ask_to_judge(self, message: Offered) -> None:
@@ -115,6 +115,6 @@ class CompareJobs(PairScreen):
         try:
             start_judge(spec)
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Refused(str(error)))
+            self.post_message(self.Refused(on_screen(error)))
             return
         self.app.call_from_thread(self.workbench.read_jobs)

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.compare.judge.choices import JudgeChoices, JudgeOffer, judge_offer
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.project import Project
 from tuiwb.text import inert
 
@@ -71,7 +71,7 @@ class AskJudge(Modal[dict[str, Any] | None]):
         try:
             offer = judge_offer(self._project, self._run, **choice)
         except (TuiwbError, OSError) as error:
-            problem = str(error)
+            problem = on_screen(error)
         self.app.call_from_thread(self._take_offer, choice, offer, problem)
 
     def _take_offer(self, choice: dict[str, Any], offer: JudgeOffer | None, problem: str) -> None:
@@ -127,8 +127,6 @@ class AskJudge(Modal[dict[str, Any] | None]):
             self.dismiss(None)
         elif self._offer is not None:
             self.dismiss(self._offer.spec)
-        elif self._problem:
-            self.notify(inert(self._problem), severity="error", markup=False)
 
 
 def _line(name: str, chosen: str, about: str, key: str) -> Content:

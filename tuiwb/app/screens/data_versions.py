@@ -11,7 +11,7 @@ from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
-from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.errors import BadInput, TuiwbError, on_screen
 from tuiwb.jobs import JobState
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class VersionActions(CurationActions):
             if await self.app.push_screen_wait(Confirm(question, detail)):
                 self._began(start_generation(spec), "generate")
         except TuiwbError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(on_screen(error), severity="error", markup=False)
 
     def _start(self, path: Path, operation: str, parameters: dict[str, Any]) -> None:
         folder = checking.free_folder(self.project.runs / "versions", f"{operation}-{path.stem}")
@@ -117,7 +117,7 @@ class VersionActions(CurationActions):
             jobs.create(folder, "version", {**spec, "name": None, "root": None})
             jobs.launch(folder)
         except TuiwbError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(on_screen(error), severity="error", markup=False)
             return
         self._began(folder, operation)
 

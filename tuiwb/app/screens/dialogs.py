@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from tuiwb.app.widgets.menu import Menu
 from tuiwb.app.widgets.modal import Modal
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.text import inert
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Form(Modal[T | None]):
         try:
             taken = value()
         except (TuiwbError, OSError) as error:
-            self.complain(str(error))
+            self.complain(on_screen(error))
         else:
             self.dismiss(taken)
 
@@ -99,7 +99,7 @@ class Form(Modal[T | None]):
         try:
             self.post_message(self.Taken(value(), ""))
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Taken(None, str(error)))
+            self.post_message(self.Taken(None, on_screen(error)))
 
     @on(Taken)
     def _take(self, message: Taken) -> None:

@@ -19,7 +19,7 @@ from tuiwb.app.screens.dialogs import Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
 from tuiwb.app.widgets.serve_chat import ServeChat
 from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.jobs import JobState
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
@@ -198,7 +198,7 @@ class ServeScreen(WorkbenchScreen):
         try:
             server = server_at(folder)
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Told(str(error)))
+            self.post_message(self.Told(on_screen(error)))
             return
         traffic = None
         if server.ready:
@@ -380,7 +380,7 @@ class ServeScreen(WorkbenchScreen):
         try:
             folder = plan.start(self.project, spec)
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Told(str(error)))
+            self.post_message(self.Told(on_screen(error)))
             return
         self.post_message(self.Told(f"{folder.name} is starting", "information", folder))
 
@@ -434,7 +434,7 @@ class ServeScreen(WorkbenchScreen):
         try:
             served = load_run(self.project, server, run)
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Told(str(error)))
+            self.post_message(self.Told(on_screen(error)))
             return
         self.post_message(self.Told(f"loaded {served.id}", "information"))
 
@@ -459,7 +459,7 @@ class ServeScreen(WorkbenchScreen):
         try:
             server.client().unload_adapter(model.id)
         except TuiwbError as error:
-            self.post_message(self.Told(str(error)))
+            self.post_message(self.Told(on_screen(error)))
             return
         self.post_message(self.Told(f"unloaded {model.id}", "information"))
 

@@ -71,7 +71,10 @@ def address_of(
         raise MissingHere(
             "there is no key for the judge: set ANTHROPIC_API_KEY, or name an endpoint that needs "
             "none with --base-url or --judge openai:URL#MODEL; votes and metrics work without a "
-            "judge"
+            "judge",
+            on_screen="there is no key for the judge: set ANTHROPIC_API_KEY, or name one that "
+            "needs none in tuiwb.yaml, judge: openai:URL#MODEL; votes and metrics work without a "
+            "judge",
         )
     if key_env and api != "anthropic" and not held:
         raise MissingHere("the variable named with --key-env holds no key: set it, or leave it out")

@@ -86,5 +86,5 @@ def judge_offer(project: Project, run: str, **choice: Any) -> JudgeOffer:
         + (f" (prices of {cost.prices_of})" if cost.usd is not None else ""),
         endpoint=f"{spec['model']} at {spec['base_url']}"
         + ("" if any(map(has_key, keys)) else ", without a key"),
-        batch=cost.offer,
+        batch=cost.offer.replace("(--batch)", "(b)"),  # the dialog's key
     )

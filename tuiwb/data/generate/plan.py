@@ -126,7 +126,9 @@ def plan_generation(
     elif max_usd is not None:
         raise BadInput(
             f"there is no price for {chosen} in prices.yaml, so --max-usd can't be kept: add one, "
-            "or set --max-requests or --max-tokens"
+            "or set --max-requests or --max-tokens",
+            on_screen=f"there is no price for {chosen} in prices.yaml, so no limit in dollars can "
+            "be kept: add one, or leave the dollars empty",
         )
     _check_budgets(spec)
     return spec
@@ -228,7 +230,10 @@ def _endpoint(
         if base_url is not None:
             raise BadInput("give --endpoint (OpenAI-compatible) or --base-url (Messages API)")
         if not model:
-            raise BadInput("name the model that the endpoint serves with --model")
+            raise BadInput(
+                "name the model that the endpoint serves with --model",
+                on_screen="name the model that the endpoint serves",
+            )
         url = check_url(endpoint, who=WHO, variable=key_env)
         if os.environ.get(key_env):
             check_key_travels_safely(url)
@@ -241,7 +246,9 @@ def _endpoint(
     elif named is None:
         raise MissingHere(
             "there is no key for the model: set ANTHROPIC_API_KEY, or name an endpoint that needs "
-            "none with --endpoint or --base-url"
+            "none with --endpoint or --base-url",
+            on_screen="there is no key for the model: set ANTHROPIC_API_KEY, or give the URL of "
+            "an endpoint that needs none",
         )
     return "anthropic", url, model or settings.model
 
@@ -284,9 +291,10 @@ def _check_budgets(spec: GenerateSpec) -> None:
     most = questions.most(questions.number(0, spec.axes or {}))
     cost = spec.prices.cost(spec.model, most)
     if spec.max_usd is not None and cost is not None and cost > spec.max_usd:
+        said = f"but one request may cost ${cost:.4f}: give more"
         raise BadInput(
-            f"max-usd is {spec.max_usd:g}, but one request may cost ${cost:.4f}: give more, or "
-            "fewer rows with --per-request"
+            f"max-usd is {spec.max_usd:g}, {said}, or fewer rows with --per-request",
+            on_screen=f"${spec.max_usd:g} is the most to spend, {said}",
         )
     if spec.max_tokens is not None and most.input + most.output > spec.max_tokens:
         raise BadInput(

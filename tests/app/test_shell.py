@@ -16,7 +16,7 @@ from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.yaml_cursor import key_path
-from tuiwb.jobs.events import EventWriter, Metrics, State
+from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
 from tuiwb.jobs.folder import EVENTS
 from tuiwb.project import Project
 
@@ -197,6 +197,39 @@ def test_next_steps_follow_the_work(project: Project) -> None:
     states[folder].state = "running"
     assert next_steps(data, configs, states)[0].mode == "train"
     assert len(next_steps(data, configs, states)) == 5
+
+
+def test_an_adapter_that_is_not_finite_is_sent_to_its_alerts_and_to_no_comparison(
+    project: Project,
+) -> None:
+    data, configs = project.datasets(), project.configs()
+    folders = [a_run(project, name) for name in ("sound", "diverged")]
+    for folder in folders:
+        (folder / "adapter").mkdir()
+    states = {folder: jobs.status(folder) for folder in folders}
+    states[folders[1]].created += 60
+
+    def said(**adapter: object) -> tuple[str, str]:
+        made = Artifact(kind="adapter", path="adapter", t=1029.0, **adapter)  # type: ignore[arg-type]
+        states[folders[1]].artifacts = [made]
+        first = next_steps(data, configs, states)[0]
+        return first.mode, first.why
+
+    assert said(finite=True)[0] == "compare"
+    mode, why = said(finite=False)
+    assert (mode, "the adapter of diverged holds numbers that are not finite" in why) == (
+        "train",
+        True,
+    )
+    # Older workers said it in an alert.
+    assert said()[0] == "compare"
+    alert = Alert(rule="not_finite", severity="critical", evidence="NaN", t=1029.0)
+    states[folders[1]].alerts = [alert]
+    assert said()[0] == "train"
+    # Once something was trained after it, it is of no interest; it is never to be compared.
+    states[folders[0]].created += 120
+    first = next_steps(data, configs, states)[0]
+    assert (first.mode, "sound" in first.why, "diverged" in first.why) == ("compare", True, False)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tuiwb.jobs.folder import EVENTS
 from tuiwb.project import Project
 from tuiwb.serve import plan, servers
 from tuiwb.serve.client import ServerError
+from tuiwb.serve.traffic import read_traffic
 from tuiwb.serve.vllm_engine import command_line
 
 VLLM = os.environ.get("TUIWB_VLLM_PYTHON")
@@ -167,6 +169,8 @@ def test_a_server_job_comes_up_answers_and_ends_by_sigterm_with_a_stream_open(
     server = servers.wait_ready(folder, 120)
     assert [m.id for m in server.models] == ["tiny-chat", spec.adapters[0].name]
     assert server.state.alerts == []
+    # It asked base and adapter the same to tell them apart; nobody else asked anything yet.
+    assert read_traffic(server.client().metrics()).models == {}
     stream = server.client().chat(
         spec.adapters[0].name,
         [{"role": "user", "content": "Hi"}],
@@ -356,3 +360,37 @@ def test_a_server_that_hangs_up_in_mid_stream_is_an_error_and_not_an_end(free_po
         with pytest.raises(ServerError, match="before the answer was whole"):
             next(stream)
         thread.join()
+
+
+def test_token_probabilities_that_are_no_numbers_are_an_alert_and_no_fault_of_ours(
+    free_port: int,
+) -> None:
+    from tuiwb.serve import proof
+    from tuiwb.serve.client import Client
+
+    choice = b'{"message":{"content":"a"},"logprobs":{"content":[{"logprob":%s}]}}'
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            # What JSON makes of NaN.
+            said = b"null" if b'"broken"' in asked else b"-0.5" if b'"base"' in asked else b"-2"
+            body = b'{"choices":[' + choice % said + b"]}"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", free_port), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        client = Client(f"http://127.0.0.1:{free_port}")
+        alerts = proof.not_applied(client, "base", ["sound", "broken"], proof.prompts(None))
+        server.shutdown()
+        thread.join()
+    assert [(a.rule, a.evidence.split(" are ")[0]) for a in alerts] == [
+        ("not_finite", "the token probabilities of broken")
+    ]

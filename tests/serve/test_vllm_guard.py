@@ -65,7 +65,9 @@ def ask(guard: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Ask:
     monkeypatch.setenv("TUIWB_MAX_LORAS", "3")
     wrapped: list[Any] = []
 
-    def call(path: str, body: bytes = b"", key: str = "") -> tuple[int, bytes]:
+    def call(
+        path: str, body: bytes = b"", key: str = "", *, own: bool = False
+    ) -> tuple[int, bytes]:
         if not wrapped:
             wrapped.append(guard.Guard(app))
         sent: list[Any] = []
@@ -77,6 +79,7 @@ def ask(guard: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Ask:
             sent.append(message)
 
         headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+        headers += [(b"x-tuiwb-own", b"1")] if own else []
         scope = {"type": "http", "path": path, "headers": headers}
         asyncio.run(wrapped[0](scope, receive, send))
         if path == "/metrics" and sent[0]["status"] == 200:
@@ -114,3 +117,8 @@ def test_traffic_is_counted_by_model_whole_and_streamed(ask: Ask) -> None:
     assert (first.requests, first.prompt_tokens, first.generated_tokens) == (1, 5, 2)
     assert (second.requests, second.prompt_tokens, second.generated_tokens) == (1, 7, 1)
     assert second.first_token_mean is not None
+
+
+def test_what_the_server_job_itself_asks_is_nobodys_traffic(ask: Ask) -> None:
+    assert ask("/v1/completions", b'{"model": "first"}', own=True)[0] == 200
+    assert read_traffic(ask("/metrics")[1].decode()).models == {}

@@ -474,6 +474,11 @@ def test_a_loss_that_is_nan_is_logged_as_nan_with_an_alert(project: Project) -> 
     assert alerts[0].severity == "critical"
     assert "loss is nan at step" in "\n".join(a.evidence for a in alerts)
     assert len({(a.rule, a.evidence.split()[0]) for a in alerts}) == len(alerts)
+    (adapter,) = [made for made in of(Artifact, folder) if made.kind == "adapter"]
+    assert adapter.finite is False
+    assert f"the adapter of {folder.name} holds numbers that are not finite (its loss was NaN" in (
+        "\n".join(said.message for said in of(Log, folder))
+    )
     # What the run leaves is still readable JSON everywhere.
     json.dumps(state.as_json(), allow_nan=False)
     lineage = (folder / "adapter" / "lineage.json").read_text()

@@ -21,18 +21,29 @@ def next_steps(
     datasets: Sequence[Path], configs: Sequence[Path], jobs: Mapping[Path, JobState]
 ) -> list[Step]:
     """Suggestions, the most useful first; every screen is named once."""
-    trained = [f for f, s in jobs.items() if s.kind == "train" and (f / "adapter").is_dir()]
+    saved = [f for f, s in jobs.items() if s.kind == "train" and (f / "adapter").is_dir()]
+    broken = [f for f in saved if _not_finite(jobs[f])]
+    trained = [f for f in saved if f not in broken]
     training = [s for s in jobs.values() if s.kind == "train" and s.running]
     compared = {f.parent for f, s in jobs.items() if s.kind == "compare" and s.state == "finished"}
     serving = [s for s in jobs.values() if s.kind == "serve" and s.running]
     fallen = [s for s in jobs.values() if s.kind == "train" and s.state in ("died", "failed")]
     undecided = [f for f in trained if f in compared and not (f / "gate.json").is_file()]
     uncompared = [f for f in trained if f not in compared]
+    # Of interest until something was trained after it.
+    runs = [f for f, s in jobs.items() if s.kind == "train"]
+    newest = max(runs, key=lambda f: jobs[f].created, default=None)
+    diverged = newest in broken
 
     data = Step("2", "data", "Look at the data", _data_words(datasets))
     config = Step("3", "config", "Edit a config and train", _config_words(configs))
     if training:
         watch_words = f"{training[-1].name} is training"
+    elif newest is not None and diverged:
+        watch_words = (
+            f"the adapter of {jobs[newest].name} holds numbers that are not finite: its alerts (a) "
+            "have the fix"
+        )
     elif fallen:
         watch_words = f"{fallen[-1].name} {fallen[-1].state}: see why, and resume"
     else:
@@ -48,7 +59,7 @@ def next_steps(
     serve_words = f"{serving[-1].name} is up" if serving else "an OpenAI-compatible server"
     serve = Step("6", "serve", "Serve the adapter", serve_words)
 
-    if training or (fallen and not trained):
+    if training or (fallen and not trained) or diverged:
         first = [watch]
     elif uncompared or undecided:
         first = [compare]
@@ -59,6 +70,17 @@ def next_steps(
     else:
         first = [data, config]
     return first + [s for s in (data, config, watch, compare, serve) if s not in first]
+
+
+def _not_finite(state: JobState) -> bool:
+    """Whether a run's last adapter holds NaN or infinities, as its worker said when it saved it."""
+    adapter = next((a for a in reversed(state.artifacts) if a.kind == "adapter"), None)
+    if adapter is None:
+        return False
+    if adapter.finite is not None:
+        return not adapter.finite
+    # A worker of an older version said it in an alert of the adapter's own step.
+    return any(a.rule == "not_finite" and a.t >= adapter.t for a in state.alerts)
 
 
 def _data_words(datasets: Sequence[Path]) -> str:

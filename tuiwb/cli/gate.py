@@ -60,6 +60,8 @@ def _run_missing(home: Any, run: str) -> None:
     from tuiwb.compare.plan import COMPARE
 
     evidence = gather(home, home.run(run))
+    if evidence.not_finite:
+        return  # nothing can be asked of it, as the first line says
     if evidence.compare is None:
         note(f"compare: {evidence.compare_problem}")
         if go_on(home, run, note) == "started":

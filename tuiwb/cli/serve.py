@@ -1,7 +1,8 @@
 """`tuiwb serve RUN ...`: start a server; list, stop, chat, load and unload adapters."""
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -9,7 +10,12 @@ from typer.core import TyperGroup
 from tuiwb.cli.common import JsonOption, ProjectOption, group, note, project_at, say, say_json
 from tuiwb.cli.common import say_table as table
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED, BadInput
+from tuiwb.jobs.folder import JOB
+from tuiwb.jobs.folder import load as load_job
 from tuiwb.text import ago, inert, short_seconds
+
+if TYPE_CHECKING:
+    from tuiwb.project import Project
 
 HELP = (
     "Serve base and adapters through an OpenAI-compatible server that outlives this terminal. "
@@ -185,16 +191,19 @@ def chat(
     project: ProjectOption = None,
 ) -> None:
     """Say one thing to a model and stream its answer."""
-    from tuiwb.serve.servers import find, match_model
+    from tuiwb.serve.servers import check_sound, find, match_model
 
     if len(words) > 2:
         raise BadInput("give at most a server's name and one text: put the text in quotes")
+    home = project_at(project)
     name, text = (words[0], words[1]) if len(words) == 2 else (None, words[0])
-    server = find(project_at(project), name)
+    _check_words(home, name or text, alone=name is None)
+    server = find(home, name)
     if not server.ready:
         raise BadInput(f"{server.folder.name} is not up ({server.state.state}): start it first")
     client = server.client()
     chosen = match_model(client.models(), model)
+    check_sound(chosen)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": sys.stdin.read() if text == "-" else text})
     options: dict[str, Any] = {"temperature": temperature}
@@ -218,6 +227,22 @@ def chat(
         say()
         if finish == "length":
             note("the answer was cut at its limit of tokens")
+
+
+def _check_words(home: "Project", first: str, *, alone: bool) -> None:
+    """BadInput where a name stands for a text, or a run's for a server's, which is a slip."""
+    job = home.runs / first / JOB
+    if not first or Path(first).name != first or not job.is_file():
+        return
+    if load_job(job.parent).kind != "serve":
+        raise BadInput(
+            f"{first} is a run, not a server or a text: 'tuiwb serve chat --model {first} TEXT' "
+            "asks it where a server has it loaded"
+        )
+    if alone:
+        raise BadInput(
+            f"{first} is a server, and nothing is said to it: 'tuiwb serve chat {first} TEXT'"
+        )
 
 
 @app.command()

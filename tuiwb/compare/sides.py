@@ -30,6 +30,7 @@ from tuiwb.llm.address import (
 from tuiwb.project import Project
 from tuiwb.train.base_model import check_folder, hub_snapshot
 from tuiwb.train.checkpoints import checkpoints
+from tuiwb.train.finite import not_finite
 from tuiwb.train.start import model_fingerprint
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -117,7 +118,8 @@ def prints_of(side: Side) -> dict[str, str]:
 
 
 def adapter_of(run: Path) -> Path:
-    """The adapter folder a run left; BadInput when there is none (yet), or not a PEFT adapter."""
+    """The adapter folder a run left; BadInput when there is none (yet), or not a PEFT adapter, or
+    one that holds NaN or infinities."""
     adapter = run / "adapter"
     if not adapter.is_dir():
         state = jobs.status(run)
@@ -146,6 +148,8 @@ def _checked(adapter: Path) -> Path:
         raise BadInput(
             f"{adapter} lacks {' and '.join(missing)}: it is not a PEFT adapter in safetensors"
         )
+    if broken := not_finite(adapter):
+        raise BadInput(broken.sentence)
     return adapter
 
 

@@ -159,12 +159,16 @@ class Sample(Event, tag="sample"):
 
 
 class Artifact(Event, tag="artifact"):
-    """Something the job made, path relative to the job folder."""
+    """Something the job made, path relative to the job folder.
+
+    `finite`: whether every number of an adapter is one; None where nobody looked.
+    """
 
     kind: str
     path: str
     sha256: str = ""
     step: int | None = None
+    finite: bool | None = None
     durable: ClassVar[bool] = True
 
 

@@ -92,9 +92,16 @@ class JobContext:
         """Keep a line beside the raw log."""
         self.emit(Log(level=level, message=message))
 
-    def artifact(self, kind: str, path: str, sha256: str = "", step: int | None = None) -> None:
-        """Say what was made; `path` is relative to the job folder."""
-        self.emit(Artifact(kind=kind, path=path, sha256=sha256, step=step))
+    def artifact(
+        self,
+        kind: str,
+        path: str,
+        sha256: str = "",
+        step: int | None = None,
+        finite: bool | None = None,
+    ) -> None:
+        """Say what was made; `path` is relative to the job folder, `finite` as in `Artifact`."""
+        self.emit(Artifact(kind=kind, path=path, sha256=sha256, step=step, finite=finite))
 
     def commands(self) -> list[Command]:
         """New commands; `stop` also sets `stop_requested`, and `stop_at_once` when it says now.

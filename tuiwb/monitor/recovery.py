@@ -221,6 +221,9 @@ def _adapter(found: Found) -> Step:
         f"scale {adapter.scale:.2g}{share}"
     )
     step.verdict = "good"
+    if not adapter.finite:
+        step.verdict = "bad"
+        step.evidence.append("it holds numbers that are not finite")
     return _with_alerts(step, found)
 
 

@@ -4,6 +4,7 @@ Used by the screen, the command line, the server job itself and the tests, for b
 """
 
 import http.client
+import math
 import socket
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tuiwb.errors import JobFailed
+from tuiwb.serve.builtin.metrics import OWN
 from tuiwb.serve.spec import Served
 from tuiwb.text import inert
 
@@ -37,14 +39,18 @@ class Delta(msgspec.Struct, kw_only=True):
 class Client:
     """One server. Every call opens its own connection: safe from any thread.
 
-    `timeout` is seconds without a byte from the server.
+    `timeout` is seconds without a byte from the server; `own` requests are the server job's, and
+    its counters leave them out.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60.0) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout: float = 60.0, own: bool = False
+    ) -> None:
         self.url = url.rstrip("/")
         self._parts = urlsplit(self.url)
         self._key = api_key
         self._timeout = timeout
+        self._own = own
 
     def health(self, timeout: float = 5.0) -> bool:
         """Whether /health says 200."""
@@ -160,6 +166,8 @@ class Client:
             self._parts.hostname or "", self._parts.port, timeout=timeout or self._timeout
         )
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if self._own:
+            headers[OWN] = "1"
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -217,7 +225,9 @@ def _read_choice(plain: Any, part: str | None) -> Delta:
         delta.text += text or ""
         delta.finish_reason = choice.get("finish_reason") or delta.finish_reason
         tokens = (choice.get("logprobs") or {}).get("content") or []
-        delta.logprobs += [float(token["logprob"]) for token in tokens]
+        # JSON has no NaN: a model whose logits are none answers null.
+        said = (token.get("logprob") for token in tokens)
+        delta.logprobs += [math.nan if value is None else float(value) for value in said]
     if usage := plain.get("usage"):
         delta.prompt_tokens = usage.get("prompt_tokens")
         delta.completion_tokens = usage.get("completion_tokens")

@@ -1,7 +1,8 @@
-"""Would this adapter serve rightly on this base? Told from headers alone, before anything loads.
+"""Would this adapter serve rightly on this base? Told from its files, before anything loads.
 
 Engines accept an adapter of another base with a smile and serve garbage, or fail a whole start on
-one bad adapter; every rule here stands for one such case. No weights are read.
+one bad adapter; every rule here stands for one such case. Of the base no weights are read, of the
+adapter they are only looked through for NaN and infinities.
 """
 
 import re
@@ -12,8 +13,9 @@ from typing import Any
 import msgspec
 
 from tuiwb.errors import BadInput
-from tuiwb.serve.safetensors_header import Tensor, read_header, read_model_headers
 from tuiwb.text import inert
+from tuiwb.train.finite import not_finite
+from tuiwb.train.safetensors_header import Tensor, read_header, read_model_headers
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -81,9 +83,10 @@ def preflight(adapter: Path, base: Path, *, max_rank: int | None = None) -> list
         quantised = _quantised(base)
     except BadInput as error:
         return [*problems, Problem("base", str(error))]
-    return problems + _weight_problems(
-        adapter, weights, base, base_tensors, check_sizes=not quantised
-    )
+    problems += _weight_problems(adapter, weights, base, base_tensors, check_sizes=not quantised)
+    if broken := not_finite(adapter):
+        problems.append(Problem("not_finite", broken.sentence))
+    return problems
 
 
 def require(adapter: Path, base: Path, *, max_rank: int | None = None) -> AdapterConfig:

@@ -1,5 +1,6 @@
 """Are the adapters really applied? Told from the server's own answers to a few prompts."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,11 +26,23 @@ def prompts(heldout: str | None, count: int = 3) -> list[list[dict[str, str]]]:
 def not_applied(
     client: Client, base: str, adapters: Sequence[str], chats: Sequence[list[dict[str, str]]]
 ) -> list[Alert]:
-    """An alert for each adapter whose greedy answers and token probabilities are the base's."""
+    """An alert for each adapter whose greedy answers and token probabilities are the base's, and
+    for each model whose probabilities are no numbers."""
     if not adapters:
         return []
     answers = {name: [_ask(client, name, chat) for chat in chats] for name in (base, *adapters)}
     alerts = []
+    for name, said in answers.items():
+        if not all(math.isfinite(value) for _, values in said for value in values):
+            alerts.append(
+                Alert(
+                    rule="not_finite",
+                    severity="error",
+                    evidence=f"the token probabilities of {name} are no numbers (NaN): what it "
+                    "answers means nothing",
+                    fix="serve it in float32, or another adapter or base",
+                )
+            )
     for name in adapters:
         pairs = list(zip(answers[name], answers[base], strict=True))
         if all(_same(mine, other) for mine, other in pairs):

@@ -13,9 +13,10 @@ from tuiwb.jobs.state import JobState
 from tuiwb.project import Project
 from tuiwb.serve.client import Client
 from tuiwb.serve.leftovers import end_leftovers
-from tuiwb.serve.plan import adapter_of
+from tuiwb.serve.plan import adapter_of, content_version
 from tuiwb.serve.preflight import require
 from tuiwb.serve.spec import Served, ServerRecord, ServeSpec, read_record, read_spec
+from tuiwb.train.finite import not_finite
 
 STOP_SECONDS = 40.0
 
@@ -127,6 +128,16 @@ def match_model(models: list[Served], wanted: str | None) -> Served:
     if found:
         raise BadInput(f"several models are called {wanted!r}: name the version, one of {names}")
     raise BadInput(f"no model {wanted!r} is served: one of {names}")
+
+
+def check_sound(model: Served) -> None:
+    """BadInput for an adapter that holds NaN or infinities, whose answers mean nothing."""
+    if not (model.parent and model.root and (broken := not_finite(Path(model.root)))):
+        return
+    _, named, version = model.id.rpartition("@")
+    # The folder may have been written anew since: then the server has the adapter of before.
+    if not named or version == content_version(Path(model.root)):
+        raise BadInput(broken.sentence)
 
 
 def ask_to_stop(server: Server) -> bool:

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuiwb.serve.builtin.metrics import Counters
+    from tuiwb.serve.builtin.metrics import OWN, Counters
 else:
-    from tuiwb_counters import Counters
+    from tuiwb_counters import OWN, Counters
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,7 +48,7 @@ class Guard:
             await self._metrics(scope, receive, send)
         elif path == LOAD:
             await self._load(scope, receive, send)
-        elif path in COMPLETIONS:
+        elif path in COMPLETIONS and OWN.encode() not in dict(scope["headers"]):
             await self._count(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -46,7 +46,7 @@ def run(context: JobContext) -> None:
     spec = read_spec(context.spec, context.folder / JOB)
     key = _key(spec)
     engine = _engine(spec, context, key)
-    client = Client(spec.url, api_key=key)
+    client = Client(spec.url, api_key=key, own=True)
     context.log(f"{engine.version}: {' '.join(engine.command)}")
     for warning in spec.warnings:
         context.emit(Alert(rule="serve_setup", severity="warning", evidence=warning))
@@ -196,7 +196,7 @@ class _Watch:
 
     def _ask_one_token(self) -> None:
         deadline = min(PROBE_DEADLINE_SECONDS, max(2.0, self._spec.probe_seconds))
-        client = Client(self._spec.url, api_key=_key(self._spec), timeout=deadline)
+        client = Client(self._spec.url, api_key=_key(self._spec), timeout=deadline, own=True)
         self._probe_said = ""
         try:
             client.complete_text(self._spec.base_name, "Hello", max_tokens=1, temperature=0)

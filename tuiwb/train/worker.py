@@ -31,6 +31,7 @@ from tuiwb.train.checkpoints import (
     tokens_of,
 )
 from tuiwb.train.device_watch import watch_device
+from tuiwb.train.finite import not_finite
 from tuiwb.train.start import model_fingerprint, model_folder
 from tuiwb.train.triage_watch import TriageWatch
 
@@ -271,7 +272,12 @@ def _save(context: JobContext, trainer: Any, tokenizer: Any, state: str) -> None
         shutil.rmtree(old, ignore_errors=True)
     else:
         beside.rename(target)
-    context.artifact("adapter", ADAPTER, fingerprint(target / WEIGHTS), step=_saved_step(trainer))
+    broken, step = not_finite(target), _saved_step(trainer)
+    context.artifact(
+        "adapter", ADAPTER, fingerprint(target / WEIGHTS), step=step, finite=broken is None
+    )
+    if broken is not None:
+        context.log(broken.sentence, "warn")
 
 
 def _lineage(context: JobContext, trainer: Any) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from tuiwb.monitor.triage.facts import AdapterFacts, DataFacts, read_facts
 from tuiwb.monitor.triage.files import adapter_facts
 from tuiwb.project import Project
 from tuiwb.train.base_model import chat_template, hub_snapshot
+from tuiwb.train.finite import Broken, not_finite
 from tuiwb.train.start import model_fingerprint
 
 ADAPTER = "adapter"
@@ -61,7 +62,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """Everything the gate's lines are made of; None for what is not there.
 
     `compare_problem` and `eval_problem` say why a comparison or evaluation does not count (not
-    there, running, about other files). Templates are the texts as they stand in the folders;
+    there, running, about other files). `not_finite` says that the adapter holds NaN or infinities,
+    so that nothing can be asked of it. Templates are the texts as they stand in the folders;
     `base_changed` says that the base's files are not those of the training.
     """
 
@@ -73,6 +75,7 @@ class Evidence(msgspec.Struct, kw_only=True):
     results: Results | None = None
     eval_problem: str = ""
     adapter: AdapterFacts | None = None
+    not_finite: Broken | None = None
     data: DataFacts | None = None
     trained_template: str | None = None
     served_template: str | None = None
@@ -100,6 +103,7 @@ def gather(project: Project, run: Path) -> Evidence:
         run=run.name,
         spec=job.spec,
         adapter=adapter_facts(run),
+        not_finite=not_finite(adapter),
         data=read_facts(run),
         trained_template=_template(adapter),
         served_template=_template(base) if base is not None else None,

@@ -51,6 +51,10 @@ def lines_of(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
             )
     for line in lines:
         line.required = line.required and line.name not in settings.optional
+        if evidence.not_finite and line.ok is None:
+            # No comparison or evaluation can make it known.
+            line.command = line.change = ""
+            line.figure = "the adapter can't be asked"
         if line.ok is True:
             line.command = ""
         elif line.ok is None and line.command:
@@ -62,6 +66,16 @@ def lines_of(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
 
 
 def _adapter(evidence: Evidence, settings: GateSettings) -> GateLine:
+    threshold = f"logits differ by {LEAST_LOGIT:g}, less than {settings.identical:.0%} identical"
+    if evidence.not_finite:
+        return GateLine(
+            name="adapter",
+            label="adapter applied",
+            ok=False,
+            figure=evidence.not_finite.what,
+            threshold=f"every number finite, {threshold}",
+            change=evidence.not_finite.fix,
+        )
     summary, results, facts = evidence.compare, evidence.results, evidence.adapter
     logit = summary.max_logit_difference if summary else None
     if logit is None and results is not None:
@@ -75,14 +89,14 @@ def _adapter(evidence: Evidence, settings: GateSettings) -> GateLine:
         wrong.append(summary.identical >= settings.identical * summary.done)
     if facts is not None and facts.update is not None:
         parts.append(f"changes the base's weights by {100 * facts.update:.3g}% at most")
-        wrong.append(facts.update < LEAST_UPDATE or not facts.finite)
+        wrong.append(facts.update < LEAST_UPDATE)
     known = logit is not None or summary is not None
     return GateLine(
         name="adapter",
         label="adapter applied",
         ok=None if not (known or any(wrong)) else not any(wrong),
         figure="; ".join(parts) or evidence.compare_problem,
-        threshold=f"logits differ by {LEAST_LOGIT:g}, less than {settings.identical:.0%} identical",
+        threshold=threshold,
         change="see that the loss fell and lora_alpha / r is near 1 to 2, then train again"
         if any(wrong)
         else "",

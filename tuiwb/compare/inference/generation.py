@@ -252,13 +252,20 @@ def max_logit_difference(
         for name, found in zip((one, other), logits, strict=True):
             if torch.isnan(found).any():
                 raise JobFailed(
-                    f"the logits of side {name} are not numbers in {loaded.dtype}: give --dtype "
-                    "float32, and if that changes nothing train again at a lower learning rate"
+                    f"the logits of side {name} are not numbers in {loaded.dtype}: "
+                    f"{_mended(loaded)}"
                 )
         # Equal infinities (tokens that a model forbids) are no difference.
         apart = (logits[0] - logits[1]).abs().masked_fill(logits[0] == logits[1], 0.0)
         most = max(most, float(apart.max()))
     return most
+
+
+def _mended(loaded: Loaded) -> str:
+    """What to do where logits are NaN though every weight is finite: sums overflowed."""
+    if loaded.dtype == "float32":
+        return "its weights overflow; train again at a lower learning rate"
+    return "give --dtype float32, and if that changes nothing train again at a lower learning rate"
 
 
 # Models whose state is no cache of keys and values: transformers' own loop, batch by batch

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tuiwb.monitor.triage.facts import AdapterFacts
+from tuiwb.train.finite import first_not_finite
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -36,13 +37,12 @@ def read_adapter(folder: Path, base: Path | None = None) -> AdapterFacts | None:
             return None
         scale = _scale(config)
         base_tensors = _base_tensors(base) if base is not None else {}
-        zero, finite, shares = 0, True, []
+        zero, shares = 0, []
         step = max(1, len(pairs) // LOOKED_AT)
         for position, (module, (a, b)) in enumerate(sorted(pairs.items())):
             up = _read(b)
             empty = not np.any(up)
             zero += empty
-            finite = finite and bool(np.isfinite(up).all())
             weight = base_tensors.get(f"{module}.weight")
             if weight is None or empty or position % step:
                 continue
@@ -68,7 +68,7 @@ def read_adapter(folder: Path, base: Path | None = None) -> AdapterFacts | None:
         zero=zero,
         scale=scale,
         update=max(shares) if shares else (0.0 if zero == len(pairs) else None),
-        finite=finite,
+        finite=first_not_finite(folder / WEIGHTS) is None,
     )
 
 

@@ -82,14 +82,15 @@ class Engine:
         try:
             ids = self._model.render(request)
         except RequestError:
-            self._counters.ended(
-                request.model,
-                "error",
-                prompt_tokens=0,
-                generated_tokens=0,
-                first_token_seconds=None,
-                seconds=0.0,
-            )
+            if request.counted:
+                self._counters.ended(
+                    request.model,
+                    "error",
+                    prompt_tokens=0,
+                    generated_tokens=0,
+                    first_token_seconds=None,
+                    seconds=0.0,
+                )
             raise
         room = self._model.room - len(ids)
         limit = request.sampling.max_tokens or room
@@ -232,6 +233,8 @@ class Engine:
         if generation.over:
             return
         generation.over = True
+        if not generation.request.counted:
+            return
         first = generation.first_token
         self._counters.ended(
             generation.request.model,

@@ -22,7 +22,7 @@ import msgspec
 
 from tuiwb.errors import TuiwbError
 from tuiwb.serve.builtin.engine import Engine, Generation, Piece
-from tuiwb.serve.builtin.metrics import Counters
+from tuiwb.serve.builtin.metrics import OWN, Counters
 from tuiwb.serve.builtin.model import LoadedModel
 from tuiwb.serve.builtin.protocol import Answer, RequestError, read_body, read_request
 from tuiwb.serve.preflight import require
@@ -223,6 +223,7 @@ class Handler(BaseHTTPRequestHandler):
                 kind="not_found_error",
                 param="model",
             )
+        request.counted = OWN not in self.headers
         generation = self._engine.submit(request)
         with self.server.answering():
             try:

@@ -6,6 +6,8 @@ Only the standard library and nothing of ours: this file also runs inside vLLM's
 import threading
 from collections.abc import Mapping
 
+# The header of the server job's own requests (proof, probe): nobody asked them, none are counted.
+OWN = "x-tuiwb-own"
 EDGES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 

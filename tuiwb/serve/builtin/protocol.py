@@ -68,7 +68,10 @@ class Sampling(msgspec.Struct, kw_only=True):
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """A checked completion request; a chat has `messages`, a completion `text` or `ids`."""
+    """A checked completion request; a chat has `messages`, a completion `text` or `ids`.
+
+    `counted`: whether it is somebody's, not the server job's own.
+    """
 
     model: str
     sampling: Sampling
@@ -77,6 +80,7 @@ class Request(msgspec.Struct, kw_only=True):
     ids: list[int] | None = None
     stream: bool = False
     usage_in_stream: bool = False
+    counted: bool = True
 
     @property
     def chat(self) -> bool:

@@ -3,6 +3,7 @@ keys, the help prepared before it is asked for."""
 
 import gc
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.cells import cached_cell_len
@@ -19,7 +20,8 @@ TIDY_EVERY = 1.0  # seconds
 # A backstop, where keys come all the time: by the usual ones each key has its pause.
 THRESHOLDS = (20_000, 20, 20)
 WORTH = 2000  # new objects from which on it is worth a look at them
-ALL_BUT_OLD, WHOLE = 5, 20  # of so many times, one goes over more objects, and over all
+ALL_BUT_OLD = 5  # of so many times, one goes over more objects
+WHOLE_EVERY = 30.0  # seconds between two looks at all of them, where any are new
 ARENAS = 3  # heaps of the C library, of which each thread would have its own
 M_ARENA_MAX = -8  # malloc.h
 
@@ -30,6 +32,7 @@ class PromptApp(FramedApp):
     def __init__(self) -> None:
         super().__init__()
         self._tidied = 0
+        self._whole_at = 0.0  # when all objects were looked at
         self._libc: ctypes.CDLL | None = None
 
     def on_mount(self) -> None:
@@ -47,16 +50,19 @@ class PromptApp(FramedApp):
         spare_what_stays()
 
     def _tidy(self) -> None:
-        if calm_in(self) == 0 and gc.isenabled() and gc.get_count()[0] >= WORTH:
+        if calm_in(self) > 0 or not gc.isenabled() or gc.get_count()[0] < WORTH:
+            return
+        now = time.monotonic()
+        if now < self._whole_at + WHOLE_EVERY:
             self._tidied += 1
-            if self._tidied % WHOLE:
-                gc.collect(self._tidied % ALL_BUT_OLD == 0)
-                return
-            gc.collect()
-            # Rich keeps the widths of 4096 texts; most were painted once and won't come again.
-            cached_cell_len.cache_clear()
-            if self._libc is not None:
-                self._libc.malloc_trim(0)
+            gc.collect(self._tidied % ALL_BUT_OLD == 0)
+            return
+        self._whole_at = now
+        gc.collect()
+        # Rich keeps the widths of 4096 texts; most were painted once and won't come again.
+        cached_cell_len.cache_clear()
+        if self._libc is not None:
+            self._libc.malloc_trim(0)
 
     async def action_help(self) -> None:
         """Every key of the screen that is shown."""

@@ -95,9 +95,17 @@ def test_the_smallest_config_is_fine_and_has_every_default() -> None:
         ("- a\n- b\n", "c.yaml:1: a config is made of sections (model:, data:, lora:, training:)"),
         (
             "model: {base: m\ndata: x",
-            "c.yaml:2: not YAML: expected ',' or '}', but got ':'",
+            "c.yaml:1: not YAML: a '{' is opened here and not closed, or a ',' is missing before "
+            "line 2",
         ),
-        ("a: 1\nb: 2\na: 3\n", 'c.yaml:3: not YAML: found duplicate key "a" with value "3" '),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            "c.yaml:3: not YAML: the key 'a' stands here a second time: keep one of them",
+        ),
+        (
+            GOOD + "lora: {layers_to_transform: 0}\n",
+            "c.yaml:3: PEFT takes layers_to_transform only",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence_with_its_line(text: str, sentence: str) -> None:

@@ -15,7 +15,8 @@ from tuiwb.project import Project
 from tuiwb.train import base_model
 from tuiwb.train.check import check_config
 from tuiwb.train.checkpoints import is_whole, last_checkpoint, remove_broken
-from tuiwb.train.plan import lora_parameters, plan, read
+from tuiwb.train.plan import plan, read
+from tuiwb.train.room import lora_parameters
 from tuiwb.train.start import _created, model_fingerprint, resume, start
 
 
@@ -84,7 +85,10 @@ def test_an_error_in_the_config_is_said_with_its_line_and_how_many_more(project:
 def test_a_missing_base_model_is_said(project: Project) -> None:
     configured(project, **{"models/tiny": "models/tinny"})
     said = refused(project)
-    assert said == f"there is no base model {project.root}/models/tinny: did you mean tiny?"
+    assert said == (
+        f"{project.root}/configs/base.yaml:1: there is no base model {project.root}/models/tinny: "
+        "did you mean tiny?"
+    )
 
 
 def test_a_hub_id_that_is_neither_cached_nor_reachable_is_missing_here(

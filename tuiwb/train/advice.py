@@ -133,6 +133,13 @@ def _adapter(config: RunConfig) -> Said:
             "error",
             "TRL's fused loss can't train an adapter on lm_head: take it out of target_modules",
         )
+    if lora.layers_to_transform is not None and isinstance(lora.target_modules, str):
+        yield (
+            "lora.layers_to_transform",
+            "error",
+            "PEFT takes layers_to_transform only with a list of target_modules, such as [q_proj, "
+            "v_proj]",
+        )
     if lora.use_dora:
         yield "lora.use_dora", "note", "vLLM can't serve a DoRA adapter: merge it before serving"
     if lora.bias != "none":

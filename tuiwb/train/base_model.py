@@ -138,6 +138,11 @@ def hub_status(name: str, seconds: float = 5.0) -> int | None:
         return None
 
 
+def may_be_on_the_hub(base: str, folder: Path) -> bool:
+    """Whether `base`, which is no `folder` here, can be meant as a hub id."""
+    return is_hub_id(base) and not ("/" in base and folder.parent.is_dir())
+
+
 def locate(base: str, folder: Path, revision: str | None) -> Path | None:
     """The folder to check for `base` (written so in the config, `folder` once resolved).
 
@@ -146,8 +151,7 @@ def locate(base: str, folder: Path, revision: str | None) -> Path | None:
     if folder.exists():
         check_folder(folder)
         return folder
-    local = "/" in base and folder.parent.is_dir()
-    if local or not is_hub_id(base):
+    if not may_be_on_the_hub(base, folder):
         names = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
         near = get_close_matches(folder.name, names, 1)
         hint = f"did you mean {near[0]}?" if near else "give its folder or a hub id"

@@ -4,8 +4,10 @@
 report all problems in one go and never raise for what the file says.
 """
 
+import copy
 import types
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -16,14 +18,28 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from tuiwb.errors import BadInput
+from tuiwb.project import names_rows
 from tuiwb.train.advice import advise
-from tuiwb.train.problems import Problem
+from tuiwb.train.problems import Problem, in_order
 from tuiwb.train.renames import apply_renames
 from tuiwb.train.schema import METHODS, RunConfig
 from tuiwb.train.yaml_text import Document, parse
 
-__all__ = ["FieldDoc", "Problem", "RunConfig", "check_text", "describe", "fields", "load_config"]
+__all__ = [
+    "FieldDoc",
+    "Problem",
+    "Reading",
+    "RunConfig",
+    "check_text",
+    "describe",
+    "fields",
+    "load_config",
+    "read_config",
+    "read_text",
+]
 
+# No file and no folder has this name.
+UNNAMED = "\0"
 LATER_METHODS = ("dpo", "kto", "ipo", "orpo", "grpo", "rloo", "reward", "cpo", "distillation")
 
 
@@ -38,11 +54,28 @@ class FieldDoc(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False
 
 
-def load_config(path: Path) -> tuple[RunConfig | None, list[Problem]]:
-    """Read and check a config file; None where an error stands among the problems.
+@dataclass(frozen=True)
+class Reading:
+    """A config's text as far as it can be understood.
 
-    BadInput when the file can't be read at all.
+    `config` is None where an error stands among `problems`; `part` is then the config with the
+    wrong values left out and UNNAMED for a base or a dataset that is missing, None where not even
+    that can be told. `document` knows the lines; None where the text is no YAML mapping.
     """
+
+    document: Document | None
+    config: RunConfig | None
+    part: RunConfig | None
+    problems: list[Problem]
+
+
+def read_config(path: Path) -> Reading:
+    """Read a config file; BadInput when the file can't be read at all, or holds rows of data."""
+    if names_rows(path) and path.is_file():
+        raise BadInput(
+            f"{path} holds rows of data, not a config: `tuiwb config new --data {path}` writes a "
+            "config that trains on it"
+        )
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -53,7 +86,16 @@ def load_config(path: Path) -> tuple[RunConfig | None, list[Problem]]:
         raise BadInput(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     except OSError as error:
         raise BadInput(f"can't read {path}: {error.strerror or error}") from None
-    return check_text(text, path)
+    return read_text(text, path)
+
+
+def load_config(path: Path) -> tuple[RunConfig | None, list[Problem]]:
+    """Read and check a config file's text; None where an error stands among the problems.
+
+    BadInput when the file can't be read at all.
+    """
+    reading = read_config(path)
+    return reading.config, _with_advice(reading, None)
 
 
 def check_text(
@@ -63,29 +105,56 @@ def check_text(
 
     `rows`, when known, is the number of training rows: advice about steps needs it.
     """
+    reading = read_text(text, path)
+    return reading.config, _with_advice(reading, rows)
+
+
+def read_text(text: str, path: Path) -> Reading:
+    """Parse a text and hold it against the schema; never raises for what it says."""
     document = parse(text)
     if isinstance(document, Problem):
-        return None, [document]
+        return Reading(None, None, None, [document])
     if not document.plain:
-        return None, [
-            Problem(
-                line=1,
-                column=1,
-                key="",
-                message=f"{path.name} is empty: `tuiwb config new` writes a starter",
-            )
-        ]
+        message = f"{path.name} is empty: `tuiwb config new` writes a starter"
+        return Reading(document, None, None, [Problem(line=1, column=1, key="", message=message)])
     plain, problems = apply_renames(document)
     config: RunConfig | None = None
+    part: RunConfig | None = None
     try:
-        config = RunConfig.model_validate(plain)
+        config = part = RunConfig.model_validate(plain)
     except ValidationError as error:
         problems += _explain(error, document, plain)
+        part = _without(plain, error)
     if any(p.severity == "error" for p in problems):
         config = None
-    if config is not None:
-        problems += advise(config, document.position, rows=rows)
-    return config, sorted(problems, key=lambda p: (p.line, p.column))
+    return Reading(document, config, part, problems)
+
+
+def _with_advice(reading: Reading, rows: int | None) -> list[Problem]:
+    problems = reading.problems
+    if reading.config is not None and reading.document is not None:
+        problems = problems + advise(reading.config, reading.document.position, rows=rows)
+    return in_order(problems)
+
+
+def _without(plain: dict[str, Any], error: ValidationError) -> RunConfig | None:
+    """The config without the values that are wrong, so that the others can be checked too."""
+    kept = copy.deepcopy(plain)
+    for one in error.errors(include_url=False, include_context=False):
+        loc = tuple(str(part) for part in one["loc"])
+        *above, last = loc if one["type"] == "extra_forbidden" else _schema_path(loc) or ("",)
+        holder: Any = kept
+        for name in above:
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+    for section, key in (("model", "base"), ("data", "train")):
+        if isinstance(holder := kept.setdefault(section, {}), dict):
+            holder.setdefault(key, UNNAMED)
+    try:
+        return RunConfig.model_validate(kept)
+    except ValidationError:
+        return None
 
 
 def fields() -> list[str]:

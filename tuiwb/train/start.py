@@ -19,7 +19,8 @@ from tuiwb.project import Project
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.checkpoints import history_of, last_checkpoint, remove_broken, step_of
 from tuiwb.train.estimate import estimate_memory
-from tuiwb.train.plan import plan, read, run_name
+from tuiwb.train.names import run_name
+from tuiwb.train.plan import plan, read
 
 HASHED_WHOLE = 256 << 20
 SAMPLE = 1 << 20
@@ -95,7 +96,7 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
     if state.kind != "train":
         raise BadInput(f"{state.name} is a {state.kind} job: only a train job can be resumed")
     if state.running:
-        raise BadInput(f"{state.name} is {state.state}: there is nothing to resume")
+        raise BadInput(f"{state.name} is {state.word}: there is nothing to resume")
     if state.state == "finished":
         raise BadInput(f"{state.name} has finished: start a new run to train further")
     checkpoint = last_checkpoint(folder)

@@ -5,10 +5,21 @@ import re
 from pathlib import Path
 
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import check_name
 from tuiwb.project import Project
+from tuiwb.train.choices import (
+    bases,
+    datasets,
+    heldout_for,
+    is_held_out,
+    is_never_trained,
+    place_of,
+    usual_place,
+)
+from tuiwb.train.rows import missing_file
 
-HELD_OUT = re.compile(r"held.?out|test|eval|valid|\bdev\b", re.IGNORECASE)
+NO_BASE = (
+    "no base model is named: name one (its folder, or a hub id), or set base_model in tuiwb.yaml"
+)
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9/._-]*")
 STARTER = """\
 # A supervised fine-tune with LoRA. Keys are TRL's and PEFT's own; docs/config.md lists them all.
@@ -59,31 +70,46 @@ def new_config(
 ) -> Path:
     """Write a starter config for the project; returns its path. Never overwrites: BadInput.
 
-    `path` is a file, or as a plain string a name: configs/NAME.yaml.
-    What is not given is taken from the project: its base_model, its first dataset, and a dataset
-    whose name says held-out, test, eval or validation.
+    `path` is a file, or as text what `choices.place_of` makes of it. What is not given is taken
+    from the project: `choices` says which. An empty `heldout` means none. BadInput for a dataset
+    that is not there, too.
     """
-    datasets = [project.shorten(p) for p in project.datasets()]
-    apart = [d for d in datasets if HELD_OUT.search(Path(d).stem)]
-    data = data or next((d for d in datasets if d not in apart), None)
-    base = base or project.settings.base_model
+    data = data or next((project.shorten(p) for p in datasets(project) if _for(project, p)), None)
     if data is None:
-        raise BadInput(f"there is no dataset in {project.root}: put one into data/ or give --data")
+        there = len(project.datasets())
+        raise BadInput(
+            f"none of the {there} datasets of {project.root} is one to train on (they are held "
+            "out, canaries or odd prompts): name one"
+            if there
+            else f"there is no dataset in {project.root}: put one into data/, or name one"
+        )
+    trained = project.resolve(data)
+    if heldout is None and (found := heldout_for(project, trained)) is not None:
+        heldout = project.shorten(found)
+    for named in filter(None, (data, heldout)):
+        if (words := missing_file(project, project.resolve(named))) is not None:
+            raise BadInput(words)
+    known = bases(project)
+    base = base or next(iter(known), None)
     if base is None:
-        raise BadInput("give --base FOLDER-OR-HUB-ID, or set base_model in tuiwb.yaml")
-    if path is None or isinstance(path, str):
-        stem = check_name(path) if path else f"{Path(data).stem}-lora"
-        path = project.root / "configs" / f"{stem.removesuffix('.yaml')}.yaml"
-    text = template(base, data, heldout or next(iter(apart), None))
+        raise BadInput(NO_BASE)
+    if isinstance(path, str):
+        path = place_of(project, path)
+    elif path is None:
+        path = usual_place(project, trained)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(template(base, data, heldout))
     except FileExistsError:
         raise BadInput(f"{path} exists already: give another file name") from None
     except OSError as error:
         raise BadInput(f"can't write {path}: {error.strerror or error}") from None
     return path
+
+
+def _for(project: Project, path: Path) -> bool:
+    return not is_held_out(path) and not is_never_trained(project, path)
 
 
 def _scalar(text: str) -> str:
@@ -124,12 +150,21 @@ A run is a YAML file, usually in `configs/`. Keys are the libraries' own: `lora`
 the libraries' too, except where the meaning says "tuiwb's default".
 
     tuiwb config new                    write a starter
-    tuiwb config check configs/x.yaml   every problem with file:line; exit 0, or 2 with an error
-    tuiwb train configs/x.yaml          check, then start
+    tuiwb config new mine               write configs/mine.yaml (a path is taken as it is)
+    tuiwb config check configs/x.yaml   every problem with file:line, before anything runs
+    tuiwb train configs/x.yaml          the same check, then start
 
-Unknown keys, wrong types and impossible values are errors, all reported at once. Names that older
-versions and other tools use (`max_seq_length`, `warmup_ratio`, `torch_dtype`, ...) are accepted,
-taken as the new ones, and said in a note.
+A new config takes the newest version or the largest dataset that can be trained on, never a
+held-out, canary or odd-prompt file, and the base of `base_model` in tuiwb.yaml, of the newest
+config, or under models/.
+
+The check tells unknown keys, wrong types, impossible values, a name no run can have, files that
+are not there, rows that can't be trained on, layers the base has not, and what this machine lacks
+for it, all at once. Exit codes: 0 `tuiwb train` starts it here; 2 the config is wrong; 3 the config
+is right and only this machine lacks something ("missing here": a GPU, a package, room on the disk,
+a model that can't be fetched), so that another may run it. Warnings and notes change no exit code.
+Names that older versions and other tools use (`max_seq_length`, `warmup_ratio`, `torch_dtype`, ...)
+are accepted, taken as the new ones, and said in a note.
 
 This page is made from the schema: `python -m tuiwb.train.template > docs/config.md`.
 """

@@ -6,6 +6,7 @@ from typing import Any
 
 from tuiwb.errors import BadInput
 from tuiwb.train.problems import Problem
+from tuiwb.train.yaml_words import Complaint, in_words
 
 MOST_VALUES = 100_000
 MOST_BRACKETS = 500
@@ -45,17 +46,26 @@ def parse(text: str) -> Document | Problem:
 
     if text.count("[") + text.count("{") > MOST_BRACKETS or len(text) > MOST_TEXT:
         # The parser takes quadratic time on nesting; the editor checks at every pause in typing.
-        return Problem(line=1, column=1, key="", message="too large for a config")
+        return Problem(line=1, column=1, key="", message=_too_large(text))
     try:
         tree = _yaml().load(text)
         plain = _plain(tree, [MOST_VALUES])
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = (error.problem or error.context or "can't be read").splitlines()[0]
+        complaint = Complaint(
+            problem=str(error.problem or ""),
+            line=mark.line + 1 if mark else 1,
+            column=mark.column + 1 if mark else 1,
+            context=str(error.context or ""),
+            context_line=error.context_mark.line + 1 if error.context_mark else 0,
+        )
+        line, what = in_words(complaint, text)
+        column = complaint.column if line == complaint.line else 1
         return Problem(line=line, column=column, key="", message=f"not YAML: {what}")
     except (YAMLError, ValueError, RecursionError) as error:
         what = (str(error).splitlines() or ["can't be read"])[0]
+        if "special characters are not allowed" in what:
+            what = "a control character, which YAML doesn't take"
         return Problem(line=_bad_line(text), column=1, key="", message=f"not YAML: {what}")
     if plain is None:
         return Document(tree, {})
@@ -134,6 +144,15 @@ def _plain(node: Any, left: list[int], depth: int = 0) -> Any:
     if node is None:
         return None
     return str(node)
+
+
+def _too_large(text: str) -> str:
+    first = text.lstrip()[:1]
+    if first in ("{", "["):
+        return "rows of data, not a config: a config is a short YAML text"
+    if len(text) > MOST_TEXT:
+        return f"too large for a config: {len(text) / MOST_TEXT:.1f} MiB of text, at most 1"
+    return f"too large for a config: more than {MOST_BRACKETS} brackets"
 
 
 def _bad_line(text: str) -> int:

@@ -1,0 +1,171 @@
+"""Whether the layers that an adapter names are there: told from the weights' headers.
+
+PEFT matches a list by the end of a module's name and a text as a regular expression over the whole
+of it, and refuses what is no linear layer, embedding or convolution (peft 0.21,
+tuners_utils.check_target_module_exists and lora/model.py). Pure, but for `modules_of`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import msgspec
+
+from tuiwb.errors import BadInput
+from tuiwb.train.base_model import read_json
+from tuiwb.train.model_shape import tensor_shapes
+from tuiwb.train.problems import Severity
+from tuiwb.train.schema import LoraSection
+
+# Families whose modules are called in memory as in their files, every layer a module of its own:
+# what a name does not match there, PEFT does not find either.
+NAMED_AS_STORED = frozenset(
+    {
+        "cohere", "cohere2", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "granite", "llama",
+        "mistral", "olmo", "olmo2", "olmo3", "phi", "phi3", "qwen2", "qwen3", "smollm3",
+        "stablelm", "starcoder2",
+    }
+)  # fmt: skip
+_NUMBERED = re.compile(r".*?\.[^.]*\.(?P<layer>\d+)\.")
+_LISTED = 10  # names told where there is no near one
+
+
+class Modules(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's modules by full name, with the dimensions of their weight (0: holds others).
+
+    `layers`: how many there are, 0 where it isn't known. `certain`: whether a name that is not
+    among them is certainly not in the model.
+    """
+
+    dimensions: Mapping[str, int]
+    layers: int
+    certain: bool
+
+    @property
+    def linear(self) -> list[str]:
+        """Last names of the modules that can have an adapter, each once."""
+        found = (n.rpartition(".")[2] for n, size in self.dimensions.items() if size >= 2)
+        return [name for name in dict.fromkeys(found) if not name.isdigit()]
+
+
+def modules_of(folder: Path) -> Modules | None:
+    """The modules of the model in `folder`; None where its weights' headers can't be read."""
+    tensors = tensor_shapes(folder)
+    if not tensors:
+        return None
+    try:
+        config = read_json(folder / "config.json", "the model's config.json")
+    except BadInput:
+        config = {}
+    dimensions: dict[str, int] = {}
+    for name, (_, shape) in tensors.items():
+        module, _, last = name.rpartition(".")
+        if last == "weight":
+            dimensions[module] = len(shape)
+        while module:
+            dimensions.setdefault(module, 0)
+            module = module.rpartition(".")[0]
+    numbers = [int(m["layer"]) for name in dimensions if (m := _NUMBERED.match(f"{name}."))]
+    fused = any(".experts." in f"{name}." for name in dimensions)
+    return Modules(
+        dimensions=dimensions,
+        layers=max(numbers, default=-1) + 1,
+        certain=config.get("model_type") in NAMED_AS_STORED and not fused,
+    )
+
+
+Said = Iterator[tuple[str, Severity, str]]
+
+
+def module_problems(lora: LoraSection, modules: Modules) -> Said:
+    """(key, severity, sentence) about layers that lora names and the model has not."""
+    wrong: Severity = "error" if modules.certain else "warning"
+    layers = lora.layers_to_transform
+    numbers = [layers] if isinstance(layers, int) else layers or []
+    beyond = [n for n in numbers if not 0 <= n < modules.layers]
+    if beyond and modules.layers:
+        yield (
+            "lora.layers_to_transform",
+            wrong if len(beyond) == len(numbers) else "warning",
+            f"the base has the layers 0 to {modules.layers - 1}, and none numbered "
+            f"{', '.join(map(str, beyond[:5]))}",
+        )
+    target = lora.target_modules
+    if isinstance(target, str):
+        yield from _pattern(target, modules, wrong)
+    else:
+        yield from _names("target_modules", target, modules, wrong)
+    for key, named in (
+        ("exclude_modules", lora.exclude_modules),
+        ("modules_to_save", lora.modules_to_save),
+    ):
+        for name in named if isinstance(named, list) else ():
+            # PEFT passes over these without a word: a misspelt one does nothing.
+            if not _matches(name, modules):
+                yield f"lora.{key}", "warning", f"{_not_there(name, modules)}: it has no effect"
+    if isinstance(target, list) and isinstance(lora.exclude_modules, list):
+        left = [name for name in target if name not in lora.exclude_modules]
+        if not left:
+            yield "lora.exclude_modules", wrong, "every layer of target_modules is excluded"
+
+
+def _names(key: str, names: list[str], modules: Modules, wrong: Severity) -> Said:
+    known = {name: _matches(name, modules) for name in names}
+    tied = {"lm_head"}  # a tied head has no weights of its own; advice speaks of it
+    unknown = [name for name, found in known.items() if not found and name not in tied]
+    for name in unknown:
+        # PEFT fails only where no name matches, and trains fewer layers else.
+        none_left = len(unknown) == len(names)
+        end = "" if none_left else ": the others are trained without it"
+        severity = wrong if none_left else "warning"
+        yield f"lora.{key}", severity, f"{_not_there(name, modules)}{end}"
+    for name, found in known.items():
+        sizes = {modules.dimensions[module] for module in found}
+        if found and not any(size >= 2 for size in sizes):
+            what = "holds other layers" if sizes == {0} else "is no linear layer"
+            yield (
+                f"lora.{key}",
+                wrong,
+                f"{name} {what}, and can't have an adapter: name some of "
+                f"{', '.join(modules.linear[:_LISTED])}",
+            )
+
+
+def _pattern(pattern: str, modules: Modules, wrong: Severity) -> Said:
+    if pattern == "all-linear":
+        return
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        yield (
+            "lora.target_modules",
+            "error",
+            f"{pattern!r} is no regular expression ({error}): write a list for plain names, such "
+            "as [q_proj, v_proj]",
+        )
+        return
+    if any(wanted.fullmatch(name) for name in modules.dimensions):
+        return
+    listed = f": write the list [{pattern}] for names" if _matches(pattern, modules) else ""
+    yield (
+        "lora.target_modules",
+        wrong,
+        f"no layer's whole name matches the expression {pattern!r}{listed or _such_as(modules)}",
+    )
+
+
+def _matches(name: str, modules: Modules) -> list[str]:
+    """The modules a name in a list means, as PEFT has it: the whole name, or its end."""
+    return [m for m in modules.dimensions if m == name or m.endswith(f".{name}")]
+
+
+def _not_there(name: str, modules: Modules) -> str:
+    near = get_close_matches(name.rpartition(".")[2], modules.linear, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(modules.linear[:_LISTED])}"
+    return f"the base has no layer {name!r}: {hint}"
+
+
+def _such_as(modules: Modules) -> str:
+    first = next((name for name, size in modules.dimensions.items() if size >= 2), "")
+    return f": they are such as {first}" if first else ""

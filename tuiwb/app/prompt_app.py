@@ -32,7 +32,7 @@ class PromptApp(FramedApp):
     def __init__(self) -> None:
         super().__init__()
         self._tidied = 0
-        self._whole_at = 0.0  # when all objects were looked at
+        self._whole_at = time.monotonic()  # when all objects were looked at
         self._libc: ctypes.CDLL | None = None
 
     def on_mount(self) -> None:

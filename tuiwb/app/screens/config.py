@@ -387,7 +387,8 @@ class ConfigScreen(WorkbenchScreen):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
     def _propose(self, path: Path) -> None:
-        from tuiwb.train.plan import free_name, plan
+        from tuiwb.train.names import free_name
+        from tuiwb.train.plan import plan
 
         try:
             folder, spec = plan(self.project, path)

@@ -71,7 +71,7 @@ async def checked(pilot: Pilot[None]) -> DataScreen:
     screen = await opened(pilot)
     await pilot.press("c")
     table = screen.query_one(VirtualTable)
-    await until(lambda: "found:" in str(table.border_subtitle), 60)
+    await until(lambda: "findings in" in str(table.border_subtitle), 60)
     return screen
 
 
@@ -208,7 +208,7 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
 
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await start(pilot)
-        await pilot.press("a", "x", "s", "a")
+        await pilot.press("a", "r", "s", "a")
         await until(lambda: progress(screen).startswith("3 of 5 reviewed, 2 accepted, 1 rejected"))
         await pilot.press("u")
         await until(lambda: progress(screen).startswith("2 of 5 reviewed"))
@@ -231,8 +231,14 @@ async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, r
         await until(lambda: pilot.app.screen.query("Pick OptionList"))
         await pilot.press("enter")
         await until(lambda: pilot.app.screen.query(Checklist))
-        await pilot.press("down", "down", "down", "down", "space", "s")
+        await pilot.press("j", "j", "j", "j", "space", "s")
         await until(lambda: len(screen._files.paths) == 2, 90)
+        said = [(n.title, n.message) for n in pilot.app._notifications]
+        counts = (
+            "28 rows in data.jsonl; 2 rows left out: 1 drop, 1 exact_duplicate; "
+            "changed: 27 by fix_trailing_space, 2 by redact"
+        )
+        assert said[-1] == ("New version: chats-v1", counts)
     folder = project.root / "data" / "versions" / "chats-v1"
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Version)
     assert manifest.outputs[0].rows == 28

@@ -128,7 +128,7 @@ async def test_the_check_runs_as_a_job_and_its_findings_are_walked_through(
         screen = await opened(pilot)
         table = screen.query_one(VirtualTable)
         await pilot.press("c")
-        await until(lambda: "found:" in str(table.border_subtitle), 60)
+        await until(lambda: "findings in" in str(table.border_subtitle), 60)
         for number, words in ((7, "e-mail address: mira@post.test"), (21, "malformed"),
                               (30, "lone surrogate"), (35, "exactly what row 2 says"),
                               (7, "e-mail")):  # fmt: skip
@@ -148,6 +148,7 @@ async def test_the_check_runs_as_a_job_and_its_findings_are_walked_through(
 async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_changed(
     project: Project, rows: Path
 ) -> None:
+    (project.root / "data" / "nothing.jsonl").write_text("")
     folder = project.runs / "checks" / "chats-1"
     jobs.create(folder, "check", {"path": str(rows)})
     jobs.launch(folder)
@@ -155,7 +156,15 @@ async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_ch
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot)
         table = screen.query_one(VirtualTable)
-        await until(lambda: str(table.border_subtitle).startswith("6 found: "))
+        await until(lambda: str(table.border_subtitle).startswith("6 findings in "))
+        # It is no word on the next file, which can't be opened.
+        await pilot.press("right_square_bracket")
+        await until(lambda: "nothing.jsonl is empty" in _flat(screen))
+        assert str(table.border_subtitle) == ""
+        screen.refresh_jobs(screen.workbench.jobs)
+        assert str(table.border_subtitle) == ""
+        await pilot.press("left_square_bracket")
+        await until(lambda: str(table.border_subtitle).startswith("6 findings in "))
     later = time.time() + 10
     os.utime(rows, (later, later))
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
@@ -213,7 +222,7 @@ async def test_a_file_that_changed_on_disk_is_opened_again(project: Project, row
         rows.write_text(chat("a new beginning"))
         await pilot.press("1", "2")
         await until(lambda: "a new beginning" in read(screen))
-        assert "1 rows" in str(screen.query_one(VirtualTable).border_title)
+        assert "  1 row  " in str(screen.query_one(VirtualTable).border_title)
 
 
 async def test_a_filter_that_finds_nothing_says_so(project: Project, rows: Path) -> None:

@@ -192,7 +192,7 @@ def test_review_takes_answers_from_a_pipe_and_goes_on_where_it_was_left(
     assert "'p' is no answer" in text
     assert "── 1 of 4: " in text
     assert "1 of 1,200 rows reviewed (0.1%)" in text
-    _, text, err = piped("review", file, "--sample", 4, "--json", answers="a\na\nr\na\n")
+    _, text, err = piped("review", file, "--sample", 4, "--json", answers="a\na\nx\na\n")
     assert "── 1 of 3: " in err
     report = json.loads(text)
     assert (report["reviewed"], report["accepted"], report["rejected"]) == (4, 3, 1)
@@ -240,7 +240,7 @@ def test_review_in_a_terminal_takes_single_keys(project: Path) -> None:
             threading.Event().wait(0.05)
         assert words in seen
 
-    for place, key in ((b"1 of 3", b"a"), (b"2 of 3", b"R"), (b"3 of 3", b"q")):
+    for place, key in ((b"1 of 3", b"a"), (b"2 of 3", b"R"), (b"3 of 3", b"\x1b")):
         until(place)
         os.write(master, key)
     until(b"2 of 1,200 rows reviewed")
@@ -274,11 +274,12 @@ def test_versions_are_listed_and_verified(
     [
         (["clean", "data/none.jsonl"], "there is no file"),
         (["clean", "data/support.jsonl", "--repeat", "hard"], "not a mark and a number"),
-        (["clean", "data/support.jsonl", "--fix", "all"], "'all' is no fix"),
+        (["clean", "data/support.jsonl", "--fix", "bogus"], "'bogus' is no fix"),
         (["clean", "data/support.jsonl", "--out", "../x"], "can't be a version's name"),
         (["split", "data/support.jsonl", "--by", "colour"], "has no column 'colour'"),
         (["mix", "data/support.jsonl", "--with", "data/none.jsonl"], "there is no file"),
         (["mark", "data/support.jsonl", "x", "drop"], "names no rows"),
+        (["mark", "data/support.jsonl", "3,7-2", "drop"], "7-2 counts backwards: write 2-7"),
         (["mark", "data/support.jsonl", "1200", "drop"], "no row 1200"),
         (["mark", "data/support.jsonl", "1", "maybe"], "is no mark"),
         (["edit", "data/support.jsonl", "1", "--from", "none.json"], "there is no file none.json"),
@@ -287,10 +288,11 @@ def test_versions_are_listed_and_verified(
 def test_bad_input_is_one_sentence_and_exit_2(
     capsys: pytest.CaptureFixture[str], project: Path, arguments: list[str], sentence: str
 ) -> None:
-    code, _, err = out(capsys, *arguments)
+    code, said, err = out(capsys, *arguments)
     assert code == 2
     assert sentence in err
     assert err.count("\n") == 1
+    assert "bogus" not in said
 
 
 def test_hostile_text_is_shown_inert(project: Path, piped: Piped) -> None:

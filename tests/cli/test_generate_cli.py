@@ -33,15 +33,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 TASK = "Answer customers of a parcel service in one line of JSON."
-BASIC = ["data", "generate", "--seeds", "data/seeds.jsonl", "--task", TASK]
+BASIC = ["data", "generate", "data/seeds.jsonl", "--task", TASK]
 LOCAL = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["data", "generate"], "--seeds FILE, or --resume RUN"),
-        (["data", "generate", "--seeds", "data/seeds.jsonl"], "--task TEXT or --task-file FILE"),
+        (["data", "generate"], "tuiwb data generate FILE, or --resume RUN"),
+        (["data", "generate", "data/seeds.jsonl", "--seeds", "data/seeds.jsonl"], "name the same"),
+        (["data", "generate", "data/seeds.jsonl"], "--task TEXT or --task-file FILE"),
         ([*BASIC, "--task-file", "x"], "--task TEXT or --task-file FILE"),
         (["data", "generate", "--seeds", "none.jsonl", "--task", "x"], "none.jsonl"),
         ([*BASIC, "--endpoint", LOCAL], "name the model"),
@@ -50,7 +51,7 @@ LOCAL = "http://127.0.0.1:9"
         ([*BASIC, "--base-url", LOCAL, "--max-usd", "0.00001"], "one request may cost"),
         ([*BASIC, "--base-url", LOCAL], "give --yes to go ahead"),
         (["data", "generate", "--resume", "none"], "no run named 'none'"),
-        (["data", "generate", "--resume", "none", "--task", "x"], "leave out --seeds"),
+        (["data", "generate", "--resume", "none", "--task", "x"], "leave out the seeds"),
     ],
 )
 def test_bad_input_is_one_sentence_and_starts_nothing(

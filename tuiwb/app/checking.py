@@ -8,6 +8,7 @@ from tuiwb.data.reports import Checked, checked_path, free_folder, report_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
+from tuiwb.text import counted
 
 __all__ = [
     "Checked",
@@ -77,7 +78,7 @@ def progress_words(state: JobState) -> str:
     """One line on a check that runs."""
     done = state.progress
     if done is None or not done.total:
-        return f"check: {state.phase or state.state}"
+        return f"check: {state.phase or state.word}"
     return f"check: {done.phase} {done.done / done.total:.0%}"
 
 
@@ -89,5 +90,6 @@ def summary(checked: Checked) -> str:
     old = "changed since its check, c checks again: " if checked.stale else ""
     if not told.findings:
         return f"{old}checked, nothing found"
-    kinds = ", ".join(f"{count} {name}" for name, count in told.audit["checks"].items())
-    return f"{old}{told.findings} found: {kinds}"
+    kinds = ", ".join(f"{count:,} {name}" for name, count in told.audit["checks"].items())
+    rows = counted(told.audit["rows_with_findings"], "row")
+    return f"{old}{counted(told.findings, 'finding')} in {rows}: {kinds}"

@@ -94,7 +94,7 @@ def clean(
     --drop-near. Rows that can't be read are always left out, and every row left out is listed in
     the version's dropped.jsonl.
     """  # fmt: skip
-    from tuiwb.data.clean import DEFAULT, Cleaning
+    from tuiwb.data.clean import DEFAULT, Cleaning, checked
     from tuiwb.data.clean import clean as clean_dataset
     from tuiwb.data.row_findings import LEAKAGE
 
@@ -110,6 +110,7 @@ def clean(
         repeat=dict(_repeat(word) for word in _words(repeat)),
     )
     cleaning = DEFAULT if cleaning == Cleaning() else cleaning
+    checked(cleaning)  # before a word is said
     if not as_json:
         say(f"operations: {', '.join(_spelled(cleaning))}")
     with _Progress() as progress:
@@ -136,9 +137,10 @@ def split(
     dry_run: DryOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version of train.jsonl and heldout.jsonl, with nothing held out known from training.
+    """Hold rows out that nothing in training knows.
 
-    Copies, near copies and rows that ask the same stay on one side.
+    The version's files are train.jsonl and heldout.jsonl. Copies, near copies and rows that ask
+    the same stay on one side.
     """
     from tuiwb.data.split import split as split_dataset
 
@@ -162,7 +164,7 @@ def mix(
     dry_run: DryOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version with general rows mixed in, none that repeats what is there."""
+    """Mix general rows in, none that repeats what is there."""
     from tuiwb.data.mix import mix as mix_dataset
 
     with _Progress() as progress:
@@ -181,8 +183,12 @@ def versions(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List versions, or verify that their files are as their manifests say (exit 1 if not)."""
+    """List versions, or verify that they are as their manifests say.
+
+    Where one is not, verify exits 1.
+    """
     from tuiwb.data.manifest import ROWS, changed_parents, read_manifest, verify, versions_in
+    from tuiwb.data.version_text import files_words
 
     if action not in ("list", "verify"):
         raise BadInput(f"{action!r} is nothing versions can do: list or verify")
@@ -215,7 +221,7 @@ def versions(
         say_table(
             ["version", "created", "rows", "from", "operations"],
             [
-                [row["folder"], row["created"], _rows_words(row["rows"]),
+                [row["folder"], row["created"], files_words(row["rows"]),
                  ", ".join(row["parents"]), ", ".join(row["operations"])]
                 for row in rows
             ],
@@ -243,18 +249,11 @@ def _say_outcome(outcome: Any, as_json: bool) -> None:
     if as_json:
         say_json(outcome)
         return
+    from tuiwb.data.version_text import files_words, operation_words
+
     for operation in outcome.operations:
-        counts = operation.counts
-        words = [f"{counts['in']:,} in, {counts['out']:,} out"]
-        words += [f"{n:,} {reason} dropped" for reason, n in counts["dropped"].items()]
-        words += [f"{counts['changed']:,} changed"] if counts["changed"] else []
-        spans = counts.get("spans") or {}
-        words += [", ".join(f"{n:,} {kind}" for kind, n in spans.items())] if spans else []
-        for name in ("train", "heldout", "own", "general"):
-            words += [f"{counts[name]:,} {name}"] if name in counts else []
-        words += [f"share {counts['share']:.1%}"] if "share" in counts else []
-        say(f"{operation.op}: {', '.join(words)}")
-        for name, part in counts.get("by", {}).items():
+        say(f"{operation.op}: {operation_words(operation)}")
+        for name, part in operation.counts.get("by", {}).items():
             say(f"  {name}: {part['heldout']:,} of {part['rows']:,} held out")
     for line in outcome.notes:
         say(f"note: {line}")
@@ -262,11 +261,7 @@ def _say_outcome(outcome: Any, as_json: bool) -> None:
         say("dry run: nothing was written")
         return
     files = {output.file: output.rows for output in outcome.version.outputs}
-    say(f"{outcome.folder}: {_rows_words(files)}")
-
-
-def _rows_words(files: dict[str, int]) -> str:
-    return ", ".join(f"{rows:,} in {name}" for name, rows in files.items())
+    say(f"{outcome.folder}: {files_words(files)}")
 
 
 def _words(values: Sequence[str] | None) -> list[str]:

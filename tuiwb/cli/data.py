@@ -21,7 +21,7 @@ from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
 from tuiwb.errors import EXIT_FINDINGS, BadInput, TuiwbError
 from tuiwb.project import Project, is_dataset
-from tuiwb.text import short_bytes
+from tuiwb.text import counted, short_bytes
 
 if TYPE_CHECKING:
     from tuiwb.data.checks.finding import Report
@@ -44,7 +44,7 @@ def list_datasets(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name the datasets of the project, or of a folder, with their rows and formats."""
+    """Name the datasets here, or of a folder, with rows and formats."""
     if folder is not None:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder")
@@ -80,9 +80,10 @@ def show(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one row: its conversation, or with --model the tokens TRL will train on.
+    """Show a row: its conversation, or with --model its tokens.
 
-    In the rendered text special tokens stand in ⟦ ⟧ and trained stretches between ▶ and ◀.
+    They are those that TRL will train on. In the rendered text special tokens stand in ⟦ ⟧ and
+    trained stretches between ▶ and ◀.
     """
     dataset = open_dataset(file, cache=index_cache(project))
     shown = dataset.row(row)
@@ -118,9 +119,10 @@ def check(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every row; exit 0 when nothing is found, 1 with findings, 2 when it can't be read.
+    """Check every row of a dataset and say what was found.
 
-    The report on a single file of the project is kept, as the Data screen keeps its own.
+    Exit codes: 0 nothing, 1 findings, 2 the file can't be read. The report on a single file of
+    the project is kept, as the Data screen keeps its own.
     """
     from tuiwb.data.checks import MAX_LENGTH, check_dataset
 
@@ -192,8 +194,9 @@ def _say_report(report: Any) -> None:
         say({"head": "", "fact": "  ", "warn": "! "}[line.kind] + line.text)
     say()
     kinds = ", ".join(f"{n} {name}" for name, n in report.audit["checks"].items())
-    total = f"{len(report.findings)} findings in {report.audit['rows_with_findings']} rows"
-    say(f"{report.rows} rows in {report.seconds:.1f} s: {total if kinds else 'nothing found'}")
+    flagged = counted(report.audit["rows_with_findings"], "row")
+    total = f"{counted(len(report.findings), 'finding')} in {flagged}" if kinds else "nothing found"
+    say(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s: {total}")
     if kinds:
         say(kinds)
 

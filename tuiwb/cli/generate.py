@@ -11,9 +11,14 @@ from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput
 
 
 def generate(
-    seeds: Annotated[
+    file: Annotated[
         Path | None,
-        typer.Option(help="A dataset of real examples to take form and tone from."),
+        typer.Argument(
+            metavar="FILE", help="A dataset of real examples to take form and tone from: the seeds."
+        ),
+    ] = None,
+    seeds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same as an option.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="What the model shall learn, in words.")] = None,
     task_file: Annotated[
@@ -75,11 +80,12 @@ def generate(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Show the cost, ask, then generate rows that repeat neither the seeds nor each other.
+    """Have a model write rows like FILE's; the cost is shown first.
 
-    The key comes from the environment. Every answer is kept: the same command goes on where it
-    stopped, and nothing is asked or paid twice. Exit codes: 0 all rows are there, 1 a budget or a
-    lack of new rows ended it, 2 bad input, 3 no key or a refused one, 4 the job failed.
+    None repeats the seeds or another one. The key comes from the environment. Every answer is
+    kept: the same command goes on where it stopped, and nothing is asked or paid twice. Exit
+    codes: 0 all rows are there, 1 a budget or a lack of new rows ended it, 2 bad input, 3 no
+    key or a refused one, 4 the job failed.
     """
     from tuiwb.cli.compare import watch
     from tuiwb.data.generate.plan import (
@@ -90,6 +96,9 @@ def generate(
     )
     from tuiwb.data.generate.results import read_generate_summary
 
+    if file is not None and seeds is not None:
+        raise BadInput("FILE and --seeds name the same: give the seed examples once")
+    seeds = file or seeds
     home = project_at(project)
     limits: dict[str, Any] = {
         "max_usd": max_usd,
@@ -98,12 +107,13 @@ def generate(
     }
     if resume is not None:
         if seeds or task or task_file or out:
-            raise BadInput("--resume goes on with what the run was asked: leave out --seeds, "
+            raise BadInput("--resume goes on with what the run was asked: leave out the seeds, "
                            "--task and --out")  # fmt: skip
         spec = resume_generation(home, resume, rows=rows, **limits)
     else:
         if seeds is None:
-            raise BadInput("give the seed examples with --seeds FILE, or --resume RUN")
+            raise BadInput("give a dataset of seed examples: tuiwb data generate FILE, "
+                           "or --resume RUN")  # fmt: skip
         given = {"persona": persona, "topic": topic, "difficulty": difficulty}
         axes = {name: values for name, values in given.items() if values}
         spec = plan_generation(

@@ -15,6 +15,7 @@ from tuiwb.data.marks import FLAGS, Marks
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.text import counted
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A dataset.")]
 NoteOption = Annotated[str, typer.Option("--note", help="Why, for whoever looks later.")]
@@ -40,7 +41,7 @@ def mark(
         say_json({"file": str(file), "rows": numbers, "mark": flag, "counts": marks.counts()})
     else:
         said = f"marked {flag}" if flag != "none" else "no longer marked"
-        say(f"{len(numbers)} row{'s' * (len(numbers) != 1)} {said}; now {_counts(marks)}")
+        say(f"{counted(len(numbers), 'row')} {said}; now {_counts(marks)}")
 
 
 def marks(
@@ -49,7 +50,7 @@ def marks(
     redo: Annotated[bool, typer.Option("--redo", help="Do again what was undone.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List marked and edited rows, and marks whose row is no longer in the file."""
+    """List marked and edited rows, and marks that lost their row."""
     dataset = open_dataset(file)
     journal = Marks(file, dataset)
     if undo or redo:
@@ -99,7 +100,10 @@ def edit(
     why: NoteOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Edit a row in $EDITOR, beside the file; `clean --apply-marks` puts the edit in."""
+    """Edit a row in $EDITOR; the edit is kept beside the file.
+
+    `clean --apply-marks` puts it in.
+    """
     dataset = open_dataset(file)
     journal, shown = Marks(file, dataset), dataset.row(row)
     before = _edited(shown, journal)
@@ -135,7 +139,7 @@ def review(
     """Look at a random sample of rows and accept, reject or edit each.
 
     Verdicts are kept at once: the same sample goes on where it was left. Without a terminal the
-    answers (a, r, e, s, u, q) are read from stdin, one a line.
+    answers (a, r, e, s, u, q; x as r) are read from stdin, one a line.
     """
     from tuiwb.data.review import is_synthetic, review_of, synthetic_rows
     from tuiwb.data.review import sample as sample_of
@@ -152,7 +156,7 @@ def review(
     if as_json:
         say_json(done)
         return
-    say(f"{done.reviewed:,} of {done.rows:,} rows reviewed ({done.share:.1%})")
+    say(f"{done.reviewed:,} of {counted(done.rows, 'row')} reviewed ({done.share:.1%})")
     if done.acceptance is not None:
         say(
             f"{done.accepted:,} accepted ({done.edited:,} after an edit), {done.rejected:,} "
@@ -175,7 +179,7 @@ def _walk(dataset: Dataset, journal: Marks, rows: list[int], quiet: bool) -> Non
         row = dataset.row(open_rows[at])
         _show(dataset, journal, row, f"{at + 1} of {len(open_rows)}", put)
         answer = next(answers, "q")
-        if answer in ("a", "r"):
+        if answer in ("a", "r", "x"):
             journal.mark(row, "accept" if answer == "a" else "reject")
             decided.append(at)
             at += 1
@@ -256,7 +260,7 @@ def _answers(put: Any) -> Iterator[str]:
             key = os.read(fd, 16).decode("utf-8", "replace")
         finally:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
-        if key in ("", "\x04"):
+        if key in ("", "\x04", "\x1b"):  # ctrl+d or esc alone; an arrow key is more than esc
             return
         yield key[:1].lower()
 
@@ -288,6 +292,8 @@ def _numbers(rows: str) -> list[int]:
         if not all(end.isascii() and end.isdigit() and len(end) < 12 for end in ends):
             raise BadInput(f"{rows[:40]!r} names no rows: give numbers from 0, e.g. 3 or 3,7-9")
         low, high = int(ends[0]), int(ends[-1])
+        if low > high:
+            raise BadInput(f"{word.strip()} counts backwards: write {high}-{low}")
         if high - low >= _MOST:
             raise BadInput(f"{word.strip()} is more than {_MOST:,} rows: mark fewer at once")
         numbers += range(low, high + 1)

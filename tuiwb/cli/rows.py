@@ -25,7 +25,7 @@ from tuiwb.data.reports import newest_report
 from tuiwb.data.rows import Row
 from tuiwb.data.search import search
 from tuiwb.errors import BadInput
-from tuiwb.text import short_count
+from tuiwb.text import counted, short_count
 
 FileArgument = Annotated[Path, typer.Argument(help="A dataset: a file, or a folder of shards.")]
 
@@ -39,10 +39,11 @@ def rows(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the rows that pass a filter: text, /regex/, role:user, check:pii, mark:drop, turns>4,
-    column=value; a leading minus turns a word round.
+    """List the rows that pass a filter.
 
-    Words about checks read the newest check of the file in the project, or check it now.
+    Its words: text, /regex/, role:user, check:pii, mark:drop, turns>4, column=value; a leading
+    minus turns a word round. Words about checks read the newest check of the file in the
+    project, or check it now.
     """
     if sort not in SORTS:
         raise BadInput(f"--sort {sort} is no order: one of {', '.join(SORTS)}")
@@ -72,13 +73,14 @@ def rows(
         for r in kept
     ]  # fmt: skip
     say_table(["row", "line", "mark", "turns", "chars", "text"], cells)
-    say(f"{len(kept):,} of {len(found):,} matching rows, {len(dataset):,} in all")
+    say(f"{len(kept):,} of {counted(len(found), 'matching row')}, {len(dataset):,} in all")
 
 
 def facets(file: FileArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """Count checks, marks, formats and columns with few values, with the filter for each.
+    """Count checks, marks, formats and columns, by rows.
 
-    Reads the newest check of the file in the project; without one, only marks are counted.
+    Each with the filter for its rows; of columns those with few values. Reads the newest check
+    of the file in the project; without one, only marks are counted.
     """
     dataset = open_dataset(file, cache=index_cache(project))
     checked = newest_report(project_at(project), file)

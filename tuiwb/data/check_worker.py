@@ -12,6 +12,7 @@ from tuiwb.data.checks.run import COMPARING, check_dataset
 from tuiwb.data.reports import COLUMNS, FINDINGS, REPORT, keep_report, stamp_of
 from tuiwb.errors import BadInput
 from tuiwb.jobs.run import JobContext
+from tuiwb.text import counted
 
 
 def run(context: JobContext) -> None:
@@ -44,5 +45,6 @@ def run(context: JobContext) -> None:
     keep_report(context.folder, report, stamp)
     context.artifact("findings", FINDINGS)
     context.artifact("report", REPORT)
-    words = f"{len(report.findings)} findings in {report.rows} rows, {report.seconds:.1f} s"
+    findings, rows = counted(len(report.findings), "finding"), counted(report.rows, "row")
+    words = f"{findings}, {rows} in {report.seconds:.1f} s"
     context.log(words)

@@ -34,7 +34,7 @@ from tuiwb.data.rows import Row
 from tuiwb.data.search import search
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import JobState
-from tuiwb.text import inert
+from tuiwb.text import counted, inert
 
 GROWS_EVERY = 0.25
 SORTS = (
@@ -197,6 +197,7 @@ class DataScreen(CheckActions):
         self._dataset = self._get = None
         self._view = RowsView()
         self._checked, self._report_folder = None, None
+        self._say_check("")  # what was found in another file is no word on this one
         self.open_marks(path)
         self._files.point_at(path)
         self._show_rows()
@@ -285,7 +286,8 @@ class DataScreen(CheckActions):
         words = [inert(self.project.shorten(self._path), one_line=True)]
         if self._dataset is not None:
             total = view.total
-            rows = f"{shown:,} of {total:,} rows" if shown != total else f"{total:,} rows"
+            rows = counted(total, "row")
+            rows = f"{shown:,} of {rows}" if shown != total else rows
             words.append(rows + ("" if self._dataset.complete else " …"))
             words.append(self._dataset.format)
         if view.query.text:

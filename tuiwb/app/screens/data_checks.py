@@ -71,8 +71,8 @@ class CheckActions(VersionActions):
         self.workbench.read_jobs()
 
     def _look_at_checks(self, jobs: dict[Path, JobState]) -> None:
-        if self._path is None:
-            return
+        if self._path is None or self._dataset is None:
+            return  # a file that can't be opened can't be checked either
         state = checking.latest(jobs, self._path)
         if state is None:
             self._say_check("c checks this file")
@@ -81,7 +81,7 @@ class CheckActions(VersionActions):
         if job.running:
             self._say_check(checking.progress_words(job))
         elif job.state != "finished":
-            self._say_check(f"check {job.state}: {job.message}")
+            self._say_check(f"check {job.word}: {job.message}")
         elif folder != self._report_folder:
             self._load_report(self._path, folder)
 

@@ -11,13 +11,17 @@ from tuiwb import jobs
 from tuiwb.app import checking
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
+from tuiwb.data.manifest import read_manifest
+from tuiwb.data.version_text import version_words
 from tuiwb.errors import BadInput, TuiwbError, on_screen
 from tuiwb.jobs import JobState
+from tuiwb.text import counted
 
 if TYPE_CHECKING:
     from tuiwb.data.generate.plan import Estimate
     from tuiwb.data.generate.spec import GenerateSpec
 
+LONG_ENOUGH = 15.0  # seconds to read the counts of a new version
 CHOICES = (
     ("clean", "Clean: duplicates, format, personal data, your marks"),
     ("split", "Split off held-out rows, no near-duplicate across"),
@@ -103,7 +107,7 @@ class VersionActions(CurationActions):
             return
         spec, cost = plan
         try:
-            question = f"Generate {spec.rows} rows?"
+            question = f"Generate {counted(spec.rows, 'row')}?"
             detail = f"{cost.sentence}; at {spec.base_url}"
             if await self.app.push_screen_wait(Confirm(question, detail)):
                 self._began(start_generation(spec), "generate")
@@ -131,13 +135,32 @@ class VersionActions(CurationActions):
         state = states.get(self._making) if self._making is not None else None
         if state is None or state.running:
             return
-        self._making = None
+        folder, self._making = self._making, None
+        if state.state != "finished":
+            self.notify(f"{state.word}: {state.message}", severity="error", markup=False)
+            return
         made = next((a for a in state.artifacts if a.kind == "version"), None)
-        if state.state == "finished":
-            name = Path(made.path).name if made is not None else "what was generated"
-            self.notify(f"{name} is in the list of datasets", title="New version", markup=False)
-        else:
-            self.notify(f"{state.state}: {state.message}", severity="error", markup=False)
+        try:
+            title, words = _came_out(folder, None if made is None else made.path)
+        except TuiwbError as error:
+            title, words = "New version", str(error)
+        self.notify(words, title=title, markup=False, timeout=LONG_ENOUGH)
+
+
+def _came_out(job: Path | None, version: str | None) -> tuple[str, str]:
+    """What a job made, as the title and words of a toast; BadInput when it can't be read."""
+    if job is not None and version is not None:
+        made = read_manifest(job / version)
+        return f"New version: {made.name}", version_words(made)
+    from tuiwb.data.generate.results import read_generate_summary
+
+    told = read_generate_summary(job) if job is not None else None
+    if told is None:
+        return "New version", "it is in the list of datasets"
+    kept = f"{told.kept:,} of {counted(told.rows, 'row')} generated"
+    return f"New version: {Path(told.dataset).parent.name}", kept + (
+        f"; ended early: {told.ended}" if told.ended else ""
+    )
 
 
 def held_out(said: str, rows: int) -> dict[str, Any]:
@@ -151,7 +174,8 @@ def held_out(said: str, rows: int) -> dict[str, Any]:
     if value < 1 or not value.is_integer():
         raise BadInput(f"{said.strip()!r} is no share: give 0.05, or a number of rows such as 200")
     if value >= rows:
-        raise BadInput(f"there are {rows:,} rows: hold out fewer, some must be left to train on")
+        has = counted(rows, "row")
+        raise BadInput(f"the dataset has {has}: hold out fewer, some must be left to train on")
     return {"rows": int(value)}
 
 

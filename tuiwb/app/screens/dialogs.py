@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tuiwb.app.widgets.menu import Menu
+from tuiwb.app.widgets.menu import Choices
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.text import inert
@@ -170,7 +170,7 @@ class Pick(Modal[int | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(inert(self._question, one_line=True))
             dialog.border_subtitle = "enter chooses, esc cancels"
-            menu = Menu(*(Option(inert(c, one_line=True)) for c in self._choices), markup=False)
+            menu = Choices(*(Option(inert(c, one_line=True)) for c in self._choices), markup=False)
             menu.highlighted = self._highlighted
             yield menu
 

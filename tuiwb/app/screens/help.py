@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tuiwb.app.widgets.modal import Modal
+from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
 NAME = "help"
@@ -20,6 +20,7 @@ class HelpScreen(Modal[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,f1,q", "dismiss", "Close", key_display="esc"),
+        *SCROLL,
     ]
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs import labels
 from tuiwb.monitor.diff import ConfigDiff, config_diff
 from tuiwb.monitor.runs import RunSummary
-from tuiwb.text import inert
+from tuiwb.text import counted, inert
 
 NAME = "{name}"  # in a file's name: each run's own
 Files = list[tuple[Path, Path]]  # folders of runs, and the file to write of each
@@ -277,7 +277,7 @@ class RunActions(WorkbenchScreen):
         except (TuiwbError, OSError) as error:
             self.complain(error)
         else:
-            words = f"wrote {rows:,} rows to {self._file_words(files)}"
+            words = f"wrote {counted(rows, 'row')} to {self._file_words(files)}"
             self.app.call_from_thread(self.notify, words, markup=False)
 
     @work(thread=True, exit_on_error=False, group="export")

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from tuiwb.app.screens.dialogs import Form
-from tuiwb.app.widgets.modal import Modal
+from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.errors import BadInput
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
@@ -79,8 +79,7 @@ class ShowText(Modal[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "dismiss", "Close", key_display="esc"),
-        Binding("j", "scroll(1)", "Down", show=False),
-        Binding("k", "scroll(-1)", "Up", show=False),
+        *SCROLL,
     ]
 
     def __init__(self, title: str, text: Content, closing: str = "esc closes") -> None:
@@ -94,10 +93,6 @@ class ShowText(Modal[None]):
             dialog.border_title = Content(inert(self._title, one_line=True))
             dialog.border_subtitle = self._way_out
             yield Static(self._text, markup=False)
-
-    def action_scroll(self, by: int) -> None:
-        """Scroll by a line."""
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
 class TypeToConfirm(Form[bool]):

@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
+from tuiwb.app.widgets.menu import Choices
 from tuiwb.app.widgets.serve_chat import ServeChat
 from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
 from tuiwb.errors import TuiwbError, on_screen
@@ -101,7 +102,7 @@ class ServeScreen(WorkbenchScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="main"):
-            servers = OptionList(id="servers", classes="panel", markup=False)
+            servers = Choices(id="servers", classes="panel", markup=False)
             servers.border_title = "Servers"
             yield servers
             with Vertical():
@@ -109,7 +110,7 @@ class ServeScreen(WorkbenchScreen):
                 with Vertical(id="models-box", classes="panel") as box:
                     box.border_title = "Models"
                     yield Static(id="columns", markup=False)
-                    yield OptionList(id="models", markup=False, compact=True)
+                    yield Choices(id="models", markup=False, compact=True)
                 yield ServeChat(id="chat")
 
     def on_mount(self) -> None:

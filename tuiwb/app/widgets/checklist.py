@@ -8,14 +8,14 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from tuiwb.app.widgets.menu import Choices
 
-class Checklist(OptionList):
+
+class Checklist(Choices):
     """Lines of (key, words, chosen); space or enter turns one on and off."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space,enter", "choose", "Choose", show=False),
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
     ]
 
     def __init__(self, choices: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:

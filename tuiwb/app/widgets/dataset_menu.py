@@ -13,7 +13,7 @@ from tuiwb.app.widgets.menu import Menu
 from tuiwb.data.read import open_dataset
 from tuiwb.errors import TuiwbError
 from tuiwb.project import Project
-from tuiwb.text import inert
+from tuiwb.text import counted, inert
 
 
 class DatasetMenu(Menu):
@@ -68,7 +68,7 @@ class DatasetMenu(Menu):
                 return
             try:
                 dataset = open_dataset(path, cache=self._project.cache / "index")
-                words = f"{len(dataset):,} rows  {dataset.format}"
+                words = f"{counted(len(dataset), 'row')}  {dataset.format}"
             except TuiwbError:
                 words = "✗ can't be read"
             self.post_message(self.Counted(path, words))

@@ -27,7 +27,7 @@ class FacetMenu(Menu):
 
     def __init__(self) -> None:
         super().__init__(id="facets", classes="panel", markup=False)
-        self.border_title = "Facets"
+        self.border_title = "Facets, by rows"
         self._facets: list[Facet] = []
         self._painted: tuple[object, ...] = ()
 

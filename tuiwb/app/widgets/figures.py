@@ -8,13 +8,16 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tuiwb.app.widgets.modal import Modal
+from tuiwb.app.widgets.modal import SCROLL, Modal
 
 
 class FiguresScreen(Modal[None]):
     """Every figure with its interval; any of its keys closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,i,q,enter", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,i,q,enter", "dismiss", "Close"),
+        *SCROLL,
+    ]
 
     def __init__(self, figures: Content) -> None:
         super().__init__()

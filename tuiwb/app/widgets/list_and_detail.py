@@ -15,6 +15,8 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuiwb.app.widgets.menu import Choices
+
 
 @dataclass(frozen=True)
 class Item:
@@ -62,7 +64,7 @@ class ListAndDetail(Horizontal, can_focus=True):
         self._detail = Content("")
 
     def compose(self) -> ComposeResult:
-        yield OptionList(markup=False)
+        yield Choices(markup=False)
         with VerticalScroll(can_focus=False):
             yield Static(markup=False)
         yield Static(Content(self._nothing), id="nothing", markup=False)

@@ -3,12 +3,20 @@ painted or sent again when the dialog opens, changes or closes."""
 
 from textual import events
 from textual._context import visible_screen_stack
+from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.geometry import Region
 from textual.screen import ModalScreen, ScreenResultType
 from textual.strip import Strip
 
 from tuiwb.app.pace import PromptScreen
 from tuiwb.app.painter import Painter
+
+# Keys of a dialog whose text may be longer than it.
+SCROLL = (
+    Binding("j", "scroll(1)", "Down", show=False),
+    Binding("k", "scroll(-1)", "Up", show=False),
+)
 
 
 class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
@@ -20,6 +28,10 @@ class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
 
     def _on_screen_resume(self, _event: events.ScreenResume) -> None:
         self._opening = True
+
+    def action_scroll(self, by: int) -> None:
+        """Scroll its text by a line."""
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
     @property
     def covered(self) -> set[Region]:

@@ -16,6 +16,7 @@ from tuiwb.errors import BadInput
 from tuiwb.settings_problem import settings_problem
 
 SETTINGS = "tuiwb.yaml"
+RUNS_NAMED = 8  # at most, where a name is none's
 # What files of rows are called, in any case; lines and tables may be packed.
 LINES = (".jsonl", ".ndjson", ".json")
 TABLES = (".csv", ".tsv")
@@ -167,10 +168,17 @@ class Project:
         from difflib import get_close_matches
 
         near = get_close_matches(name, names, 1)
-        hint = (
-            f": did you mean {near[0]!r}?" if near else f": there are {', '.join(names) or 'none'}"
-        )
-        raise BadInput(f"no run named {name[:80]!r} in {self.runs}{hint}")
+        hint = f"did you mean {near[0]!r}?" if near else self._newest_runs()
+        raise BadInput(f"no run named {name[:80]!r} in {self.runs}: {hint}")
+
+    def _newest_runs(self) -> str:
+        """The newest few training runs, in words; servers and checks are no runs to name."""
+        found = [p.name for p in self.job_folders("train") if p.parent == self.runs]
+        if not found:
+            return "there are none"
+        older = len(found) - RUNS_NAMED
+        more = f" and {older} older (tuiwb runs lists all)" if older > 0 else ""
+        return f"there are {', '.join(reversed(found[-RUNS_NAMED:]))}{more}"
 
     def resolve(self, path: str | Path) -> Path:
         """A path as the user wrote it, relative to the project's root."""

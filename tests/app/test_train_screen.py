@@ -149,7 +149,7 @@ async def test_a_run_that_rested_and_goes_on_is_looked_at_at_once(
     app = WorkbenchApp(project)
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await on_train(app, pilot)
-        await until(lambda: screen.is_open and "cancelled" in words(screen, "how"))
+        await until(lambda: screen.is_open and "stopped" in words(screen, "how"))
         add(folder, [State(state="running", phase="training")])
         await until(lambda: "training" in words(screen, "how"))
 

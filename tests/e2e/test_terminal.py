@@ -105,7 +105,7 @@ def test_stop_by_key_saves_the_adapter(sample: Project, terminals: Open) -> None
     terminal.press("s")
     terminal.wait_for("Stop short-v1?")
     terminal.press("y")
-    terminal.wait_for("cancelled", seconds=120)
+    terminal.wait_for("stopped at step", seconds=120)
     assert (folder / "adapter" / "adapter_model.safetensors").is_file()
     assert jobs.status(folder).state == "cancelled"
 

@@ -109,6 +109,6 @@ def test_a_command_a_job_kind_does_not_know_is_answered(
 def test_a_job_that_has_ended_is_not_ended_again(folder: Path, kinds: dict[str, str]) -> None:
     launch(job(folder, "obeys"), environment=kinds)
     stop_now(folder)
-    with pytest.raises(BadInput, match="its state is cancelled"):
+    with pytest.raises(BadInput, match="its state is stopped"):
         stop_now(folder)
     assert not [n for n in os.listdir(folder) if n.endswith(".tmp")]

@@ -187,7 +187,7 @@ def test_a_waiting_job_is_cancelled_by_a_stop(line: Path) -> None:
     queue.enqueue(b, cpu=True)
     send(b, "stop")
     wait_for(lambda: status(b).state == "cancelled", b)
-    assert status(b).message == "cancelled while it was in the queue"
+    assert status(b).message == "stopped while it was in the queue"
     wait_for(lambda: [p.folder.name for p in queue.line()] == ["a"], b)
 
 

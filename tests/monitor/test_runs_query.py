@@ -81,6 +81,7 @@ def test_words_find_what_they_say(query: str, found: list[str]) -> None:
     ("query", "sentence"),
     [
         ("state:runing", "did you mean state:running"),
+        ("state:stoped", "did you mean state:stopped"),
         ("is:old", "is: takes live, ended"),
         ("loss<much", "loss<1.5, for example"),
         ("memory>20parsec", "memory>20G, for example"),
@@ -106,8 +107,17 @@ def test_runs_are_ordered_by_a_column_and_what_is_not_known_comes_last_either_wa
     assert names("", "-age")[0] == "qwen-a"
     assert names("", "created")[0] == "qwen-a"
     assert names("", "method") == ["b", "qwen-a", "c", "e"]
-    with pytest.raises(BadInput, match="did you mean 'loss'"):
+    with pytest.raises(BadInput, match=r"did you mean 'loss'\? There are loss, eval_loss"):
         names("", "-los")
+    with pytest.raises(BadInput, match="can't be sorted by 'bogus': one of loss, eval_loss"):
+        names("", "bogus")
+
+
+def test_a_stopped_run_is_found_by_the_word_that_is_shown_and_by_the_logs_own() -> None:
+    runs = [run("s", state="cancelled"), run("f")]
+    for query in ("state:stopped", "state:cancelled", "state=stopped", "state~stop"):
+        assert [found.name for found in select(runs, query, "", now=NOW)] == ["s"]
+    assert [found.name for found in select(runs, "", "-state", now=NOW)] == ["s", "f"]
 
 
 @given(st.text(alphabet='abst:=<>~-"1.5GhQ [x]\x1b', max_size=24))

@@ -43,7 +43,7 @@ def _tags(run: RunSummary) -> str:
 
 
 def _state(run: RunSummary) -> str:
-    words = "paused" if run.paused else run.phase if run.running and run.phase else run.state
+    words = "paused" if run.paused else run.phase if run.running and run.phase else run.word
     return ("archived, " if run.archived else "") + words
 
 

@@ -54,7 +54,7 @@ def calm_seconds(seconds: float, *, whole: bool = False) -> str:
 
 def state_line(state: JobState) -> str:
     """One line on how a job stands: its state, how far, the loss, for how long."""
-    words = [state.state]
+    words = [state.word]
     if state.running and state.phase and state.phase != state.state:
         words = [state.phase]
     if state.total_steps and state.state != "finished":

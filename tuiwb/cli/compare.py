@@ -145,6 +145,8 @@ def watch(folder: Path) -> None:
             for place, event in enumerate(events):
                 if isinstance(event, State):
                     exit_code = event.exit_code
+                    if event.state == "failed":
+                        continue  # raised below
                 # A job that goes on tells its old story again: that was said before.
                 if event.t >= begun - 5 and place >= max(starts, default=0):
                     printer.show(event, follower.state)
@@ -161,7 +163,7 @@ def watch(folder: Path) -> None:
         raise JobFailed(f"{state.name} was stopped: the same command goes on where it was")
     if state.state != "finished":
         kinds = {EXIT_BAD_INPUT: BadInput, EXIT_MISSING: MissingHere}
-        raise kinds.get(exit_code or 0, JobFailed)(state.message or f"{state.name} {state.state}")
+        raise kinds.get(exit_code or 0, JobFailed)(state.message or f"{state.name} {state.word}")
 
 
 def _detached(folder: Path, json: bool) -> None:

@@ -23,7 +23,8 @@ MOST_SECONDS, BASE_VALID, TUNED_VALID, TUNED_RIGHT = 180, 0, 48, 35
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """What the headless demo measured."""
+    """What the headless demo measured. `missed` are the figures that fell short of what the sample
+    was made to show; `slow` says that the machine took long, which is nobody's fault."""
 
     project: str
     run: str
@@ -39,6 +40,7 @@ class Figures(msgspec.Struct, kw_only=True):
     tuned_exact: int
     compare_seconds: float
     served: dict[str, str]
+    slow: str = ""
     missed: list[str] = []
 
 
@@ -54,8 +56,8 @@ def demo(
 ) -> None:
     """Open the workbench on the sample project; without a terminal, run its flow and report.
 
-    Exit codes: 0 fine, 1 the flow ran but a figure fell short, 3 something missing here, 4 a job
-    failed.
+    Exit codes: 0 fine (a slow machine is told, and is fine too), 1 the flow ran but what the
+    fine-tune learned fell short, 3 something missing here, 4 a job failed.
     """
     project = Project(folder) if (folder / SETTINGS).is_file() else copy_sample(folder)
     if not headless and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
@@ -81,12 +83,16 @@ def run_flow(project: Project) -> Figures:
         project=str(project.root), run=run, findings=findings, served=served, **train, **compare
     )
     bounds = (
-        (figures.train_seconds <= MOST_SECONDS, f"training took more than {MOST_SECONDS} s"),
         (figures.base_valid_json <= BASE_VALID, "the base answered in valid JSON"),
         (figures.tuned_valid_json >= TUNED_VALID, f"valid JSON on fewer than {TUNED_VALID}"),
         (figures.tuned_all_fields >= TUNED_RIGHT, f"all fields on fewer than {TUNED_RIGHT}"),
     )
     figures.missed = [words for holds, words in bounds if not holds]
+    if figures.train_seconds > MOST_SECONDS:
+        figures.slow = (
+            f"training took {short_seconds(figures.train_seconds)}, more than the "
+            f"{short_seconds(MOST_SECONDS)} of two free cores: this machine is slow, or busy"
+        )
     return figures
 
 
@@ -112,6 +118,8 @@ def report(figures: Figures) -> list[str]:
         *(f"  serve     {name}: {text}" for name, text in figures.served.items()),
         "",
     ]
+    if figures.slow:
+        lines.append(f"  {figures.slow}")
     if figures.missed:
         lines.append(f"  fell short: {'; '.join(figures.missed)}")
     else:

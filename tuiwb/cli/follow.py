@@ -9,7 +9,7 @@ from tuiwb.cli.common import note, say, say_json
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Log, Metrics, Progress, State
 from tuiwb.jobs.follow import Follower
-from tuiwb.jobs.state import ENDED, JobState
+from tuiwb.jobs.state import ENDED, JobState, with_reason, word_of
 from tuiwb.monitor.runs import run_name
 from tuiwb.text import inert, short_seconds
 
@@ -30,17 +30,22 @@ SHOWN = {
 
 
 def follow(
-    folder: Path, *, json: bool = False, until: Callable[[JobState], bool] | None = None
+    folder: Path,
+    *,
+    json: bool = False,
+    until: Callable[[JobState], bool] | None = None,
+    follower: Follower | None = None,
 ) -> int:
     """Print what the job in `folder` does until it ends; returns the exit code.
 
     With `json` the lines go to stderr and the last state to stdout as one JSON document. `until`
-    ends the watch before the job does. Ctrl+C ends the watch only: the job goes on, and that is
+    ends the watch before the job does. A `follower` that has read on already is gone on with, so
+    that what happened before is not told. Ctrl+C ends the watch only: the job goes on, and that is
     said.
     """
     tell = note if json else say
-    follower = Follower(folder)
-    printer = Printer(tell)
+    follower = follower or Follower(folder)
+    printer = Printer(tell, follower.state.started)
     try:
         while True:
             events = follower.poll()
@@ -74,12 +79,12 @@ def exit_code(state: JobState) -> int:
 class Printer:
     """Turns events into lines: phases, metrics, artifacts, alerts, and progress now and then."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], began: float | None = None) -> None:
         self._tell = tell
         self._phase = ""
         self._training = False
         self._spoke = 0.0
-        self._began: float | None = None
+        self._began = began
 
     def show(self, event: AnyEvent, state: JobState) -> None:
         """Print one event if it is worth a line."""
@@ -98,11 +103,13 @@ class Printer:
                         return None
                     # Each evaluation flips the phase twice; its metrics say so already.
                     self._training = True
-                said = " ".join(filter(None, (event.state, event.phase and f"({event.phase})")))
+                said = " ".join(
+                    filter(None, (word_of(event.state), event.phase and f"({event.phase})"))
+                )
                 if said == self._phase and not event.message:
                     return None
                 self._phase = said
-                return said + (f": {event.message}" if event.message else "")
+                return with_reason(said, event.message)
             case Metrics():
                 return metrics_line(event)
             case Progress() if time.monotonic() - self._spoke >= PROGRESS_EVERY:

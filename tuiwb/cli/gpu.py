@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -80,9 +80,15 @@ def _look(disk: Path) -> Device:
 def _once(disk: Path, json: bool) -> None:
     device = _look(disk)
     if json:
-        say_json(msgspec.to_builtins(device))
+        say_json(_plain(device))
     else:
         _print([device])
+
+
+def _plain(device: Device) -> dict[str, Any]:
+    """The event as it stands in a log; `gpus` is there even where none is."""
+    plain: dict[str, Any] = msgspec.to_builtins(device)
+    return {"gpus": [], **plain}
 
 
 def _again(disk: Path, interval: float, json: bool) -> None:
@@ -91,7 +97,7 @@ def _again(disk: Path, interval: float, json: bool) -> None:
         began = time.monotonic()
         history.append(_look(disk))
         if json:
-            sys.stdout.buffer.write(msgspec.json.encode(history[-1]) + b"\n")
+            sys.stdout.buffer.write(msgspec.json.encode(_plain(history[-1])) + b"\n")
             sys.stdout.buffer.flush()
         elif sys.stdout.isatty():
             _repaint(list(history))

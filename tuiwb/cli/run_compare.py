@@ -87,7 +87,7 @@ def _say_values(runs: list[RunSummary]) -> None:
     rows = [
         (
             run.name,
-            run.state,
+            run.word,
             f"{run.step}/{run.total_steps}" if run.total_steps else "-",
             _number(run.best_loss),
             "-" if run.best_step is None else str(run.best_step),

@@ -26,17 +26,22 @@ def stop(
     wait: Annotated[bool, typer.Option(help="Wait until it has saved and ended.")] = False,
     project: ProjectOption = None,
 ) -> None:
-    """Stop a run: it saves a checkpoint and the adapter, then ends as cancelled."""
+    """Stop a run: it saves a checkpoint and the adapter, then ends as stopped."""
     folder = running(project_of(context, project), name)
     if now:
         state = jobs.stop_now(folder)
         _said(json, folder, "stop", f"{name} has ended: {state.message}", state=state.state)
     queued = jobs.status(folder).state == "queued"
-    jobs.send(folder, "stop")
     if wait:
         from tuiwb.cli.follow import follow
+        from tuiwb.jobs.follow import Follower
 
-        raise typer.Exit(follow(folder, json=json))
+        follower = Follower(folder)
+        while follower.poll():
+            pass
+        jobs.send(folder, "stop")
+        raise typer.Exit(follow(folder, json=json, follower=follower))
+    jobs.send(folder, "stop")
     does = "it leaves the queue" if queued else "it saves its adapter first"
     _said(json, folder, "stop", f"told {run_name(folder)} to stop: {does}")
 
@@ -109,7 +114,7 @@ def resume(
         words = f"{run_name(folder)} {does} from {checkpoint.name}"
         _said(json, folder, "resume", words, checkpoint=checkpoint.name)
     if state.phase != "paused":
-        raise BadInput(f"{name} is {state.state}, not paused: there is nothing to resume")
+        raise BadInput(f"{name} is {state.word}, not paused: there is nothing to resume")
     answer = ask(folder, "resume")
     if not answer.ok:
         raise JobFailed(f"{run_name(folder)} did not go on: {answer.note}")

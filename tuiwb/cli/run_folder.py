@@ -41,8 +41,7 @@ def running(project: Project, name: str) -> Path:
     folder = folder_of(project, name)
     state = jobs.status(folder)
     if not state.running:
-        said = {"cancelled": "been stopped"}.get(state.state, state.state)
-        raise BadInput(f"{name} is not running: it has {said}")
+        raise BadInput(f"{name} is not running: it has {state.word}")
     return folder
 
 
@@ -59,7 +58,7 @@ def ask(folder: Path, command: str, within: float = ANSWER_WITHIN, **args: Any) 
             if isinstance(event, Control) and event.id == sent.id:
                 return event
         if not follower.state.running and not events:
-            raise JobFailed(f"{run_name(folder)} ended ({follower.state.state}) before it could")
+            raise JobFailed(f"{run_name(folder)} ended ({follower.state.word}) before it could")
         if not events:
             time.sleep(0.1)
     raise JobFailed(f"{run_name(folder)} gave no answer within {short_seconds(within)}")

@@ -162,7 +162,7 @@ def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
     row = [
         run.name,
         run.kind,
-        run.state + (f" ({run.phase})" if run.running and run.phase else ""),
+        run.word + (f" ({run.phase})" if run.running and run.phase else ""),
         f"{run.step}/{run.total_steps}" if run.total_steps else "-",
         _short(run.loss),
         _short(run.eval_loss),
@@ -184,7 +184,7 @@ def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
 def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str, str]]:
     facts = [
         ("run", f"{run.name} ({run.kind}{', ' + run.method if run.method else ''})"),
-        ("state", run.state + (f" ({run.phase})" if run.phase else "")),
+        ("state", run.word + (f" ({run.phase})" if run.phase else "")),
     ]
     if state.message:
         facts.append(("", state.message))

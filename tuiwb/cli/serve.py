@@ -138,7 +138,7 @@ def list_servers(json: JsonOption = False, project: ProjectOption = None) -> Non
         else:
             when = ""
         adapters = [m.id for m in server.models if m.parent]
-        phase = state.phase if state.running and state.phase else state.state
+        phase = state.phase if state.running and state.phase else state.word
         rows.append(
             [
                 server.folder.name,
@@ -166,7 +166,7 @@ def stop(
     if json:
         say_json({"name": server.folder.name, "state": state.state, "was_up": was_up})
     else:
-        words = "stopped" if was_up else f"had ended already ({state.state})"
+        words = "stopped" if was_up else f"had ended already ({state.word})"
         say(f"{server.folder.name} {words}")
     raise typer.Exit(EXIT_FINE if state.state in ("finished", "cancelled") else EXIT_JOB_FAILED)
 
@@ -200,7 +200,7 @@ def chat(
     _check_words(home, name or text, alone=name is None)
     server = find(home, name)
     if not server.ready:
-        raise BadInput(f"{server.folder.name} is not up ({server.state.state}): start it first")
+        raise BadInput(f"{server.folder.name} is not up ({server.state.word}): start it first")
     client = server.client()
     chosen = match_model(client.models(), model)
     check_sound(chosen)

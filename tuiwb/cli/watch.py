@@ -10,6 +10,7 @@ import typer
 from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, single
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED, BadInput
 from tuiwb.jobs.events import Metrics, spell
+from tuiwb.jobs.state import with_reason
 
 if TYPE_CHECKING:
     from tuiwb.monitor.watched import Watched
@@ -96,7 +97,7 @@ def _say(watched: "Watched") -> None:
 
     state = watched.state
     phase = f" ({state.phase})" if state.running and state.phase else ""
-    said = f"{state.state}{phase}" + (f": {state.message}" if state.message else "")
+    said = with_reason(f"{state.word}{phase}", state.message)
     facts: list[tuple[str, str]] = [("run", watched.name), ("state", said)]
     if state.total_steps:
         epoch = f", epoch {state.epoch:.2f}" if state.epoch is not None else ""

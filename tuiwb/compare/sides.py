@@ -126,7 +126,7 @@ def adapter_of(run: Path) -> Path:
         why = (
             "it has not finished yet: wait for it"
             if state.running
-            else f"it {state.state}: train it again, or compare another run"
+            else f"it {state.word}: train it again, or compare another run"
         )
         raise BadInput(f"run {run.name} has no adapter in {adapter}; {why}")
     return _checked(adapter)

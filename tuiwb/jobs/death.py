@@ -138,7 +138,7 @@ def ended_badly(folder: Path, state: "JobState") -> str:
         found = why(folder, state)
         reason = found.why or found.sentence
     at = f" at step {state.step}" if state.step else ""
-    return f"{state.state}{at}: {reason}"
+    return f"{state.word}{at}: {reason}"
 
 
 _METRICS = "{'"  # how the trainer prints its metrics: no reason to end

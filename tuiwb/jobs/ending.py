@@ -30,7 +30,7 @@ def stop_now(folder: Path, *, patience: float = 5.0) -> JobState:
     """
     state = status(folder)
     if not state.running:
-        raise BadInput(f"{state.name} does not run: its state is {state.state}")
+        raise BadInput(f"{state.name} does not run: its state is {state.word}")
     identity = process.read(folder)
     if identity is not None:
         alive = process.alive(identity)

@@ -21,6 +21,7 @@ EVENTS = "events.jsonl"
 CONTROL = "control.jsonl"
 LOG = "worker.log"
 
+_MENDED = "put it back as it was, or take the folder away with 'tuiwb runs remove'"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -95,13 +96,24 @@ def load(folder: Path) -> Job:
         job = msgspec.yaml.decode((folder / JOB).read_bytes(), type=Job)
     except FileNotFoundError:
         raise BadInput(f"{folder} is not a job folder (no {JOB} in it)") from None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(f"can't read {folder / JOB}: {error}") from None
+    except OSError as error:
+        raise BadInput(f"can't read {folder / JOB}: {error.strerror or error}") from None
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"can't read {folder / JOB}{_damage(error)}; {_MENDED}") from None
     if moved := roots(job.folder, folder, job.spec):
         spec, prints = present(job.spec, moved), present(job.fingerprints, moved)
         here = os.path.abspath(folder)
         job = msgspec.structs.replace(job, folder=here, spec=spec, fingerprints=prints)
     return job
+
+
+def _damage(error: msgspec.MsgspecError) -> str:
+    """`:LINE: what is wrong`, in words that need no YAML parser's."""
+    if isinstance(error, msgspec.ValidationError):
+        return f": it is not what a job was asked ({' '.join(str(error).split())[:200]})"
+    mark = getattr(error.__context__, "problem_mark", None)
+    line = f":{mark.line + 1}" if mark is not None else ""
+    return f"{line}: it is damaged, and no YAML from there on"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

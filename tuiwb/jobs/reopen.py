@@ -64,6 +64,6 @@ def _check_at_rest(folder: Path) -> None:
         inside = (folder.parent / JOB).is_file()
         shown = f"{folder.parent.name}/{folder.name}" if inside else folder.name
         raise BadInput(
-            f"{shown} is {state.state} already: 'tuiwb runs follow {shown}' watches it, "
+            f"{shown} is {state.word} already: 'tuiwb runs follow {shown}' watches it, "
             "'runs stop' stops it"
         )

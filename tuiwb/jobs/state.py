@@ -23,10 +23,22 @@ from tuiwb.jobs.events import (
 from tuiwb.jobs.lines import tail
 from tuiwb.jobs.tally import Tally
 
-__all__ = ["ENDED", "STATES", "JobState", "fold", "settle", "status", "tail"]
+__all__ = [
+    "ENDED",
+    "STATES",
+    "JobState",
+    "fold",
+    "settle",
+    "status",
+    "tail",
+    "with_reason",
+    "word_of",
+]
 
 ENDED = frozenset({"finished", "failed", "cancelled", "died"})
 STATES = ENDED | {"queued", "starting", "running", "stopping"}
+# What people read and type where it is another word than the event log's.
+WORDS = {"cancelled": "stopped"}
 SILENCE = 60.0  # seconds without an event from another host before that is said
 WARNINGS = 5  # of the log's, the newest are kept
 NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
@@ -67,6 +79,11 @@ class JobState(msgspec.Struct, kw_only=True):
         return self.state not in ENDED
 
     @property
+    def word(self) -> str:
+        """The state as people read it."""
+        return word_of(self.state)
+
+    @property
     def last_checkpoint(self) -> Artifact | None:
         """The newest checkpoint the job wrote."""
         return next((a for a in reversed(self.artifacts) if a.kind == "checkpoint"), None)
@@ -76,6 +93,18 @@ class JobState(msgspec.Struct, kw_only=True):
         plain: dict[str, object] = msgspec.to_builtins(self)
         plain["metrics"] = {k: v if math.isfinite(v) else spell(v) for k, v in self.metrics.items()}
         return plain
+
+
+def word_of(state: str) -> str:
+    """A state of the event log as people read and type it."""
+    return WORDS.get(state, state)
+
+
+def with_reason(word: str, message: str) -> str:
+    """`failed: out of memory`; of a message that begins with the word itself nothing is doubled."""
+    if not message or message.startswith(word):
+        return message or word
+    return f"{word}: {message}"
 
 
 def fold(state: JobState, events: Iterable[AnyEvent]) -> JobState:

@@ -1,7 +1,7 @@
 """The process of a job that waits for its turn: it looks, says why it waits, and starts the job.
 
 In: the job's folder, its ticket, what samples the GPUs. Out: a launched worker, or the last word of
-a job that was cancelled meanwhile.
+a job that was stopped meanwhile.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def wait(
         greet(str(os.getpid()))
         while True:
             if told_to_end.is_set() or voice.told_to_stop():
-                voice.end(State(state="cancelled", message="cancelled while it was in the queue"))
+                voice.end(State(state="cancelled", message="stopped while it was in the queue"))
                 return 0
             fresh = voice.place <= 1 or looks % LOOK_LATER == 0
             if fresh and not ticket.cpu:

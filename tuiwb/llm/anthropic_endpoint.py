@@ -97,7 +97,8 @@ def errors_in_our_words() -> Iterator[None]:
         yield
     except anthropic.APIStatusError as error:
         after = error.response.headers.get("retry-after", "")
-        raise Refused(error.status_code, str(error), after) from None
+        told = error.response.text if isinstance(error.body, dict) else str(error)
+        raise Refused(error.status_code, told, after) from None
     except anthropic.APITimeoutError:
         raise TimeoutError from None
     except anthropic.APIConnectionError as error:

@@ -52,10 +52,11 @@ class Reply(msgspec.Struct, Generic[T], kw_only=True):
 
 
 class Refused(Exception):
-    """The endpoint answered with an HTTP status that is no answer."""
+    """The endpoint answered with an HTTP status that is no answer; `words` is its body, of which
+    an API's error object is told by its message alone."""
 
     def __init__(self, status: int, words: str, retry_after: str = "") -> None:
-        super().__init__(words)
+        super().__init__(_message(words))
         self.status, self.retry_after = status, retry_after
 
 
@@ -325,6 +326,18 @@ class Client:
 def secrets_of(*values: str | None) -> list[str]:
     """Those of an environment's values that are long enough to be secrets."""
     return [value for value in values if value and len(value) >= SHORTEST_KEY]
+
+
+def _message(body: str) -> str:
+    """The sentence inside an error object as OpenAI's and Anthropic's APIs write it, else all."""
+    try:
+        plain = msgspec.json.decode(body.encode())
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body
+    found = plain.get("error", plain) if isinstance(plain, dict) else plain
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("detail")
+    return found if isinstance(found, str) and found.strip() else body
 
 
 def _pause(retry_after: str, tries: int) -> float:

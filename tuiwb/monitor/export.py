@@ -112,7 +112,10 @@ def check_target(path: Path, suffixes: Sequence[str], *, replace: bool) -> None:
     if path.exists() and not replace:
         raise BadInput(f"{path} exists already: give another name, or --force to replace it")
     if not path.parent.is_dir():
-        raise BadInput(f"there is no folder {path.parent} to write {path.name} into")
+        raise BadInput(
+            f"there is no folder {path.parent} to write {path.name} into: make it first, or name "
+            "another"
+        )
 
 
 def write_beside(path: Path, write: Any) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.events import Alert, AnyEvent, State
 from tuiwb.jobs.run import JobContext
-from tuiwb.jobs.state import ENDED
+from tuiwb.jobs.state import ENDED, with_reason, word_of
 from tuiwb.monitor.triage.rule import cleared
 from tuiwb.project import AlertSettings, find_project
 from tuiwb.text import inert
@@ -97,8 +97,8 @@ def alert_message(run: str, folder: Path, alert: Alert) -> dict[str, Any]:
 
 
 def end_message(run: str, folder: Path, state: str, why: str = "") -> dict[str, Any]:
-    """What they get of a run's end: finished, failed, cancelled, died."""
-    line = f"tuiwb {run}: {state}" + (f": {why}" if why else "")
+    """What they get of a run's end: `state` as in the event log, `text` in words."""
+    line = f"tuiwb {run}: {with_reason(word_of(state), why)}"
     severity = "critical" if state in ("failed", "died") else "note"
     return _message("end", run, folder, line, state=state, severity=severity, evidence=why)
 

@@ -14,7 +14,7 @@ import tuiwb
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Device, Gpu, Sample
 from tuiwb.jobs.folder import LOG, Job, load
-from tuiwb.jobs.state import JobState, tail
+from tuiwb.jobs.state import JobState, tail, with_reason
 from tuiwb.monitor.device_past import key
 from tuiwb.monitor.diff import facts, spelled
 from tuiwb.monitor.export import check_target, read_whole, write_beside
@@ -146,8 +146,8 @@ def _curve(series: RunSeries, name: str) -> SvgCurve:
 
 
 def _ended(state: JobState) -> str:
-    said = state.state + (f" ({state.phase})" if state.running and state.phase else "")
-    return f"{said}: {state.message}" if state.message else said
+    said = state.word + (f" ({state.phase})" if state.running and state.phase else "")
+    return with_reason(said, state.message)
 
 
 def _why(folder: Path, state: JobState) -> list[str]:

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from tuiwb.errors import BadInput
-from tuiwb.jobs.state import STATES
+from tuiwb.jobs.state import STATES, word_of
 from tuiwb.monitor.runs import RunSummary
 
 Number = Callable[[RunSummary, float], float | None]
@@ -46,7 +46,7 @@ NUMBERS: dict[str, Number] = {
 TEXTS: dict[str, Callable[[RunSummary], str]] = {
     "name": lambda run: run.name,
     "kind": lambda run: run.kind,
-    "state": lambda run: run.state,
+    "state": lambda run: run.word,
     "phase": lambda run: run.phase,
     "method": lambda run: run.method,
     "base": lambda run: run.base,
@@ -63,7 +63,9 @@ FLAGS: dict[str, Callable[[RunSummary], bool]] = {
     "alerted": lambda run: run.alerts > 0,
 }
 SORTS = (*NUMBERS, "created", "name", "kind", "state", "method", "base", "dataset", "version")
+NEAR = 0.7  # how alike a word and a column's name must be for the one to be offered
 NAMED = ("is", "tag", "state", "kind", "method")  # what stands before a colon
+_STATES = sorted(map(word_of, STATES))
 _SEARCHED = ("name", "note", "method", "base", "dataset", "version")
 _COMPARED = re.compile(r"(\w+)(<=|>=|<|>|=)(.*)$", re.DOTALL)
 _WORD = re.compile(r'-?[\w.-]*[~=:]?"[^"]*"|\S+')
@@ -133,9 +135,9 @@ def sort(runs: Sequence[RunSummary], order: str, now: float) -> list[RunSummary]
     down = order.startswith("-")
     name = order.removeprefix("-").lower()
     if name not in SORTS:
-        near = get_close_matches(name, SORTS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(SORTS)}"
-        raise BadInput(f"runs can't be sorted by {name!r}: {hint}")
+        near = get_close_matches(name, SORTS, 1, NEAR)
+        hint = f"did you mean {near[0]!r}? There are" if near else "one of"
+        raise BadInput(f"runs can't be sorted by {name!r}: {hint} {', '.join(SORTS)}")
     if name in TEXTS:
         text = TEXTS[name]
         known = sorted((r for r in runs if text(r)), key=lambda r: text(r).casefold(), reverse=down)
@@ -164,6 +166,8 @@ def _test(word: str) -> Test:
     name, sign, wanted = compared[1].lower(), compared[2], compared[3]
     if name in NUMBERS:
         return _number(name, sign, wanted, word)
+    if sign == "=" and name == "state":
+        return _named(name, wanted)
     if sign == "=" and name in TEXTS:
         return lambda run, now: TEXTS[name](run).casefold() == wanted.casefold()
     if near := get_close_matches(name, (*NUMBERS, *TEXTS), 1):
@@ -193,13 +197,13 @@ def _named(key: str, value: str) -> Test:
             tag.casefold() == wanted or (wanted == "any" and bool(run.tags)) for tag in run.tags
         )
     if key == "state":
-        if wanted not in STATES:
-            near = get_close_matches(wanted, STATES, 1)
-            hint = (
-                f"did you mean state:{near[0]}?" if near else f"one of {', '.join(sorted(STATES))}"
-            )
+        # The event log's own word for one is understood too.
+        wanted = word_of(wanted)
+        if wanted not in _STATES:
+            near = get_close_matches(wanted, _STATES, 1)
+            hint = f"did you mean state:{near[0]}?" if near else f"one of {', '.join(_STATES)}"
             raise BadInput(f"there is no state {value!r}: {hint}")
-        return lambda run, now: run.state == wanted
+        return lambda run, now: run.word == wanted
     return lambda run, now: TEXTS[key](run).casefold() == wanted
 
 

@@ -17,7 +17,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.events import spell
 from tuiwb.jobs.folder import JOB, load
 from tuiwb.jobs.labels import NONE, Labels, read_labels
-from tuiwb.jobs.state import JobState
+from tuiwb.jobs.state import JobState, word_of
 from tuiwb.monitor.triage.rule import open_alerts
 
 MANIFEST = "manifest.json"
@@ -74,6 +74,11 @@ class RunSummary(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
     archived: bool = False
     problem: str = ""
+
+    @property
+    def word(self) -> str:
+        """The state as people read it."""
+        return word_of(self.state)
 
     @property
     def paused(self) -> bool:

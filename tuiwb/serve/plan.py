@@ -236,7 +236,7 @@ def _adapter_folder(project: Project, run: str) -> tuple[Path, str]:
     if not (folder / "adapter" / CONFIG).is_file():
         state = jobs.status(folder)
         raise BadInput(
-            f"{run} has no adapter (it is a {state.kind} job, {state.state}): "
+            f"{run} has no adapter (it is a {state.kind} job, {state.word}): "
             "serve a training run that has finished"
         )
     return folder / "adapter", run

@@ -172,7 +172,7 @@ def wait_ready(folder: Path, seconds: float = 900.0) -> Server:
             return server
         if not server.state.running:
             raise JobFailed(
-                f"{folder.name} {server.state.state}: {server.state.message or 'see worker.log'}"
+                f"{folder.name} {server.state.word}: {server.state.message or 'see worker.log'}"
             )
         time.sleep(0.1)
     raise JobFailed(f"{folder.name} was not ready in {seconds:.0f} s: see {folder}/worker.log")

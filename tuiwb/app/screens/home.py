@@ -1,22 +1,22 @@
 """Home: what is in the project, what runs, and what to do next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from tuiwb.app.files import Files
 from tuiwb.app.next_steps import Step, next_steps
 from tuiwb.app.screens.base import WorkbenchScreen
+from tuiwb.app.widgets.here import Here
 from tuiwb.app.widgets.menu import Menu
 from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.jobs import JobState
-from tuiwb.text import inert, short_bytes
+from tuiwb.text import inert
 
 SCREEN_OF = {
     "check": "data",
@@ -46,58 +46,19 @@ class HomeScreen(WorkbenchScreen):
                 runs = Menu(id="runs", classes="panel", markup=False)
                 runs.border_title = "Runs"
                 yield runs
-            here = Static(id="here", classes="panel", markup=False)
-            here.border_title = "Here"
-            yield here
+            yield Here(self.project)
 
     def on_mount(self) -> None:
-        self._shown: tuple[object, ...] = ()
         self._steps: list[Step] = []
         self._folders: list[Path] = []
         self.query_one("#steps").focus()
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         seen = self.workbench.files
-        self._show_here(seen)
+        self.query_one(Here).show(seen)
         datasets, configs = ([path for path, _ in f] for f in (seen.datasets, seen.configs))
         self._show_steps(next_steps(datasets, configs, jobs))
         self._show_runs(jobs)
-
-    def _show_here(self, seen: Files) -> None:
-        base = self.project.settings.base_model or "not set"
-        lines: list[Content] = [
-            Content.assemble(("project  ", "$foreground 60%"), inert(self.project.name)),
-            Content.assemble(("folder   ", "$foreground 60%"), inert(_at_home(self.project.root))),
-            Content.assemble(("model    ", "$foreground 60%"), inert(base)),
-            Content(""),
-            Content.styled(f"datasets ({len(seen.datasets)})", "bold"),
-            *self._file_lines(seen.datasets, 14),
-            Content(""),
-            Content.styled(f"configs ({len(seen.configs)})", "bold"),
-            *self._file_lines(seen.configs, 6),
-        ]
-        content = Content("\n").join(lines)
-        if self._shown != (content.plain,):
-            self._shown = (content.plain,)
-            self.query_one("#here", Static).update(content)
-
-    def _file_lines(self, paths: Sequence[tuple[Path, int]], most: int) -> list[Content]:
-        """One line a file, sizes aligned; the folder is left out where it is the usual one."""
-        shown = [
-            (
-                inert(self.project.shorten(path).removeprefix("data/").removeprefix("configs/")),
-                short_bytes(size),
-            )
-            for path, size in paths[:most]
-        ]
-        width = max((len(name) for name, _ in shown), default=0)
-        lines = [
-            Content.assemble(f" {name:<{width}} ", (f"{size:>9}", "$foreground 60%"))
-            for name, size in shown
-        ]
-        if len(paths) > most:
-            lines.append(Content.styled(f" and {len(paths) - most} more", "$foreground 60%"))
-        return lines
 
     def _show_steps(self, steps: list[Step]) -> None:
         if steps == self._steps:
@@ -156,9 +117,3 @@ class HomeScreen(WorkbenchScreen):
         self.workbench.wanted_run = folder
         mode = SCREEN_OF.get(kind, "train")
         await self.workbench.action_go(mode)
-
-
-def _at_home(path: Path) -> str:
-    """The path as a shell would shorten it: ~ for the user's home."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

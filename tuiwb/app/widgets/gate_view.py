@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tuiwb import jobs
-from tuiwb.app.widgets.modal import Modal
+from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.compare.evaluation import plan as evaluating
 from tuiwb.compare.gate.evidence import gather
 from tuiwb.compare.gate.line import GateLine
@@ -36,6 +36,7 @@ class GateScreen(Modal[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run_missing", "Run what is missing"),
+        *SCROLL,
         Binding("escape,G,q,enter", "dismiss", "Close", key_display="esc"),
     ]
 
@@ -149,7 +150,7 @@ def _at_work(run: Path) -> str:
     """What runs that the gate waits for: comparing, evaluating; '' for nothing."""
     for folder, word in ((COMPARE, "comparing"), (evaluating.EVAL, "evaluating")):
         if (run / folder / "job.yaml").is_file() and (s := jobs.status(run / folder)).running:
-            parts = [word, s.phase or s.state]
+            parts = [word, s.phase or s.word]
             if s.progress is not None and s.progress.total and s.progress.phase == s.phase:
                 parts.append(f"{s.progress.done:g} of {s.progress.total:g} {s.progress.unit}")
             return ", ".join(parts)

@@ -184,7 +184,7 @@ class RunCommands(Vertical):
         except (TuiwbError, OSError) as error:
             self._complain(error)
         else:
-            self.app.call_from_thread(self.notify, f"{state.name}: {state.message or state.state}")
+            self.app.call_from_thread(self.notify, f"{state.name}: {state.message or state.word}")
 
     @work(thread=True, exit_on_error=False, group="resume")
     def _resume(self, folder: Path) -> None:

@@ -165,8 +165,8 @@ def _value(name: str, words: str, worth: int) -> Part:
 def _state_words(state: JobState) -> str:
     if state.running and state.phase and state.phase != state.state:
         phase = inert(state.phase, one_line=True)
-        return phase if state.state in ("running", "starting") else f"{state.state}, {phase}"
-    return state.state
+        return phase if state.state in ("running", "starting") else f"{state.word}, {phase}"
+    return state.word
 
 
 def _share(state: JobState) -> float | None:

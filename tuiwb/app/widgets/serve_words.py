@@ -21,7 +21,7 @@ def server_line(server: Server, *, one_line: bool = False) -> Content:
     """A server in the list: name and state, then engine, port and how many models."""
     state = server.state
     degraded = state.running and state.phase == "degraded"
-    word = state.phase if state.phase in ("ready", "degraded") and state.running else state.state
+    word = state.phase if state.phase in ("ready", "degraded") and state.running else state.word
     mark, style = ("!", "$text-error") if degraded else STATE_MARKS[state.state]
     count = len(server.models)
     engine = ENGINE_WORDS.get(server.spec.engine, server.spec.engine)
@@ -39,7 +39,7 @@ def phase_word(server: Server) -> str:
     state = server.state
     if state.running and state.phase:
         return inert(state.phase, one_line=True)
-    return state.state
+    return state.word
 
 
 def head(server: Server, traffic: Traffic | None, now: float | None = None) -> Content:
@@ -51,7 +51,7 @@ def head(server: Server, traffic: Traffic | None, now: float | None = None) -> C
     if state.running:
         parts.append((f"{server.spec.url}/v1", "bold"))
     else:
-        parts.append((f"{state.state}", "bold"))
+        parts.append((state.word, "bold"))
     parts.append(f"  {inert(engine, one_line=True)}")
     if state.running and state.started:
         parts.append(f"  up {short_seconds(now - state.started)}")

@@ -160,7 +160,7 @@ def _comparison(run: Path, evidence: Evidence) -> None:
     if state.running:
         evidence.compare_problem = "the comparison is still running"
     elif summary is None or summary.adapter is None:
-        evidence.compare_problem = f"the comparison {state.state} before its end"
+        evidence.compare_problem = f"the comparison {state.word} before its end"
     elif not _of_this_adapter(job.spec, run):
         evidence.compare_problem = "the last comparison is of other sides than base and this run"
     elif _changed(run, job.fingerprints, job.spec.get("prompts")):
@@ -205,7 +205,7 @@ def _evaluation(run: Path, evidence: Evidence) -> None:
     if state.running:
         evidence.eval_problem = "the evaluation is still running"
     elif results is None:
-        evidence.eval_problem = f"the evaluation {state.state} before its end"
+        evidence.eval_problem = f"the evaluation {state.word} before its end"
     elif changed:
         evidence.eval_problem = "the adapter, the base or the prompts changed since the evaluation"
     else:

@@ -38,9 +38,11 @@ SUITES = {
 def write_reports(run: Path, found: Gate, folder: Path | None = None) -> list[Path]:
     """Write gate.md and gate.html into `folder` (the run's own without one); returns their paths.
 
-    BadInput when the disk says no.
+    BadInput for a folder in one that is not there, and when the disk says no.
     """
     where = folder or run
+    if not where.absolute().parent.is_dir():
+        raise BadInput(f"there is no folder {where.parent} for the gate's pages: make it first")
     results, items = read_results(run / EVAL), read_items(run / EVAL)
     try:
         (where / IMAGES).mkdir(parents=True, exist_ok=True)

@@ -260,7 +260,7 @@ def check_free(spec: dict[str, Any]) -> None:
             continue
         if folder == own or all(asked.get(name) == spec.get(name) for name in same):
             raise BadInput(
-                f"{shown} is {state.state} already, with the judge {asked.get('model')}: "
+                f"{shown} is {state.word} already, with the judge {asked.get('model')}: "
                 f"'tuiwb runs follow {shown}' watches it, 'runs stop' stops it"
             )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
-from tests.compare.judge_server import JudgeServer, honest, is_control, message, verdict
+from tests.compare.judge_server import JudgeServer, error, honest, is_control, message, verdict
 from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.cli.compare import watch
@@ -143,6 +143,20 @@ def test_judge_prints_one_json_document_and_then_costs_nothing(project, answered
     again = json.loads(capsys.readouterr().out)
     assert (again["calls"], again["cached"]) == (0, 10)
     assert len(server.asked) == 10
+
+
+@pytest.mark.slow
+def test_what_an_endpoint_refuses_is_told_once_and_in_its_own_words(
+    project, answered, server, capsys, monkeypatch, here
+):
+    monkeypatch.setattr(jobs, "launch", here)
+    server.answer = lambda asked: error(400, said="this model wants a longer context")
+    for judge in ([], ["--judge", f"openai:{server.url}#tiny"]):
+        assert run(["judge", "support-v1", "--base-url", server.url, "--yes", *judge]) == 2
+        err = capsys.readouterr().err
+        assert err.count("this model wants a longer context") == 1
+        assert f"{server.url} refused the request (400): this model wants" in err
+        assert "{" not in err
 
 
 @pytest.mark.slow

@@ -74,6 +74,9 @@ def test_a_run_of_which_nothing_is_known_does_not_ship_and_says_what_to_run(
     assert (tmp_path / "out" / "gate.html").is_file()
     assert (tmp_path / "out" / "gate.md").read_text().startswith("# Gate of support-v1: NO-SHIP")
     assert json.loads((trained / "gate.json").read_bytes())["verdict"] == "NO-SHIP"
+    assert run(["gate", "support-v1", "--report", str(tmp_path / "none" / "out")]) == 2
+    assert f"there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_json_is_one_document(project, trained, capsys):

@@ -58,7 +58,7 @@ def test_json_is_one_document(no_driver: dict[str, str]) -> None:
         [*GPU, "--json"], capture_output=True, text=True, env=no_driver, check=True
     )
     document = json.loads(done.stdout)
-    assert document.get("gpus", []) == []
+    assert document["gpus"] == []
     assert document["host"]["memory_total"] > 0
     assert document["t"] > 0
 
@@ -74,6 +74,7 @@ def test_with_an_interval_json_is_one_line_a_look(no_driver: dict[str, str]) -> 
         process.kill()
         process.wait()
     assert looks[0]["t"] < looks[1]["t"] < looks[2]["t"]
+    assert [look["gpus"] for look in looks] == [[], [], []]
 
 
 def test_each_gpu_is_shown_with_its_processes(

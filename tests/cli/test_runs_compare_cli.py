@@ -198,6 +198,8 @@ def test_compare_leaves_out_what_no_run_has(tuiwb: Tuiwb) -> None:
         (("compare", "slow", "fast", "--by", "hour"), "no axis 'hour'"),
         (("compare", "slow", "fast", "--metric", "x"), "none of the runs logged 'x'"),
         (("export", "slow", "--curves", "x.txt"), ".csv or .parquet"),
+        (("export", "slow", "--curves", "/nosuch/x.csv"), "no folder /nosuch to write x.csv into"),
+        (("report", "slow", "--out", "/nosuch/x.md"), "no folder /nosuch to write x.md into"),
         (("report", "slow", "--out", "x.txt"), ".html or .md"),
         (("remove",), "name runs to remove"),
         (("remove", "--restore", "x", "--yes"), "no run named 'x'"),
@@ -227,3 +229,4 @@ def test_what_can_not_be_done_is_one_sentence_and_exit_2(
     assert said.err.startswith("error: ")
     assert sentence in said.err
     assert len(said.err.splitlines()) == 1
+    assert not Path("/nosuch").exists()

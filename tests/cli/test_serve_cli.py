@@ -14,6 +14,7 @@ from tests.serve.tiny import TINY_CHAT, random_adapter
 from tests.serve.waiting import until
 from tuiwb import jobs
 from tuiwb.cli import run
+from tuiwb.jobs.events import EventWriter, State
 from tuiwb.project import Project
 from tuiwb.serve import servers
 
@@ -69,6 +70,32 @@ def test_what_can_not_be_done_is_one_sentence_and_a_code(
     assert words in err
     assert err.count("\n") == 1
     assert project.job_folders() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["serve-1"], "serve-1 is a server, and nothing is said to it"),
+        (["one"], "one is a run, not a server or a text: 'tuiwb serve chat --model one TEXT'"),
+        (["one", "Hello"], "one is a run, not a server or a text"),
+        (["serve-1", "Hello"], "serve-1 is not up (failed)"),
+        (["Hello"], "no server is up"),
+        ([""], "no server is up"),
+        (["../runs/one"], "no server is up"),
+    ],
+)
+def test_a_name_where_a_text_is_wanted_is_asked_about_and_not_sent(
+    project: Project, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    jobs.create(project.runs / "one", "train", {"model": {"base": str(TINY_CHAT)}, "data": {}})
+    spec = {"engine": "builtin", "base": str(TINY_CHAT), "base_name": "tiny-chat"}
+    jobs.create(project.runs / "serve-1", "serve", spec)
+    writer = EventWriter(project.runs / "serve-1" / "events.jsonl")
+    writer.emit(State(state="failed", message="it fell over"))
+    writer.close()
+    code, out, err = cli(capsys, "chat", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert sentence in err
 
 
 def test_a_list_without_servers_is_empty_json(

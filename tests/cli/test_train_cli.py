@@ -96,6 +96,7 @@ def test_a_watch_that_is_interrupted_leaves_the_run_which_then_obeys(home: Path)
     done = tuiwb("runs", "stop", "long-v1", "--wait", cwd=home)
     assert done.returncode == 0, done.stderr
     assert "  stopped at step" in done.stdout.splitlines()[-1]
+    assert "step 4/100000" not in done.stdout, "what had happened before was told again"
     shown = json.loads(tuiwb("runs", "show", "long-v1", "--json", cwd=home).stdout)
     assert shown["state"] == "cancelled"
     assert shown["artifacts"][-1]["kind"] == "adapter"

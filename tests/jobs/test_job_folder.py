@@ -37,9 +37,30 @@ def test_a_name_that_could_leave_its_folder_is_refused(name: str) -> None:
 def test_a_folder_without_a_job_says_so(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no job\.yaml"):
         load(tmp_path)
-    (tmp_path / "job.yaml").write_text("kind: [")
-    with pytest.raises(BadInput, match="can't read"):
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: {a\nb: [", ":2: it is damaged, and no YAML from there on; put it back"),
+        ("kind: a\nname: \x00\n", ": it is damaged"),
+        (
+            "kind: train\n",
+            "it is not what a job was asked .*missing required field `name`.*; put it",
+        ),
+        ("", "it is not what a job was asked"),
+    ],
+)
+def test_a_damaged_job_is_one_sentence_of_what_where_and_what_to_do(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(BadInput, match=said) as refused:
         load(tmp_path)
+    told = str(refused.value)
+    assert told.startswith(f"can't read {tmp_path / 'job.yaml'}:")
+    assert "'tuiwb runs remove'" in told
+    assert "\n" not in told
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -83,13 +83,13 @@ def test_a_wrong_setting_is_named_with_its_line_and_what_it_must_be(
 
 def test_a_name_that_is_no_runs_is_answered_with_the_newest_runs_alone(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    with pytest.raises(BadInput, match="there are none$"):
+    with pytest.raises(BadInput, match=r"there are none$"):
         project.run("nope")
     for number in range(10):
         jobs.create(project.runs / f"train-{number}", "train", {})
         os.utime(project.runs / f"train-{number}" / "job.yaml", (1000.0 + number, 1000.0 + number))
     jobs.create(project.runs / "serve-1", "serve", {})
-    with pytest.raises(BadInput, match="there are train-9, train-8, .*, train-2 and 2 older"):
+    with pytest.raises(BadInput, match=r"there are train-9, train-8, .*, train-2 and 2 older"):
         project.run("nope")
     with pytest.raises(BadInput, match="did you mean 'serve-1'"):
         project.run("serve1")

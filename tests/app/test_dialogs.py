@@ -109,7 +109,7 @@ async def test_shares_of_a_new_version_are_looked_at_before_the_job(
         await until(lambda: pilot.app.screen.query("Pick OptionList"))
         await pilot.press("j", "enter")
         await refused(pilot, "1.5", "'1.5' is no share: give 0.05")
-        await refused(pilot, "40", "there are 40 rows: hold out fewer")
+        await refused(pilot, "40", "has 40 rows: hold out fewer")
         await pilot.press("escape")
         await until(lambda: pilot.app.screen is screen)
         await pilot.press("w")

@@ -13,13 +13,11 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import OptionList
-from textual.worker import get_current_worker
 
-from tuiwb.app import checking
+from tuiwb.app import checking, keys
 from tuiwb.app.rows_view import RowsView
-from tuiwb.app.screens.data_checks import CheckActions
 from tuiwb.app.screens.data_places import place_of, row_at_line
-from tuiwb.app.screens.dialogs import Ask, Pick
+from tuiwb.app.screens.data_prompts import SORTS, RowPrompts
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
 from tuiwb.app.widgets.facet_menu import FacetMenu
 from tuiwb.app.widgets.row_pane import RowPane
@@ -27,60 +25,45 @@ from tuiwb.app.widgets.row_table import columns, row_cells
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.facets import facets
-from tuiwb.data.query import Query, parse, toggled
+from tuiwb.data.query import parse, toggled
 from tuiwb.data.read import Dataset, open_dataset
-from tuiwb.data.render import check_tokenizer
 from tuiwb.data.rows import Row
-from tuiwb.data.search import search
-from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import counted, inert
 
 GROWS_EVERY = 0.25
-SORTS = (
-    ("row", False, "file order"),
-    ("found", False, "what was found, errors first"),
-    ("chars", True, "longest first"),
-    ("chars", False, "shortest first"),
-    ("answer_chars", True, "longest answer first"),
-    ("answer_chars", False, "shortest answer first"),
-    ("turns", True, "most turns first"),
-)
-FILTER_HELP = (
-    "text  /regex/  role:user text  check:pii  mark:drop\n"
-    "turns>4  chars<200  topic=shipping  -word; empty shows all"
-)
 
 
-class DataScreen(CheckActions):
+class DataScreen(RowPrompts):
     """Datasets and facets, rows, the row. Every file is opened and searched off the UI thread."""
 
     MODE = "data"
     CSS_PATH = "data.tcss"
     HELP_TEXT = (
-        "v shows a row as the trainer will see it, made by transformers' and TRL's own code: "
-        "trained tokens are underlined, special tokens reversed, cut ones struck out; t sets it "
-        "beside another model's template. c checks the whole file as a job; n and N go through "
-        "what it found, a tells what it counted. / filters by text, /regex/, role:user, check:pii, "
-        "mark:drop, turns>4, column=value; a leading minus turns a word round. d, h and y mark a "
-        "row drop, hard or keep; w makes a cleaned, split or mixed version, r reviews a sample."
+        "Tokens are made by transformers' and TRL's own code: trained ones are underlined, special "
+        "ones reversed, cut ones struck out. A filter takes text, /regex/, role:user, check:pii, "
+        "mark:drop, turns>4, column=value; a leading minus turns a word round. Marks and edits are "
+        "kept beside the file; checks and new versions are jobs, which go on without this terminal."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "view", "Tokens"),
-        Binding("t", "templates", "Templates", show=False),
-        Binding("c", "check", "Check"),
-        Binding("a", "audit", "Audit", show=False),
-        Binding("n", "finding(1)", "Next"),
-        Binding("N", "finding(-1)", "Previous", show=False),
-        Binding("f", "only_findings", "Found", show=False),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort", "Sort", show=False),
-        Binding("F", "facets", "Facets", show=False),
-        Binding("g", "go_to", "Go to", show=False),
-        Binding("right_square_bracket", "file(1)", "Next file", key_display="]", show=False),
-        Binding("left_square_bracket", "file(-1)", "Previous file", key_display="[", show=False),
-        Binding("z", "zoom", "Zoom", show=False),
-        Binding("escape", "back", "Back", show=False),
+        keys.shown("v", "view", "Tokens", "tokens as the trainer sees them, or the words again"),
+        keys.shown("c", "check", "Check", "check the whole file, as a job"),
+        keys.known("a", "audit", "Audit", "what the newest check counted"),
+        keys.known("n", "finding(1)", "Next found", "to the next row in which something was found"),
+        keys.known(
+            "N", "finding(-1)", "Found before", "to the row before in which something was found"
+        ),
+        keys.known(
+            "f", "only_findings", "Found only", "only rows with something found, or all again"
+        ),
+        keys.known("F", "facets", "Files, facets", "to the facets; again, to the files"),
+        keys.shown(
+            "right_square_bracket", "file(1)", "File", "the file before, the next", display="[/]"
+        ),
+        Binding("left_square_bracket", "file(-1)", show=False),
+        keys.known("z", "zoom", "Zoom", "the row over the whole height, or back"),
+        keys.known("escape", "back", "Back", "back to the rows; then all rows again, no filter"),
     ]
 
     class Opened(Message):
@@ -89,13 +72,6 @@ class DataScreen(CheckActions):
         def __init__(self, path: Path, dataset: Dataset | None, problem: str) -> None:
             super().__init__()
             self.path, self.dataset, self.problem = path, dataset, problem
-
-    class Matched(Message):
-        """The rows a filter found, so far or in all."""
-
-        def __init__(self, dataset: Dataset, query: Query, found: list[int], done: bool) -> None:
-            super().__init__()
-            self.dataset, self.query, self.found, self.done = dataset, query, found, done
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal():
@@ -345,6 +321,10 @@ class DataScreen(CheckActions):
         number = self._current_number()
         return None if number is None else self._row(number)
 
+    def action_view(self) -> None:
+        """Show tokens instead of the conversation, or the conversation again."""
+        self._pane.toggle_tokens()
+
     def action_zoom(self) -> None:
         """Give the row the whole height, or give it back."""
         self.toggle_class("-reading")
@@ -363,98 +343,6 @@ class DataScreen(CheckActions):
             self._show_rows(row)
             self._show_facets()
 
-    # Prompts are pushed at once, not by a worker: keys typed after them must not run as commands.
-
-    def action_go_to(self) -> None:
-        """Ask for a row's number and put the cursor there."""
-        if self._dataset is not None:
-            detail = f"0 to {self._view.total - 1:,}"
-            prompt = Ask("Go to row", self._number_of, detail=detail)
-            self.app.push_screen(prompt, self._go_said)
-
-    def _number_of(self, said: str) -> int | None:
-        """A row's number as it was typed, None for nothing; BadInput where there is no such row."""
-        last = self._view.total - 1
-        digits = said.strip().replace(",", "")
-        if not digits:
-            return None
-        # As many digits as the last one has: more are no number worth reading.
-        known = digits.isdecimal() and len(digits) <= len(str(max(0, last)))
-        if not known or int(digits) > last:
-            raise BadInput(f"there is no row {said.strip()}: give one from 0 to {last:,}")
-        return int(digits)
-
-    def _go_said(self, number: int | None) -> None:
-        if number is not None and number < self._view.total:
-            self._go(number)
-
-    def _go(self, n: int) -> None:
-        position = self._view.position_of(n)
-        if position is not None:
-            self._table.cursor = position
-        else:
-            self._view.clear()
-            self._show_rows(n)
-
-    def action_filter(self) -> None:
-        """Ask for a filter; only rows that pass it stay."""
-        if self._dataset is not None:
-            prompt = Ask("Filter rows", _query_of, self._view.query.text, FILTER_HELP)
-            self.app.push_screen(prompt, self._filter_said)
-
-    def _filter_said(self, query: Query | None) -> None:
-        if query is not None and self._dataset is not None:
-            self.filter_by(query)
-
-    def filter_by(self, query: Query) -> None:
-        """Show the rows that pass a filter."""
-        row = self._current_number()
-        self._view.filter(query)
-        self._show_rows(row)
-        self._show_facets()
-        if query.tests and self._dataset is not None:
-            self._match(self._dataset, query)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="filter")
-    def _match(self, dataset: Dataset, query: Query) -> None:
-        worker, found, told = get_current_worker(), list[int](), 0
-        try:
-            for some in search(dataset, query, self._view.found or {}, self.mark_of):
-                if worker.is_cancelled:
-                    return
-                found.extend(some.rows)
-                if len(found) >= max(200, 2 * told):
-                    told = len(found)
-                    self.post_message(self.Matched(dataset, query, list(found), False))
-        except (TuiwbError, OSError) as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-        self.post_message(self.Matched(dataset, query, found, True))
-
-    @on(Matched)
-    def _show_matches(self, message: Matched) -> None:
-        if message.dataset is self._dataset and message.query is self._view.query:
-            row = self._current_number()
-            self._view.match(message.found, message.done)
-            self._show_rows(row)
-
-    @work
-    async def action_sort(self) -> None:
-        """Ask for an order of the rows."""
-        if self._dataset is None:
-            return
-        now = next(i for i, (b, d, _) in enumerate(SORTS)
-                   if (b, d) == (self._view.by, self._view.descending))  # fmt: skip
-        picked = await self.app.push_screen_wait(Pick("Sort rows", [w for *_, w in SORTS], now))
-        if picked is None:
-            return
-        by, descending, _words = SORTS[picked]
-        if by not in ("row", "found") and self._view.columns is None:
-            self.notify("sizes come with a check of the file: c runs one", markup=False)
-            return
-        row = self._current_number()
-        self._view.sort(by, descending)
-        self._show_rows(row if by == "row" else None)
-
     # Facets
 
     def _show_facets(self) -> None:
@@ -463,48 +351,14 @@ class DataScreen(CheckActions):
         self._facets.show(shown, self._view.query.text, "c checks the file and counts")
 
     def action_facets(self) -> None:
-        """Go to the facets; below 100 columns they take the table's place."""
+        """Go to the facets, or from there to the files; if narrow, in the rows' place."""
         self.add_class("-facets")
-        self._facets.focus()
+        (self._files if self._facets.has_focus else self._facets).focus()
 
     @on(FacetMenu.Chosen)
     def _facet(self, message: FacetMenu.Chosen) -> None:
         self.remove_class("-facets")
         self.filter_by(parse(toggled(self._view.query.text, message.facet.word)))
-
-    def action_view(self) -> None:
-        """Show tokens instead of the conversation, or the conversation again."""
-        self._pane.toggle_tokens()
-
-    def action_templates(self) -> None:
-        """Set the row beside the same row in another model's template."""
-        if self._pane.comparing:
-            self._pane.compare_with(None)
-            return
-        prompt = Ask(
-            "Beside which model's template?",
-            self._model_of,
-            self._pane.other_model or "",
-            "a model folder, or a hub id whose tokenizer is cached",
-        )
-        self.app.push_screen(prompt, self._template_said)
-
-    def _model_of(self, said: str) -> str | None:
-        """The model as it was typed, None for nothing; BadInput for what can hold no tokenizer."""
-        if not (name := said.strip()):
-            return None
-        folder = self.project.resolve(name)
-        model = str(folder) if folder.exists() or name.count("/") != 1 else name
-        check_tokenizer(model)
-        return model
-
-    def _template_said(self, model: str | None) -> None:
-        if model is not None:
-            self._pane.compare_with(model)
-
-
-def _query_of(said: str) -> Query:
-    return parse(said.strip())
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import SuspendNotSupported
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
+from tuiwb.app import keys
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.screens.edit_dialog import EditRecord
@@ -30,14 +31,14 @@ class CurationActions(WorkbenchScreen):
     """Mixed into the Data screen, which says what is open, what is current, and repaints."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "mark('drop')", "Drop"),
-        Binding("h", "mark('hard')", "Hard", show=False),
-        Binding("y", "mark('keep')", "Keep", show=False),
-        Binding("e", "edit", "Edit", show=False),
-        Binding("E", "editor", "Edit in $EDITOR", show=False),
-        Binding("u", "undo", "Undo", show=False),
-        Binding("U", "redo", "Redo", show=False),
-        Binding("r", "review", "Review"),
+        keys.shown("d", "mark('drop')", "Drop", "mark the row drop; again takes it away"),
+        keys.known("h", "mark('hard')", "Hard", "mark it hard: such rows can be repeated"),
+        keys.known("y", "mark('keep')", "Keep", "mark it keep: never left out"),
+        keys.known("e", "edit", "Edit", "edit the row; the edit is kept beside the file"),
+        keys.known("E", "editor", "Edit in $EDITOR", "edit the row in $EDITOR"),
+        keys.known("u", "undo", "Undo", "take the last mark or edit back"),
+        keys.known("U", "redo", "Redo", "do again what was taken back"),
+        keys.shown("r", "review", "Review", "accept or reject rows of a sample, one by one"),
     ]
 
     class Sampled(Message):

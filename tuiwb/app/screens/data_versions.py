@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from tuiwb import jobs
-from tuiwb.app import checking
+from tuiwb.app import checking, keys
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
 from tuiwb.data.manifest import read_manifest
@@ -33,7 +33,9 @@ CHOICES = (
 class VersionActions(CurationActions):
     """Mixed into the Data screen; says when a version is there."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "version", "Version")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        keys.shown("w", "version", "Version", "clean, split, mix or generate: a new version"),
+    ]
 
     _making: Path | None = None
 

@@ -13,6 +13,13 @@ from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
 NAME = "help"
+# What Textual brings along: said last, in words of this program.
+EVERYWHERE = {
+    "app.focus_next": "to the next pane",
+    "app.focus_previous": "to the pane before",
+    "screen.copy_text": "copy the selected text",
+    "screen.minimize": "smaller again",
+}
 
 
 class HelpScreen(Modal[None]):
@@ -31,11 +38,15 @@ class HelpScreen(Modal[None]):
         """Say the keys active on `screen`, each once, the screen's own first."""
         rows: dict[str, str] = {}
         app = screen.app
-        active = sorted(screen.active_bindings.values(), key=lambda a: a.node is not screen)
-        for _, binding, _enabled, _tip in active:
+        active = sorted(
+            screen.active_bindings.values(),
+            key=lambda a: (a.binding.action in EVERYWHERE, a.node is not screen),
+        )
+        for _, binding, _enabled, tip in active:
             if binding.description and not binding.action.startswith(("app.go", "go(")):
                 key = binding.key_display or app.get_key_display(binding)
-                rows.setdefault(binding.description, key)
+                words = EVERYWHERE.get(binding.action) or tip or binding.description
+                rows.setdefault(words, key)
         width = max((len(key) for key in rows.values()), default=1)
         lines = [
             Content.assemble((f"{key:>{width}}", "bold $accent"), "  ", words)

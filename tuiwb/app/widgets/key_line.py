@@ -16,6 +16,8 @@ from textual.widget import Widget
 ALWAYS = 2  # the last ones stay where there is no room for all: help and quit
 # Actions named where the others leave room, the most wanted first; their keys do it anyway.
 WHERE_ROOM = (
+    "finding(1)",
+    "facets",
     "other_half",
     "choose",
     "smooth",

@@ -71,7 +71,11 @@ class Painter(PartLayout):
                     continue
                 line, wanted = chops[y], open_cuts[y]
                 bounds = [cut for cut in cuts[y] if first <= cut <= last]
-                pieces = strips[y - rows[0]].divide([cut - shown.x for cut in bounds[1:]])
+                strip = strips[y - rows[0]]
+                ends = [cut - shown.x for cut in bounds[1:]]
+                # One that is whole would keep itself in its cache of divisions: a cycle, which is
+                # freed only when the collector comes.
+                pieces = [strip] if ends == [strip.cell_length] else strip.divide(ends)
                 for cut, piece in zip(bounds, pieces, strict=False):
                     if line[cut] is None:
                         line[cut] = piece

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.color import Color
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -77,6 +77,7 @@ class DeviceView(ScrollView, can_focus=True):
         self._as_of = ""
         self._lines: list[Line] = []
         self._strips: list[Strip] = []
+        self._blank = Strip.blank(0)
         self._look: object = None
         self._listed = False
         self._made_of: tuple[tuple[object, ...], object] = ((None,) * 4, None)
@@ -182,18 +183,23 @@ class DeviceView(ScrollView, can_focus=True):
         self.virtual_size = Size(width, len(lines))
         self.refresh(layout=taller)
 
-    def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        look = (self.app.theme, self.app.current_theme)
+    def render_lines(self, crop: Region) -> list[Strip]:
+        width, base = self.scrollable_content_region.width, self.rich_style
+        look = (self.app.theme, self.app.current_theme, base, width)
         if look != self._look or len(self._strips) != len(self._lines):
-            self._look = look
-            styles = {role: self._style(*how) for role, how in ROLES.items()}
+            self._look, self._blank = look, Strip.blank(width, base)
+            styles = {role: base + self._style(*how) for role, how in ROLES.items()}
             self._strips = [
-                Strip([Segment(text, styles[role]) for text, role in line]) for line in self._lines
+                Strip([Segment(text, styles[role]) for text, role in line]).adjust_cell_length(
+                    width, base
+                )
+                for line in self._lines
             ]
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
         at = y + self.scroll_offset.y
-        strip = self._strips[at] if at < len(self._strips) else Strip.blank(width)
-        return strip.adjust_cell_length(width).apply_style(self.rich_style)
+        return self._strips[at] if at < len(self._strips) else self._blank
 
     def _style(self, colour: str, share: float, bold: bool) -> Style:
         value = Color.parse(self.app.theme_variables.get(colour, "#ffffff"))

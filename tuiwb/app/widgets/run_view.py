@@ -52,7 +52,7 @@ PANES = (
 )
 WIDE = 150  # columns from which two panes stand side by side
 LOOK_EVERY = 0.35  # seconds: three times a second at most
-SHARE = 0.03  # of a core, for the UI's thread: what costs more to paint is painted less often
+SHARE = 0.025  # of a core, for the UI's thread: what costs more to paint is painted less often
 SELDOM = 2.0  # seconds between two looks, however busy the UI is
 SILENT = 1.0  # seconds between two looks at a run that says nothing
 SLICE = 0.15  # seconds of reading between two looks

@@ -1,5 +1,6 @@
 """What a comparison is planned from, and when it counts as answered; no model is loaded."""
 
+import math
 import os
 import socket
 from pathlib import Path
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.compare.builders import chat, make_run, write_rows
+from tests.train.adapters import write_adapter
 from tuiwb import jobs
 from tuiwb.compare.completions import ANSWERS, SideAnswer, read_side_answers
 from tuiwb.compare.go_on import go_on
@@ -67,6 +69,17 @@ def test_a_comparison_queued_again_is_not_taken_for_one_that_died(project, run):
     assert jobs.status(folder).state == "died"
     assert prepare(spec) == folder
     assert jobs.status(folder).state == "queued"
+
+
+def test_an_adapter_that_holds_nan_since_leaves_the_comparison_where_it_is(project, run):
+    folder = prepare(plan(project, "support-v1"))
+    end(folder, "finished")
+    write_adapter(run / "adapter", math.nan)
+    before = (folder / JOB).read_bytes()
+    for again in (lambda: plan(project, "support-v1"), lambda: go_on(project, "support-v1", print)):
+        with pytest.raises(BadInput, match="the adapter of support-v1 holds numbers that are not"):
+            again()
+    assert (folder / JOB).read_bytes() == before
 
 
 def test_prompts_without_one_to_answer_leave_the_finished_comparison_where_it_is(project, run):

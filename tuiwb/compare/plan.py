@@ -45,6 +45,7 @@ from tuiwb.jobs.reopen import open_job
 from tuiwb.llm.address import check_answers
 from tuiwb.project import Project
 from tuiwb.serve.plan import find_vllm, has_gpu
+from tuiwb.train.finite import not_finite
 
 __all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of"]
 
@@ -207,10 +208,13 @@ def bring_back(spec: dict[str, Any], tell: Callable[[str], object]) -> bool:
 
 def _check_can_begin(spec: dict[str, Any], old: Job | None) -> None:
     """BadInput or MissingHere for what would end the job at its start, before anything that stands
-    is set aside: prompts without one to answer, a new side's server that is not there."""
+    is set aside: prompts without one to answer, an adapter that holds NaN since it was asked, a new
+    side's server that is not there."""
     held_out(Path(spec["prompts"]), limit=1, seed=spec.get("seed", 0), system=spec.get("system"))
     known = [] if old is None else old.spec.get("sides") or []
     for side in spec.get("sides") or []:
+        if side.get("adapter") and (broken := not_finite(Path(side["adapter"]))):
+            raise BadInput(broken.sentence)
         if old is not None and side.get("url") and side not in known:
             check_answers(side["url"], who=f"the model {side['model']}")
 

@@ -42,8 +42,8 @@ def test_a_folder_without_a_job_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: {a\nb: [", ":2: it is damaged, and no YAML from there on; put it back"),
-        ("kind: a\nname: \x00\n", ": it is damaged"),
+        ("kind: {a\nb: [", ":2, the file is damaged there and no YAML any more; put it back"),
+        ("kind: a\nname: \x00\n", "yaml, the file is damaged there"),
         (
             "kind: train\n",
             "it is not what a job was asked .*missing required field `name`.*; put it",
@@ -58,7 +58,7 @@ def test_a_damaged_job_is_one_sentence_of_what_where_and_what_to_do(
     with pytest.raises(BadInput, match=said) as refused:
         load(tmp_path)
     told = str(refused.value)
-    assert told.startswith(f"can't read {tmp_path / 'job.yaml'}:")
+    assert told.startswith(f"can't read {tmp_path / 'job.yaml'}")
     assert "'tuiwb runs remove'" in told
     assert "\n" not in told
 

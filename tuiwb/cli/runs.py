@@ -14,7 +14,7 @@ from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.events import Artifact, Metrics
 from tuiwb.jobs.state import JobState
-from tuiwb.monitor.run_query import SORTS, parse, select
+from tuiwb.monitor.run_query import SORTS, select
 from tuiwb.monitor.runs import RunSummary, summarise
 from tuiwb.project import Project
 from tuiwb.text import ago, short_bytes, short_count, short_seconds
@@ -113,7 +113,7 @@ def _list(
     archived: bool = False,
     wide: bool = False,
 ) -> None:
-    parse(query)  # a filter that means nothing is told before logs are read
+    select([], query, order)  # what means nothing is told before logs are read
     price = project.settings.gpu_price_per_hour
     found: list[RunSummary] = []
     states: dict[Path, JobState] = {}

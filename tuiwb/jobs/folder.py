@@ -108,12 +108,12 @@ def load(folder: Path) -> Job:
 
 
 def _damage(error: msgspec.MsgspecError) -> str:
-    """`:LINE: what is wrong`, in words that need no YAML parser's."""
+    """What is wrong, after the file's name, in words that need no YAML parser's."""
     if isinstance(error, msgspec.ValidationError):
-        return f": it is not what a job was asked ({' '.join(str(error).split())[:200]})"
+        return f", it is not what a job was asked ({' '.join(str(error).split())[:200]})"
     mark = getattr(error.__context__, "problem_mark", None)
     line = f":{mark.line + 1}" if mark is not None else ""
-    return f"{line}: it is damaged, and no YAML from there on"
+    return f"{line}, the file is damaged there and no YAML any more"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,18 +1,15 @@
-"""The shell: moving between screens, help, themes, Home's suggestions, drafts, hostile text."""
+"""The shell: moving between screens, help, themes, Home's suggestions, hostile text."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
-from textual.widgets import OptionList, Static, TextArea
+from textual.widgets import OptionList, Static
 
 from tests.app.conftest import until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
-from tuiwb.app.drafts import Drafts
 from tuiwb.app.next_steps import next_steps
-from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.yaml_cursor import key_path
@@ -46,8 +43,6 @@ async def test_each_digit_shows_its_screen_and_none_crashes_at_common_sizes(
         for key, mode in zip(
             "234561", ("data", "config", "train", "compare", "serve", "home"), strict=True
         ):
-            if app.current_mode == "config":
-                await pilot.press("escape")
             await pilot.press(key)
             await until(lambda mode=mode: app.current_mode == mode)
             await pilot.pause()
@@ -101,62 +96,6 @@ async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project)
             assert words in text
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
-
-
-async def test_the_config_screen_shows_the_error_with_its_line_and_the_nearest_name(
-    project: Project,
-) -> None:
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "config")
-        problems = app.screen.query_one("#problem-lines", Static)
-        await until(lambda: "learning_rate" in str(problems.render()))
-        assert " 5 " in str(problems.render())
-        await pilot.press("ctrl+e")
-        editor = app.screen.query_one("#editor", TextArea)
-        await until(lambda: editor.cursor_location[0] == 4)
-
-
-async def test_the_key_under_the_cursor_is_explained(project: Project) -> None:
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "config")
-        await pilot.press("down")
-        doc = app.screen.query_one("#doc-lines", Static)
-        await until(lambda: "method" in str(doc.render()))
-
-
-async def test_saving_writes_the_file_and_keeps_comments(project: Project) -> None:
-    path = project.root / "configs" / "first.yaml"
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "config")
-        editor = app.screen.query_one("#editor", TextArea)
-        editor.focus()
-        await pilot.press(*"# mine", "enter")
-        await pilot.press("ctrl+s")
-        await until(lambda: path.read_text().startswith("# mine\nmodel:"))
-
-
-async def test_unsaved_edits_come_back_after_the_program_was_lost(project: Project) -> None:
-    path = project.root / "configs" / "first.yaml"
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "config")
-        app.screen.query_one("#editor", TextArea).focus()
-        await pilot.press(*"# lost")
-        drafts = Drafts(project.cache / "drafts")
-        await until(lambda: (drafts.read(path) or "").startswith("# lost"))
-    assert not path.read_text().startswith("# lost")
-    again = WorkbenchApp(project)
-    async with again.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: again.current_mode == "config")
-        assert again.screen.query_one("#editor", TextArea).text.startswith("# lost")
 
 
 def test_every_shipped_theme_loads_and_a_broken_one_is_a_sentence(tmp_path: Path) -> None:
@@ -273,41 +212,6 @@ async def test_an_unexpected_error_ends_with_a_sentence_and_a_file(
     assert "Traceback" not in shown
     assert secret not in shown
     assert "Traceback" in (project.cache / "crash.log").read_text()
-
-
-async def test_edits_older_than_the_file_come_back_only_when_asked_for(project: Project) -> None:
-    path = project.root / "configs" / "first.yaml"
-    drafts = Drafts(project.cache / "drafts")
-    drafts.write(path, "# mine\n" + path.read_text())
-    newer = path.stat().st_mtime + 100
-    os.utime(path, (newer, newer))
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: isinstance(app.screen, Confirm))
-        await pilot.press("y")
-        await until(lambda: app.current_mode == "config" and not isinstance(app.screen, Confirm))
-        editor = app.screen.query_one("#editor", TextArea)
-        await until(lambda: editor.text.startswith("# mine"))
-    assert not path.read_text().startswith("# mine")
-
-
-async def test_choosing_another_file_keeps_the_unsaved_edits_of_the_first(
-    project: Project,
-) -> None:
-    first = project.root / "configs" / "first.yaml"
-    (project.root / "configs" / "second.yaml").write_text("method: sft\n")
-    app = WorkbenchApp(project)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "config")
-        app.screen.query_one("#editor", TextArea).focus()
-        await pilot.press("#", "f2")
-        assert app.screen.query_one("#editor", TextArea).text == "method: sft\n"
-        await pilot.press("f2")
-        editor = app.screen.query_one("#editor", TextArea)
-        await until(lambda: editor.text.startswith("#model"))
-    assert first.read_text().startswith("model")
 
 
 async def test_a_toast_is_inert_and_never_markup(project: Project) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from tuiwb.train.problems import Problem, Severity
-from tuiwb.train.schema import RunConfig
+from tuiwb.train.schema import GPU_ATTENTION, RunConfig
 
 Position = Callable[[Sequence[str]], tuple[int, int]]
 
@@ -166,6 +166,9 @@ def _loop(config: RunConfig) -> Said:
         yield "training.fp16", "error", "bf16 and fp16 are both true: keep one"
     if t.fp16 and t.use_cpu:
         yield "training.fp16", "error", "fp16 can't train on the CPU: set fp16: false"
+    if t.use_cpu and config.model.attn_implementation in GPU_ATTENTION:
+        name = config.model.attn_implementation
+        yield "model.attn_implementation", "error", f"{name} can't train on the CPU: sdpa can"
     if t.packing and t.max_length is None:
         yield "training.max_length", "error", "packing wants max_length: the length of a pack"
     if t.padding_free and not t.packing and t.max_length is not None:

@@ -17,7 +17,7 @@ import msgspec
 
 from tuiwb.monitor.device import sample
 from tuiwb.project import Project
-from tuiwb.train.schema import RunConfig
+from tuiwb.train.schema import GPU_ATTENTION, RunConfig
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
 # What some settings want beside them. `kernels` fetches attention kernels from the hub.
@@ -34,10 +34,6 @@ OF_BITSANDBYTES = frozenset(
         "paged_lion_8bit",
     }
 )
-FLASH = {
-    "flash_attention_2": ("flash_attn",),
-    "flash_attention_3": ("flash_attn_3", "flash_attn_interface"),
-}
 ASK_SECONDS = 30
 _ASK = """\
 import importlib.util as u, json, sys, pathlib
@@ -115,32 +111,27 @@ def _precision(config: RunConfig, machine: Machine) -> Iterator[tuple[str, str]]
 
 
 def _optimiser(config: RunConfig, machine: Machine) -> Iterator[tuple[str, str]]:
-    t = config.training
-    if t.optim not in OF_BITSANDBYTES:
-        return
-    instead = "adamw_torch_fused does the same with more memory"
-    if not _has(machine, "bitsandbytes"):
-        gpu = " (and a CUDA GPU)" if machine.gpu is False else ""
+    # bitsandbytes 0.50 has kernels for the CPU too: only the package is wanted.
+    name = config.training.optim
+    if name in OF_BITSANDBYTES and not _has(machine, "bitsandbytes"):
         yield (
             "training.optim",
-            f"{t.optim} needs bitsandbytes{gpu}, which is not installed: pip install "
-            f"'tuiwb[cuda]', or take another: {instead}",
+            f"{name} needs bitsandbytes, which is not installed: pip install 'tuiwb[cuda]', or "
+            "take adamw_torch_fused, which needs nothing and more memory",
         )
-    elif machine.gpu is False and not t.use_cpu:
-        yield "training.optim", f"{t.optim} needs a CUDA GPU and {machine.no_gpu}: {instead}"
 
 
 def _attention(config: RunConfig, machine: Machine) -> Iterator[tuple[str, str]]:
-    name = config.model.attn_implementation or ""
-    packages = FLASH.get(name)
-    if packages is None:
+    name = config.model.attn_implementation
+    if name not in GPU_ATTENTION or config.training.use_cpu:
         return
-    if machine.gpu is False and not config.training.use_cpu:
+    packages = GPU_ATTENTION[name]
+    if machine.gpu is False:
         yield (
             "model.attn_implementation",
             f"{name} needs a CUDA GPU and {machine.no_gpu}: sdpa runs everywhere",
         )
-    elif not any(_has(machine, package) for package in (*packages, "kernels")):
+    elif packages and not any(_has(machine, package) for package in (*packages, "kernels")):
         yield (
             "model.attn_implementation",
             f"{name} needs the package {packages[0]}, which is not installed: sdpa needs none",

@@ -17,6 +17,7 @@ from tuiwb.train.schema import RunConfig
 WHOLE_SCAN = 64 << 20  # datasets up to this many bytes are read through before launch
 FIRST_ROWS = 2000
 GLANCED = 100
+A_MOMENT = 0.2  # seconds that an editor waits for a file's rows to be counted
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +84,8 @@ def check_rows(files: Sequence[Path], config: RunConfig) -> Rows:
 
 
 def glance(files: Sequence[Path], config: RunConfig, cache: Path) -> Rows:
-    """The same from the first GLANCED rows of each file, for an editor: the count is None until
-    somebody has found all of a file's rows. BadInput as check_rows."""
+    """The same from the first GLANCED rows of each file, for an editor: the count is None where
+    finding all of a file's rows takes longer than A_MOMENT. BadInput as check_rows."""
     chats: set[bool] = set()
     count: int | None = 0
     for path in files:
@@ -99,7 +100,7 @@ def glance(files: Sequence[Path], config: RunConfig, cache: Path) -> Rows:
                     raise BadInput(
                         f"{row.where} {problem}: mend the file, or set data.malformed to skip"
                     )
-            known = dataset.complete and config.data.malformed == "error"
+            known = dataset.wait(A_MOMENT) and config.data.malformed == "error"
             count = count + len(dataset) if known and count is not None else None
         finally:
             dataset.close()

@@ -10,6 +10,13 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, Field
 
 METHODS = ("sft",)
+# Attention kernels that can't train on the CPU (flex_attention has no backward pass there, torch
+# 2.13), each with the packages of which it wants one.
+GPU_ATTENTION: dict[str | None, tuple[str, ...]] = {
+    "flash_attention_2": ("flash_attn",),
+    "flash_attention_3": ("flash_attn_3", "flash_attn_interface"),
+    "flex_attention": (),
+}
 
 Fraction = Annotated[float, Ge(0), Le(1)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
@@ -215,7 +222,7 @@ class TrainingSection(Section):
     )
     optim: Optimizer = Field(
         default="adamw_torch_fused",
-        description="Optimiser. The 8bit and paged ones want bitsandbytes and a GPU.",
+        description="Optimiser. The 8bit, paged and lion ones want bitsandbytes.",
     )
     adam_beta1: BelowOne = Field(default=0.9, description="Adam's decay of the gradient's average.")
     adam_beta2: BelowOne = Field(

@@ -1,11 +1,13 @@
-"""Config: edit a run's YAML with every problem and every key's meaning beside it, then train."""
+"""Config: a run's YAML with every problem and every key's meaning beside it, then train.
 
-import contextlib
-from collections.abc import Callable, Iterable
+Letters are keys until `e` or enter lets them into the text, and again after escape.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -13,21 +15,24 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import OptionList, Static, TextArea
-from textual.widgets.option_list import Option
 
 from tuiwb.app.drafts import Drafts
-from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
+from tuiwb.app.screens.config_files import ConfigFiles
+from tuiwb.app.screens.dialogs import Ask
+from tuiwb.app.widgets.config_commands import ConfigCommands
+from tuiwb.app.widgets.config_editor import ConfigEditor
+from tuiwb.app.widgets.menu import Choices
 from tuiwb.app.yaml_cursor import key_path
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
-from tuiwb.jobs.folder import write_atomically
 from tuiwb.text import inert
 
 if TYPE_CHECKING:
+    from tuiwb.train.machine import Machine
     from tuiwb.train.problems import Problem
 
 CHECK_AFTER = 0.3
+LISTED_FROM = 100  # columns; below, config.tcss hides the list
 MARKS = {
     "error": ("✗", "$text-error"),
     "warning": ("!", "$text-warning"),
@@ -35,32 +40,39 @@ MARKS = {
 }
 
 
-class ConfigScreen(WorkbenchScreen):
+class ConfigScreen(ConfigFiles):
     """One file at a time; unsaved edits survive a lost connection as drafts."""
 
     MODE = "config"
     CSS_PATH = "config.tcss"
+    COMMANDS = ConfigFiles.COMMANDS | {ConfigCommands}
     HELP_TEXT = (
-        "Parameter names are TRL's and PEFT's own. The file is checked as you type; the panel "
-        "below explains the key under the cursor. Unsaved edits are kept if the connection drops."
+        "e or enter edits the text, esc ends that: letters are keys again. Parameter names are "
+        "TRL's and PEFT's own; the panel below explains the key under the cursor. The file is "
+        "checked as you type, the rows and this machine too. Edits that are not saved are kept if "
+        "the connection drops or you quit (●); ctrl+r goes back to the saved file."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+t", "train", "Train", priority=True),
+        Binding("escape", "leave_editor", "Done", key_display="esc", priority=True),
+        Binding("e,enter", "edit", "Edit"),
         Binding("ctrl+s", "save", "Save", priority=True),
+        Binding("ctrl+t", "train", "Train", priority=True),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+e", "next_problem", "To problem", priority=True),
-        Binding("f2", "step_file(1)", "Next file"),
-        Binding("escape", "leave_editor", "Leave editor", key_display="esc", priority=True),
-        Binding("f1", "app.help", "Help"),
+        Binding("ctrl+r", "revert", "Revert", priority=True),
+        Binding("right_square_bracket,f2", "step_file(1)", "Next file", key_display="]"),
+        Binding(
+            "left_square_bracket", "step_file(-1)", "Previous file", key_display="[", show=False
+        ),
+        Binding("f1", "keys", "Help"),
     ]
 
     class Checked(Message):
         """What checking a text brought."""
 
-        def __init__(self, text: str, problems: "list[Problem]") -> None:
+        def __init__(self, text: str, path: Path | None, problems: "Sequence[Problem]") -> None:
             super().__init__()
-            self.text = text
-            self.problems = problems
+            self.text, self.path, self.problems = text, path, problems
 
     class Explained(Message):
         """What the key under the cursor means."""
@@ -71,11 +83,11 @@ class ConfigScreen(WorkbenchScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal():
-            files = OptionList(id="files", classes="panel", markup=False)
+            files = Choices(id="files", classes="panel", markup=False)
             files.border_title = "Configs"
             yield files
             with Vertical():
-                yield self._editor()
+                yield ConfigEditor()
                 with Horizontal(id="below"):
                     with VerticalScroll(id="problems", classes="panel", can_focus=False) as box:
                         box.border_title = "Check"
@@ -84,164 +96,181 @@ class ConfigScreen(WorkbenchScreen):
                         box.border_title = "Key"
                         yield Static(id="doc-lines", markup=False)
 
-    def _editor(self) -> TextArea:
-        editor = TextArea(
-            id="editor",
-            classes="panel",
-            show_line_numbers=True,
-            tab_behavior="indent",
-            highlight_cursor_line=True,
-            compact=True,
-            placeholder="no config open: ctrl+n makes a commented one",
-        )
-        editor.indent_width = 2
-        editor.cursor_blink = False
-        with contextlib.suppress(Exception):  # a platform without the tree-sitter wheels
-            editor.language = "yaml"
-        return editor
-
     def on_mount(self) -> None:
         self._drafts = Drafts(self.project.cache / "drafts")
-        self._files: list[Path] = []
-        self._path: Path | None = None
-        self._on_disk: str | None = None
+        self._files = []
+        self._path = None
+        self._on_disk = self._typed = ""
         self._problems: list[Problem] = []
+        self._machine: Machine | None = None
         self._timer: Timer | None = None
         self._doc_key = ""
         self._list_files()
-        if self._files:
-            self._open(self._files[0])
-        self.query_one("#editor", TextArea).focus()
+        self._open(self._files[0] if self._files else None)
+        self._focus_for_keys()
 
-    @property
-    def modified(self) -> bool:
-        """Whether the editor holds what the file does not."""
-        text = self.query_one("#editor", TextArea).text
-        return self._path is not None and text != (self._on_disk or "")
+    def on_screen_resume(self) -> None:
+        """Look at the machine anew: a package may have been installed meanwhile."""
+        self._machine = None
+        self._check()
+        super().on_screen_resume()
+
+    def on_screen_suspend(self) -> None:
+        """Another screen: nobody comes back into the middle of a word."""
+        self._end_editing()
+
+    def on_unmount(self) -> None:
+        """The program ends, and the editor is gone already: what was typed last is kept too."""
+        self._keep_draft(self._typed)
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         wanted, self.workbench.wanted_config = self.workbench.wanted_config, None
         if wanted is not None:
-            self._settled()
+            self._keep_draft()
             self._open(wanted)
+        else:
+            self._look_at_disk()
         self._list_files()
 
-    def _list_files(self) -> None:
-        files = self.project.configs()
-        if self._path and self._path not in files:
-            files.append(self._path)
-        if files == self._files:
-            return
-        self._files = files
-        menu = self.query_one("#files", OptionList)
-        menu.clear_options()
-        menu.add_options(Option(inert(self.project.shorten(path), one_line=True)) for path in files)
-        if self._path in files:
-            menu.highlighted = files.index(self._path)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Each key is there while it does something."""
+        if not self.is_mounted or not hasattr(self, "_problems"):
+            return True
+        editing = self.editor.editing
+        match action:
+            case "leave_editor" | "keys":
+                return editing
+            case "edit":
+                return not editing
+            case "save" | "revert":
+                return editing or self.modified if action == "save" else self.modified
+            case "new" | "step_file":
+                return not editing and (action == "new" or len(self._files) > 1)
+            case "next_problem":
+                return bool(self._lines_to_mend())
+        return True
 
-    def _open(self, path: Path) -> None:
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            self.notify(f"can't read {path}: {error}", severity="error", markup=False)
-            return
-        draft = self._drafts.read(path)
-        outdated = self._drafts.outdated(path)
-        self._path, self._on_disk = path, text
-        editor = self.query_one("#editor", TextArea)
-        editor.load_text(text)
-        if draft is not None and draft != text:
-            self._bring_back(path, draft, ask=outdated)
-        self._title()
-        self._check()
-        self._explain_key()
+    def _focus_for_keys(self) -> None:
+        """Where the arrows move and letters are keys: the list, or the text where it is hidden."""
+        hidden = self.app.size.width < LISTED_FROM
+        (self.editor if hidden or not self._files else self.query_one("#files")).focus()
 
-    def _bring_back(self, path: Path, draft: str, *, ask: bool) -> None:
-        """Put unsaved edits back into the editor; nothing is written until they are saved."""
+    def on_resize(self, event: events.Resize) -> None:
+        """Nobody is left in a list that is hidden now."""
+        if event.size.width < LISTED_FROM and self.focused is self.query_one("#files"):
+            self.editor.focus()
 
-        def load(yes: bool | None) -> None:
-            if yes and self._path == path:
-                self.query_one("#editor", TextArea).load_text(draft)
-                self.notify(f"{path.name}: unsaved edits brought back")
+    def action_edit(self) -> None:
+        """Let letters go into the text."""
+        self.editor.edit_on(True)
+        self.editor.focus()
+        self.refresh_bindings()
 
-        if ask:
-            detail = "The file was changed on disk after them. Yes shows the edits, no drops them."
-            self.app.push_screen(
-                Confirm(f"Bring back the unsaved edits of {path.name}?", detail), load
-            )
-        else:
-            load(True)
+    def action_leave_editor(self) -> None:
+        """Letters are keys again."""
+        self._end_editing()
+        self._focus_for_keys()
 
-    def _title(self) -> None:
-        editor = self.query_one("#editor", TextArea)
-        name = self.project.shorten(self._path) if self._path else "no file"
-        title = Content(f"{inert(name, one_line=True)}{' ● not saved' if self.modified else ''}")
-        if editor.border_title != title:
-            editor.border_title = title
+    def _end_editing(self) -> None:
+        if self.editor.editing:
+            self.editor.edit_on(False)
+            self._settled()
+            self._list_files()
+        self.refresh_bindings()
+
+    async def action_keys(self) -> None:
+        """The help, where `?` would type a question mark."""
+        await self.workbench.action_help()
 
     @on(OptionList.OptionSelected, "#files")
-    def _choose(self, event: OptionList.OptionSelected) -> None:
-        if event.option_index < len(self._files):
-            self._settled()
-            self._open(self._files[event.option_index])
-            self.query_one("#editor").focus()
+    def _chosen(self) -> None:
+        self.action_edit()
 
     @on(TextArea.Changed, "#editor")
     def _edited(self) -> None:
-        self._title()
+        self._typed = self.editor.text
+        self._changed()
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(CHECK_AFTER, self._settled)
 
     def _settled(self) -> None:
-        if self._path is not None:
-            if self.modified:
-                self._drafts.write(self._path, self.query_one("#editor", TextArea).text)
-            else:
-                self._drafts.drop(self._path)
+        self._keep_draft()
         self._check()
         self._explain_key()
 
+    def _opened(self) -> None:
+        self._changed()
+        self._check()
+        self._explain_key()
+
+    def _changed(self) -> None:
+        title = self._title()
+        if self.editor.border_title != title:
+            self.editor.border_title = title
+            self._list_files()
+            self.refresh_bindings()
+
     def _check(self) -> None:
-        if self._path is not None:
-            self._check_text(self.query_one("#editor", TextArea).text, self._path)
+        self._check_text(self.editor.text, self._path)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="check")
-    def _check_text(self, text: str, path: Path) -> None:
-        from tuiwb.train.config import check_text
+    def _check_text(self, text: str, path: Path | None) -> None:
+        from tuiwb.train.check import examine
+        from tuiwb.train.config import read_text
+        from tuiwb.train.machine import look
 
-        _, problems = check_text(text, path)
-        self.post_message(self.Checked(text, problems))
+        if not text.strip():
+            self.post_message(self.Checked(text, path, []))
+            return
+        if self._machine is None:
+            self._machine = look(self.project)
+        reading = read_text(text, path or self.project.root / "configs" / "untitled.yaml")
+        found = examine(self.project, reading, self._machine, quick=True)
+        self.post_message(self.Checked(text, path, found.problems))
 
     @on(Checked)
     def _show_problems(self, message: Checked) -> None:
+        if message.text != self.editor.text or message.path != self._path:
+            return  # the check of what is shown now is on its way
         order = ("error", "warning", "note")
         problems = sorted(message.problems, key=lambda p: (order.index(p.severity), p.line))
         self._problems = problems
-        counts = [sum(p.severity == kind for p in problems) for kind in order]
         box = self.query_one("#problems")
-        box.border_title = "Check: " + (
-            ", ".join(
-                f"{n} {kind}{'s' if n > 1 else ''}"
-                for n, kind in zip(counts, order, strict=True)
-                if n
-            )
-            or "fine"
-        )
+        if not message.text.strip():
+            box.border_title = "Check"
+            words = Content.styled("empty: ctrl+n makes a commented config", "$foreground 60%")
+            self.query_one("#problem-lines", Static).update(words)
+            self.refresh_bindings()
+            return
+        counts = {
+            "error": sum(p.severity == "error" and not p.here for p in problems),
+            "missing here": sum(p.here for p in problems),
+            "warning": sum(p.severity == "warning" for p in problems),
+            "note": sum(p.severity == "note" for p in problems),
+        }
+        said = [
+            f"{n} {kind}{'s' if n > 1 and kind != 'missing here' else ''}"
+            for kind, n in counts.items()
+            if n
+        ]
+        box.border_title = f"Check: {', '.join(said) or 'fine'}"
         lines = [
             Content.assemble(
-                (f"{MARKS[p.severity][0]} {p.line:>3} ", MARKS[p.severity][1]), inert(p.message)
+                (f"{MARKS[p.severity][0]} {p.line:>3} ", MARKS[p.severity][1]),
+                ("missing here: " if p.here else "", "bold"),
+                inert(p.message),
             )
             for p in problems
         ]
-        if not counts[0]:
+        if not counts["error"] and not counts["missing here"]:
             lines.insert(0, Content.styled("✓ ready: ctrl+t trains it", "$text-success"))
         self.query_one("#problem-lines", Static).update(Content("\n").join(lines))
+        self.refresh_bindings()
 
     @on(TextArea.SelectionChanged, "#editor")
     def _explain_key(self) -> None:
-        editor = self.query_one("#editor", TextArea)
-        key = key_path(editor.document.lines, editor.cursor_location[0])
+        key = key_path(self.editor.document.lines, self.editor.cursor_location[0])
         if key != self._doc_key:
             self._doc_key = key
             self._describe(key)
@@ -271,131 +300,74 @@ class ConfigScreen(WorkbenchScreen):
 
     def action_next_problem(self) -> None:
         """Put the cursor on the next line that has a problem."""
-        if not self._problems:
-            self.notify("no problems", markup=False)
-            return
-        editor = self.query_one("#editor", TextArea)
-        lines = sorted({p.line for p in self._problems})
-        here = editor.cursor_location[0] + 1
+        lines = self._lines_to_mend()
+        here = self.editor.cursor_location[0] + 1
         line = next((n for n in lines if n > here), lines[0])
-        editor.move_cursor((line - 1, 0), center=True)
-        editor.focus()
+        self.editor.move_cursor((line - 1, 0), center=True)
+        self.editor.focus()
 
-    def action_step_file(self, by: int) -> None:
-        """Open the next config; unsaved edits of this one are kept as a draft."""
-        if self._files:
-            at = self._files.index(self._path) if self._path in self._files else -1
-            self._settled()
-            self._open(self._files[(at + by) % len(self._files)])
-
-    def action_leave_editor(self) -> None:
-        """Let go of the editor, so that 1-6 move between screens again."""
-        files = self.query_one("#files")
-        if files.display:
-            files.focus()
-        else:
-            self.set_focus(None)
-
-    def action_save(self) -> None:
-        """Write the file, after a question if it changed on disk meanwhile."""
-        self._save_then(lambda: self.notify(f"saved {self._path}", markup=False))
-
-    def _save_then(self, then: Callable[[], object]) -> None:
-        path = self._path
-        if path is None:
-            return
-        text = self.query_one("#editor", TextArea).text
-
-        def write(yes: bool | None = True) -> None:
-            if not yes:
-                return
-            try:
-                write_atomically(path, text.encode("utf-8"))
-            except OSError as error:
-                self.notify(
-                    f"can't write {path}: {error.strerror}; the edit is kept as a draft",
-                    severity="error",
-                    markup=False,
-                )
-                return
-            self._on_disk = text
-            self._drafts.drop(path)
-            self._title()
-            then()
-
-        try:
-            current = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            current = self._on_disk or ""
-        if current not in (self._on_disk, text):
-            self.app.push_screen(
-                Confirm("Overwrite?", f"{path.name} was changed on disk since it was opened."),
-                write,
-            )
-        elif text == self._on_disk:
-            then()
-        else:
-            write()
-
-    def action_new(self) -> None:
-        """Make a commented config for one of the project's datasets."""
-        datasets = self.project.datasets()
-        if not datasets:
-            self.notify("put a dataset into data/ first", severity="warning", markup=False)
-            return
-
-        def make(index: int | None) -> None:
-            if index is not None:
-                self._make(datasets[index])
-
-        # The largest file is most likely the training set.
-        likely = max(range(len(datasets)), key=lambda n: datasets[n].stat().st_size)
-        names = [self.project.shorten(path) for path in datasets]
-        self.app.push_screen(Pick("New config: train on", names, likely), make)
+    def _lines_to_mend(self) -> list[int]:
+        return sorted({p.line for p in self._problems if p.severity != "note"})
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="new")
-    def _make(self, dataset: Path) -> None:
-        from tuiwb.train.template import new_config
+    def action_new(self) -> None:
+        """Ask what a new config is to train, and make it."""
+        from tuiwb.app.screens.config_new import NewConfig
+        from tuiwb.train.choices import bases, datasets
 
-        folder = self.project.root / "configs"
-        names = (f"{dataset.stem}-lora{n}.yaml" for n in ("", *(f"-{k}" for k in range(2, 999))))
-        path = next(folder / name for name in names if not (folder / name).exists())
-        try:
-            path = new_config(self.project, path, data=self.project.shorten(dataset))
-        except (TuiwbError, OSError) as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-        else:
-            self.app.call_from_thread(self._made, path)
+        found = datasets(self.project)
+        if not found:
+            self.app.call_from_thread(
+                self.notify,
+                "no dataset yet: put JSONL, JSON, CSV or Parquet under data/ first",
+                severity="warning",
+            )
+            return
+        form = NewConfig(self.project, found, bases(self.project))
+        self.app.call_from_thread(self.app.push_screen, form, self._made)
 
-    def _made(self, path: Path) -> None:
-        self._list_files()
-        self._open(path)
-        self.query_one("#editor").focus()
+    def _made(self, path: Path | None) -> None:
+        if path is not None:
+            self._keep_draft()
+            self._open(path)
+            self._focus_for_keys()
+            self.notify(f"wrote {self.project.shorten(path)}: e edits it, ctrl+t trains it")
 
     def action_train(self) -> None:
         """Save, check, ask for the run's name, start it and go and watch."""
-        if any(p.severity == "error" for p in self._problems):
+        if not self.editor.text.strip():
+            self.notify("no config yet: ctrl+n makes one", severity="warning", markup=False)
+        elif any(p.severity == "error" for p in self._problems):
             self.notify(
                 "the config has errors: ctrl+e goes to them", severity="error", markup=False
             )
-            return
-        path = self._path
-        if path is None:
-            self.notify("open or make a config first", severity="warning", markup=False)
-            return
-        self._save_then(lambda: self._propose(path))
+        else:
+            self._save_then(self._propose_saved)
+
+    def _propose_saved(self) -> None:
+        if self._path is not None:
+            self._propose(self._path, self.editor.text)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def _propose(self, path: Path) -> None:
-        from tuiwb.train.names import free_name
-        from tuiwb.train.plan import plan
+    def _propose(self, path: Path, text: str) -> None:
+        """Check it whole, every row and the hub too, and ask for the run's name."""
+        from tuiwb.train.check import examine
+        from tuiwb.train.config import read_text
+        from tuiwb.train.machine import look
+        from tuiwb.train.names import free_name, run_name
+        from tuiwb.train.plan import spec_of
 
+        reading = read_text(text, path)
         try:
-            folder, spec = plan(self.project, path)
+            found = examine(self.project, reading, look(self.project))
+            self.post_message(self.Checked(text, path, found.problems))
+            if found.errors or reading.config is None:
+                self._complain(f"{path.name}:{found.errors[0].line}: {found.errors[0].message}")
+                return
+            folder = self.project.runs / run_name(self.project, reading.config, path, None)
+            spec = spec_of(self.project, path, reading.config, found)
         except (TuiwbError, OSError) as error:
-            self.app.call_from_thread(
-                self.notify, str(error), severity="error", markup=False, timeout=12
-            )
+            self._complain(str(error))
             return
 
         def start(name: str | None) -> None:
@@ -419,13 +391,15 @@ class ConfigScreen(WorkbenchScreen):
         try:
             folder = start(self.project, path, name)
         except (TuiwbError, OSError) as error:
-            self.app.call_from_thread(
-                self.notify, str(error), severity="error", markup=False, timeout=12
-            )
+            self._complain(str(error))
             return
         self.workbench.wanted_run = folder
         self.app.call_from_thread(self.workbench.read_jobs)
         self.app.call_from_thread(self.app.run_worker, self.workbench.action_go("train"))
+
+    def _complain(self, sentence: str) -> None:
+        """A toast, from a thread."""
+        self.app.call_from_thread(self.notify, sentence, severity="error", markup=False, timeout=12)
 
 
 def _plain(value: object) -> str:

@@ -19,11 +19,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder."""
+    """The real program, run in a folder; a GPU, if there is one, is hidden from it."""
     return subprocess.run(
         [sys.executable, "-m", "tuiwb", *arguments],
         cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -95,3 +95,30 @@ def test_a_new_config_is_written_once_and_passes_its_own_check(home: Path) -> No
     assert again.returncode == 2
     assert "exists already" in again.stderr
     path.unlink()
+
+
+def test_what_only_this_machine_lacks_has_a_code_of_its_own(home: Path) -> None:
+    (home / "gpu.yaml").write_text(f"{CONFIG}  fp16: true\n")
+    done = tuiwb("config", "check", "gpu.yaml", cwd=home)
+    assert done.returncode == 3
+    assert "gpu.yaml:14: missing here: fp16 needs a GPU" in done.stdout
+    assert done.stdout.splitlines()[-1] == ("gpu.yaml: right, but this machine lacks what it wants")
+    started = tuiwb("train", "gpu.yaml", cwd=home)
+    assert started.returncode == 3
+    assert "gpu.yaml:14: missing here: fp16 needs a GPU" in started.stderr
+    assert not (home / "runs").exists()
+
+
+def test_a_new_config_by_name_is_listed_and_a_missing_dataset_is_refused(home: Path) -> None:
+    done = tuiwb("config", "new", "mine", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert (home / "configs" / "mine.yaml").is_file()
+    assert "it trains models/tiny on data/train.jsonl, held out: data/heldout.jsonl" in done.stdout
+    done = tuiwb("config", "new", "other", "--data", "nosuch.jsonl", cwd=home)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no file nosuch.jsonl")
+    assert not (home / "configs" / "other.yaml").exists()
+    new = ("config", "new", "-C", "..", "--data", "../data/train.jsonl", "here.yaml")
+    done = tuiwb(*new, cwd=home / "configs")
+    assert done.returncode == 0, done.stderr
+    assert "train: data/train.jsonl" in (home / "configs" / "here.yaml").read_text()

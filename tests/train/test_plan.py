@@ -1,12 +1,14 @@
 """What is checked before a run is launched: each thing that would stop it gets one sentence."""
 
 import json
+import math
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.train.adapters import write_adapter
 from tests.train.tiny import CONFIG, UNMARKED_CHATML, build_project
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.jobs import create, process, status
@@ -387,6 +389,19 @@ def test_a_run_without_a_checkpoint_can_not_be_resumed(project: Project) -> None
     (folder / "events.jsonl").write_bytes(b'{"type":"state","state":"failed","v":1,"t":1}\n')
     with pytest.raises(BadInput, match="left no whole checkpoint"):
         resume(folder)
+
+
+def test_a_run_is_not_resumed_from_a_checkpoint_that_holds_nan(project: Project) -> None:
+    folder = project.runs / "a"
+    create(folder, "train", {"training": {"learning_rate": 3.0}})
+    (folder / "events.jsonl").write_bytes(b'{"type":"state","state":"cancelled","v":1,"t":1}\n')
+    for step, bad in ((10, None), (20, math.nan)):
+        write_adapter(checkpoint(folder, step), bad)
+    before = (folder / "events.jsonl").read_bytes()
+    with pytest.raises(BadInput, match="checkpoint-20 of a holds numbers that are not") as refused:
+        resume(folder)
+    assert "runs/a/checkpoints/checkpoint-10 is finite: take that" in str(refused.value)
+    assert (folder / "events.jsonl").read_bytes() == before
 
 
 def test_two_starts_of_a_config_at_once_get_a_number_each(project: Project) -> None:

@@ -19,6 +19,7 @@ from tuiwb.project import Project
 from tuiwb.train.base_model import hub_snapshot
 from tuiwb.train.checkpoints import history_of, last_checkpoint, remove_broken, step_of
 from tuiwb.train.estimate import estimate_memory
+from tuiwb.train.finite import not_finite
 from tuiwb.train.names import run_name
 from tuiwb.train.plan import plan, read
 
@@ -81,7 +82,8 @@ def resume(folder: Path, *, python: str | None = None, queue: bool = False) -> P
     The event log is taken back to that checkpoint first, so that every metric is in it once. With
     `queue` the run waits for its turn.
 
-    BadInput while the run still goes, when it has finished, or without a checkpoint.
+    BadInput while the run still goes, when it has finished, without a checkpoint, or when the
+    last one holds NaN or infinities.
     """
     try:
         # Who asks twice at once would have two workers write one log.
@@ -103,6 +105,11 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
     if checkpoint is None:
         raise BadInput(
             f"{state.name} left no whole checkpoint: start its config again as a new run"
+        )
+    if (broken := not_finite(checkpoint)) is not None:
+        raise BadInput(
+            f"{broken.what}, and so would what goes on from it: {broken.fix} (a resume takes the "
+            "newest checkpoint that is there)"
         )
     check_gone(folder)
     ended = ended_badly(folder, state)

@@ -102,7 +102,16 @@ def _run_of(adapter: Path) -> tuple[Path | None, bool]:
 def _since(run: Path) -> str:
     """From which step on the log's loss was not finite, in brackets; '' where it always was."""
     try:
-        with (run / EVENTS).open("rb") as file:
+        told = (run / EVENTS).stat()
+    except OSError:
+        return ""
+    return _first_in_log(run / EVENTS, told.st_mtime_ns, told.st_size)
+
+
+@lru_cache(maxsize=64)
+def _first_in_log(log: Path, _changed: int, _size: int) -> str:
+    try:
+        with log.open("rb") as file:
             for line in file:
                 # NaN and infinity are spelled as strings in the log.
                 if b'loss":"' not in line:

@@ -7,7 +7,7 @@ import pytest
 
 from tuiwb import jobs
 from tuiwb.errors import BadInput
-from tuiwb.project import Project
+from tuiwb.project import Project, no_project
 
 
 def touch(root: Path, *names: str) -> None:
@@ -93,3 +93,16 @@ def test_a_name_that_is_no_runs_is_answered_with_the_newest_runs_alone(tmp_path:
         project.run("nope")
     with pytest.raises(BadInput, match="did you mean 'serve-1'"):
         project.run("serve1")
+
+
+def test_a_folder_that_is_no_project_is_called_so_and_the_one_below_it_named(
+    tmp_path: Path,
+) -> None:
+    assert "`tuiwb init` makes it one, `tuiwb demo` opens" in no_project(Project(tmp_path))
+    touch(tmp_path, "notes.txt", "sub/file.txt")
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "tuiwb.yaml").write_text("name: demo\n")
+    assert "`tuiwb .demo` opens the project below it" in no_project(Project(tmp_path))
+    assert no_project(Project(tmp_path / ".demo")) == ""
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    assert no_project(Project(tmp_path)) == "", "rows are enough to work with"

@@ -198,6 +198,30 @@ def find_project(start: Path | None = None) -> Project:
     return Project(holder)
 
 
+def no_project(project: Project) -> str:
+    """That nothing of a project is in its folder, and what to do, in a sentence; "" where some is.
+
+    A project just below, such as the sample's .demo, is named.
+    """
+    usual = (SETTINGS, "data", "configs", "runs")
+    if any((project.root / name).exists() for name in usual):
+        return ""
+    if project.datasets() or project.configs():
+        return ""
+    own = bundled("sample_data").resolve()  # what is copied is not to be worked in
+    try:
+        below = sorted(p.parent for p in project.root.glob(f"*/{SETTINGS}") if p.parent != own)
+    except OSError:
+        below = []
+    advice = [f"`tuiwb {folder.name}` opens the project below it" for folder in below[:1]]
+    advice += ["`tuiwb init` makes it one"]
+    advice += [] if below else ["`tuiwb demo` opens a sample"]
+    return (
+        f"{project.root} is no project, it has no {', '.join(usual[:-1])} or {usual[-1]}: "
+        f"{', '.join(advice)}"
+    )
+
+
 def bundled(name: str) -> Path:
     """A folder shipped with tuiwb (sample_data, themes): in the wheel, else in the checkout."""
     package = Path(__file__).parent

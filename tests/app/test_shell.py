@@ -12,6 +12,7 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.next_steps import next_steps
 from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.themes import themes
+from tuiwb.app.widgets.nowhere import Nowhere
 from tuiwb.app.yaml_cursor import key_path
 from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
 from tuiwb.jobs.folder import EVENTS
@@ -69,6 +70,17 @@ async def test_home_suggests_data_first_and_enter_goes_there(project: Project) -
         assert "Look at the data" in str(steps.get_option_at_index(0).prompt)
         await pilot.press("enter")
         await until(lambda: app.current_mode == "data")
+
+
+async def test_home_says_that_a_folder_is_no_project_until_it_is_one(tmp_path: Path) -> None:
+    app = WorkbenchApp(Project(tmp_path))
+    async with app.run_test(size=(80, 24)):
+        nowhere = app.screen.query_one(Nowhere)
+        await until(lambda: nowhere.display and "`tuiwb init`" in str(nowhere.render()))
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "rows.jsonl").write_text("{}\n")
+        app.read_jobs()
+        await until(lambda: not nowhere.display)
 
 
 async def test_home_lists_runs_with_state_and_loss(project: Project) -> None:

@@ -16,7 +16,7 @@ from tuiwb.jobs.events import Artifact, Metrics
 from tuiwb.jobs.state import JobState
 from tuiwb.monitor.run_query import SORTS, select
 from tuiwb.monitor.runs import RunSummary, summarise
-from tuiwb.project import Project
+from tuiwb.project import Project, no_project
 from tuiwb.text import ago, short_bytes, short_count, short_seconds
 
 app = group("List, show, follow, compare the project's runs; stop and resume them.", alone=True)
@@ -131,7 +131,8 @@ def _list(
     if kept:
         _table(project, kept, wide)
     elif not found:
-        say(f"no runs in {project.runs} yet: tuiwb train CONFIG starts one")
+        yet = f"no runs in {project.runs} yet: tuiwb train CONFIG starts one"
+        say(no_project(project) or yet)
     else:
         say(f"none of {len(found)} runs is left by the filter")
     hidden = sum(run.archived for run in found) - sum(run.archived for run in kept)

@@ -14,6 +14,7 @@ from tuiwb.app.next_steps import Step, next_steps
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.widgets.here import Here
 from tuiwb.app.widgets.menu import Menu
+from tuiwb.app.widgets.nowhere import Nowhere
 from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
@@ -38,6 +39,7 @@ class HomeScreen(WorkbenchScreen):
     )
 
     def compose_body(self) -> Iterable[Widget]:
+        yield Nowhere(self.project)
         with Horizontal(id="columns"):
             with Vertical(id="left"):
                 steps = Menu(id="steps", classes="panel", markup=False)
@@ -56,6 +58,8 @@ class HomeScreen(WorkbenchScreen):
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         seen = self.workbench.files
         self.query_one(Here).show(seen)
+        something = bool(seen.datasets or seen.configs or jobs)
+        self.query_one(Nowhere).look(something=something)
         datasets, configs = ([path for path, _ in f] for f in (seen.datasets, seen.configs))
         self._show_steps(next_steps(datasets, configs, jobs))
         self._show_runs(jobs)

@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tuiwb.monitor.chart import Line, plot
-from tuiwb.monitor.ticks import label, labels, log_ticks, nice_ticks, reading, time_ticks
+from tuiwb.monitor.ticks import (
+    count_ticks,
+    label,
+    labels,
+    log_ticks,
+    nice_ticks,
+    reading,
+    time_ticks,
+)
 from tuiwb.monitor.view import LEAST, at_tail, pan, span, zoom
 
 
@@ -136,3 +144,23 @@ def test_zoom_ends_somewhere_and_pan_stays_with_the_data() -> None:
     assert pan(None, (0.0, 1000.0), 1) is None
     assert at_tail((10.0, 20.0), (0.0, 1000.0)) == (990.0, 1000.0)
     assert zoom(None, (5.0, 5.0), 2) is None
+
+
+@given(
+    low=st.floats(0, 1e6),
+    width=st.floats(0, 1e6),
+    most=st.integers(2, 20),
+)
+def test_ticks_of_steps_are_whole_numbers_wherever_one_is_in_view(
+    low: float, width: float, most: int
+) -> None:
+    ticks = count_ticks(low, low + width, most)
+    assert len(ticks) <= most
+    if math.floor(low + width) >= math.ceil(low) and width > 1e-6:
+        assert ticks
+        assert all(abs(tick - round(tick)) < 1e-6 for tick in ticks)
+
+
+def test_the_axis_of_a_run_of_three_steps_names_three_steps() -> None:
+    assert count_ticks(1, 3, 9) == [1, 2, 3]
+    assert count_ticks(1.2, 1.8, 4) == pytest.approx([1.2, 1.4, 1.6, 1.8]), "none is in view"

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tuiwb.monitor.glyphs import GLYPHS, Glyphs, GlyphSet
 from tuiwb.monitor.pyramid import ABOVE, BELOW, NAN, NOT_POSITIVE
 from tuiwb.monitor.raster import Columns, bars, spans
-from tuiwb.monitor.ticks import Unit, label, labels, log_ticks, nice_ticks, spread, time_ticks
+from tuiwb.monitor.ticks import Unit, label, labels, log_ticks, nice_ticks, spread, ticks_of
 from tuiwb.monitor.trace import Trace
 
 Floats = NDArray[np.float64]
@@ -110,7 +110,7 @@ class Plot:
     def x_ticks(self, unit: Unit = "count") -> list[tuple[int, str]]:
         """(first cell, words) of the labels below the axis; none overlap."""
         low, high = self.x_range
-        make = time_ticks if unit == "time" else nice_ticks
+        make = ticks_of(unit)
         return spread(
             self.codes.shape[1],
             lambda most: make(low, high, most),

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from tuiwb.monitor.ticks import Unit, labels, log_ticks, nice_ticks, time_ticks
+from tuiwb.monitor.ticks import Unit, labels, log_ticks, nice_ticks, ticks_of
 from tuiwb.text import inert
 
 Floats = NDArray[np.float64]
@@ -139,8 +139,7 @@ def _grid(frame: _Frame, unit: Unit, log_y: bool, x_name: str) -> list[str]:
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
             f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_text(words)}</text>'
         )
-    make = time_ticks if unit == "time" else nice_ticks
-    along = make(*frame.x_range, 8)
+    along = ticks_of(unit)(*frame.x_range, 8)
     for tick, words in zip(along, labels(along, unit), strict=True):
         parts.append(
             f'<text x="{frame.x(tick):.1f}" y="{HEIGHT - BOTTOM + 16}" '

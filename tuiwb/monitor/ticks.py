@@ -27,6 +27,14 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     return []
 
 
+def count_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most `most` round whole numbers within [low, high]: there is no step 1.2. Where none
+    lies within, the fractions."""
+    if high - low < most and (whole := _multiples(low, high, 1, most)):
+        return whole
+    return nice_ticks(low, high, most)
+
+
 def time_ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` round numbers of seconds, minutes, hours or days within [low, high]."""
     if high - low < 2:
@@ -36,6 +44,13 @@ def time_ticks(low: float, high: float, most: int) -> list[float]:
             return ticks
     days = nice_ticks(low / 86400, high / 86400, most)
     return [min(max(day * 86400, low), high) for day in days]
+
+
+def ticks_of(unit: Unit) -> Callable[[float, float, int], list[float]]:
+    """What makes the ticks of an axis that counts, measures or tells the time."""
+    if unit == "time":
+        return time_ticks
+    return count_ticks if unit == "count" else nice_ticks
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:

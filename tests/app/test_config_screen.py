@@ -134,6 +134,8 @@ async def test_moving_through_the_list_opens_each_and_keeps_the_edits_of_the_oth
     (project.root / "configs" / "second.yaml").write_text("method: sft\n")
     async with config_of(project) as (app, pilot):
         await pilot.press("e", "#", "escape", "down")
+        assert text_of(app).startswith("#model"), "after an edit the arrows stay in the text"
+        await pilot.press("escape", "down")
         await until(lambda: text_of(app) == "method: sft\n")
         files = app.screen.query_one("#files", OptionList)
         assert [str(option.prompt)[:1] for option in files.options] == ["●", " "]

@@ -14,14 +14,14 @@ from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import OptionList, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from tuiwb.app.drafts import Drafts
 from tuiwb.app.screens.config_files import ConfigFiles
 from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.widgets.config_commands import ConfigCommands
-from tuiwb.app.widgets.config_editor import ConfigEditor
-from tuiwb.app.widgets.menu import Choices
+from tuiwb.app.widgets.config_editor import ConfigEditor, ConfigList
+from tuiwb.app.widgets.config_problems import lines_of, title_of
 from tuiwb.app.yaml_cursor import key_path
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 
 CHECK_AFTER = 0.3
 LISTED_FROM = 100  # columns; below, config.tcss hides the list
-MARKS = {
-    "error": ("✗", "$text-error"),
-    "warning": ("!", "$text-warning"),
-    "note": ("·", "$foreground 60%"),
-}
 
 
 class ConfigScreen(ConfigFiles):
@@ -54,6 +49,7 @@ class ConfigScreen(ConfigFiles):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave_editor", "Done", key_display="esc", priority=True),
+        Binding("escape", "to_list", "List", key_display="esc", priority=True),
         Binding("e,enter", "edit", "Edit"),
         Binding("ctrl+s", "save", "Save", priority=True),
         Binding("ctrl+t", "train", "Train", priority=True),
@@ -83,7 +79,7 @@ class ConfigScreen(ConfigFiles):
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal():
-            files = Choices(id="files", classes="panel", markup=False)
+            files = ConfigList(id="files", classes="panel", markup=False)
             files.border_title = "Configs"
             yield files
             with Vertical():
@@ -140,6 +136,8 @@ class ConfigScreen(ConfigFiles):
         match action:
             case "leave_editor" | "keys":
                 return editing
+            case "to_list":
+                return not editing and self._listed and self.focused is self.editor
             case "edit":
                 return not editing
             case "save" | "revert":
@@ -150,10 +148,14 @@ class ConfigScreen(ConfigFiles):
                 return bool(self._lines_to_mend())
         return True
 
+    @property
+    def _listed(self) -> bool:
+        """Whether there is a list to move in."""
+        return self.app.size.width >= LISTED_FROM and len(self._files) > 1
+
     def _focus_for_keys(self) -> None:
-        """Where the arrows move and letters are keys: the list, or the text where it is hidden."""
-        hidden = self.app.size.width < LISTED_FROM
-        (self.editor if hidden or not self._files else self.query_one("#files")).focus()
+        """Where the arrows move and letters are keys: the list, or the text where there is none."""
+        (self.query_one("#files") if self._listed else self.editor).focus()
 
     def on_resize(self, event: events.Resize) -> None:
         """Nobody is left in a list that is hidden now."""
@@ -167,9 +169,12 @@ class ConfigScreen(ConfigFiles):
         self.refresh_bindings()
 
     def action_leave_editor(self) -> None:
-        """Letters are keys again."""
+        """Letters are keys again; the arrows still move in the text."""
         self._end_editing()
-        self._focus_for_keys()
+
+    def action_to_list(self) -> None:
+        """From the text to the list of files."""
+        self.query_one("#files").focus()
 
     def _end_editing(self) -> None:
         if self.editor.editing:
@@ -181,10 +186,6 @@ class ConfigScreen(ConfigFiles):
     async def action_keys(self) -> None:
         """The help, where `?` would type a question mark."""
         await self.workbench.action_help()
-
-    @on(OptionList.OptionSelected, "#files")
-    def _chosen(self) -> None:
-        self.action_edit()
 
     @on(TextArea.Changed, "#editor")
     def _edited(self) -> None:
@@ -233,39 +234,15 @@ class ConfigScreen(ConfigFiles):
     def _show_problems(self, message: Checked) -> None:
         if message.text != self.editor.text or message.path != self._path:
             return  # the check of what is shown now is on its way
-        order = ("error", "warning", "note")
-        problems = sorted(message.problems, key=lambda p: (order.index(p.severity), p.line))
-        self._problems = problems
-        box = self.query_one("#problems")
-        if not message.text.strip():
+        self._problems = list(message.problems)
+        box, lines = self.query_one("#problems"), self.query_one("#problem-lines", Static)
+        if message.text.strip():
+            box.border_title = title_of(self._problems)
+            lines.update(lines_of(self._problems))
+        else:
             box.border_title = "Check"
-            words = Content.styled("empty: ctrl+n makes a commented config", "$foreground 60%")
-            self.query_one("#problem-lines", Static).update(words)
-            self.refresh_bindings()
-            return
-        counts = {
-            "error": sum(p.severity == "error" and not p.here for p in problems),
-            "missing here": sum(p.here for p in problems),
-            "warning": sum(p.severity == "warning" for p in problems),
-            "note": sum(p.severity == "note" for p in problems),
-        }
-        said = [
-            f"{n} {kind}{'s' if n > 1 and kind != 'missing here' else ''}"
-            for kind, n in counts.items()
-            if n
-        ]
-        box.border_title = f"Check: {', '.join(said) or 'fine'}"
-        lines = [
-            Content.assemble(
-                (f"{MARKS[p.severity][0]} {p.line:>3} ", MARKS[p.severity][1]),
-                ("missing here: " if p.here else "", "bold"),
-                inert(p.message),
-            )
-            for p in problems
-        ]
-        if not counts["error"] and not counts["missing here"]:
-            lines.insert(0, Content.styled("✓ ready: ctrl+t trains it", "$text-success"))
-        self.query_one("#problem-lines", Static).update(Content("\n").join(lines))
+            empty = "empty: ctrl+n makes a commented config"
+            lines.update(Content.styled(empty, "$foreground 60%"))
         self.refresh_bindings()
 
     @on(TextArea.SelectionChanged, "#editor")

@@ -1,9 +1,19 @@
-"""The text of a config: read with the arrows, where letters are keys of the screen; edited when
-asked to, where they are letters."""
+"""The configs' list and the text of one: read with the arrows, where letters are keys of the
+screen; edited when asked to, where they are letters."""
 
 import contextlib
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.widgets import TextArea
+
+from tuiwb.app.widgets.menu import Choices
+
+
+class ConfigList(Choices):
+    """Moving through it, or a click, opens; only enter edits."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.edit", "Edit", show=False)]
 
 
 class ConfigEditor(TextArea):

@@ -15,7 +15,9 @@ from tests.app.conftest import until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data import DataScreen
+from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
+from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.app.widgets.virtual_table import Column, VirtualTable
 from tuiwb.project import Project
@@ -72,6 +74,8 @@ def lines_of(screen: DataScreen) -> list[str]:
 async def test_rows_are_listed_and_the_cursor_opens_them(
     project: Project, rows: Path, size: tuple[int, int]
 ) -> None:
+    for name, text in (("canary", "a canary"), ("all", "in no config")):
+        (project.root / "data" / f"{name}.jsonl").write_text(chat(text))
     async with WorkbenchApp(project).run_test(size=size) as pilot:
         screen = await opened(pilot)
         await until(lambda: "question 0" in lines_of(screen)[1])
@@ -83,7 +87,17 @@ async def test_rows_are_listed_and_the_cursor_opens_them(
         await until(lambda: "Row 39" in title(screen))
         assert "question 39" in lines_of(screen)[-1]
         menu = screen.query_one(DatasetMenu)
-        await until(lambda: "40 rows  messages" in str(menu.get_option_at_index(0).prompt))
+        await until(lambda: "40 rows  messages" in str(menu.get_option_at_index(2).prompt))
+        await until(lambda: "1 row  messages" in str(menu.get_option_at_index(0).prompt))
+        assert "[/] File" in screen.query_one(KeyLine).render_line(0).text
+        await pilot.press("F", "F")
+        assert pilot.app.focused is menu
+        await pilot.press("k")
+        await until(lambda: "a canary" in read(screen))
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(pilot.app.screen, HelpScreen))
+        told = str(pilot.app.screen.query_one(Static).render())
+        assert "N  to the row before in which something was found" in told
 
 
 async def test_hostile_text_is_shown_inert(project: Project, rows: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
 from tests.app.conftest import until
 from tests.app.test_data_curation import opened
@@ -17,6 +17,8 @@ from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.errors import BadInput
 from tuiwb.project import Project
+
+TINY_CHAT = Path(__file__).parents[2] / "sample_data" / "models" / "tiny-chat"
 
 
 @pytest.fixture
@@ -142,3 +144,21 @@ def test_a_share_or_a_number_of_rows_is_held_out() -> None:
     for said in ("", "0", "1", "20", "nan"):
         with pytest.raises(BadInput):
             general_share(said)
+
+
+async def test_a_runs_name_is_looked_at_before_anything_starts(
+    project: Project, rows: Path
+) -> None:
+    (project.root / "configs" / "first.yaml").write_text(
+        f"model: {{base: {TINY_CHAT}}}\nmethod: sft\ndata: {{train: data/chats.jsonl}}\n"
+    )
+    (project.runs / "taken").mkdir(parents=True)
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await until(lambda: pilot.app.screen.query(TextArea) and pilot.app.screen.query(".panel"))
+        await until(lambda: "chats.jsonl" in pilot.app.screen.query_one(TextArea).text)
+        await pilot.press("ctrl+t")
+        await refused(pilot, "../mine", "'../mine' can't be a run's name")
+        await refused(pilot, "taken", "a run named 'taken' exists already")
+        await pilot.press("escape")
+    assert project.job_folders("train") == []

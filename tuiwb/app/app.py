@@ -9,14 +9,14 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tuiwb.app import files
-from tuiwb.app.prompt_app import PromptApp, spare_what_stays
+from tuiwb.app.prompt_app import spare_what_stays
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
+from tuiwb.app.toasts import ToastApp
 from tuiwb.app.widgets.nav_bar import PLACES
 from tuiwb.jobs import JobState
 from tuiwb.jobs.follow import Feed
@@ -41,7 +41,7 @@ def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class WorkbenchApp(PromptApp):
+class WorkbenchApp(ToastApp):
     """tuiwb on one project."""
 
     TITLE = "tuiwb"
@@ -138,20 +138,6 @@ class WorkbenchApp(PromptApp):
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
             self.call_after_refresh(spare_what_stays)
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,
-    ) -> None:
-        """A toast; what it says may hold names from files, so it is made inert and never markup."""
-        super().notify(
-            inert(message), title=title, severity=severity, timeout=timeout, markup=False
-        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`?` is no help key where it types a question mark: F1 is."""

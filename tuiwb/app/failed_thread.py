@@ -10,4 +10,4 @@ def complain_of(of: MessagePump, event: Worker.StateChanged) -> None:
     if event.state == WorkerState.ERROR and error is not None:
         what = event.worker.name.strip("_").replace("_", " ")
         said = f"{what} failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        of.app.notify(f"{said}; what is shown may be old", severity="error", timeout=12)
+        of.app.notify(f"{said}; what is shown may be old", severity="error")

@@ -113,7 +113,7 @@ def tell(app: App[Any], news: list[News]) -> None:
         return
     if len(news) <= AT_ONCE:
         for one in news:
-            app.notify(one.body, title=one.title, severity=one.severity, timeout=15)
+            app.notify(one.body, title=one.title, severity=one.severity)
         title, body = news[-1].title, news[-1].body
     else:
         worst = next((n.severity for n in news if n.severity == "error"), news[0].severity)
@@ -121,6 +121,6 @@ def tell(app: App[Any], news: list[News]) -> None:
         if len(news) > LISTED:
             lines.append(f"and {len(news) - LISTED} more")
         title, body = f"{len(news)} things happened", "; ".join(lines)
-        app.notify("\n".join(lines), title=title, severity=worst, timeout=20)
+        app.notify("\n".join(lines), title=title, severity=worst)
     if not app.app_focus or os.environ.get("TUIWB_NOTIFY") == "always":
         attention(app, title, body)

@@ -8,13 +8,12 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from tuiwb.app.pace import PromptScreen
-from tuiwb.app.prompt_app import PromptApp
 from tuiwb.app.telling import Teller, tell
 from tuiwb.app.themes import themes
+from tuiwb.app.toasts import ToastApp
 from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.run_view import RunView
 from tuiwb.monitor.watched import Watched
@@ -43,7 +42,7 @@ class WatchScreen(PromptScreen[None]):
         view.focus_charts()
 
 
-class WatchApp(PromptApp):
+class WatchApp(ToastApp):
     """Shows `watched` until q."""
 
     TITLE = "tuiwb watch"
@@ -76,20 +75,6 @@ class WatchApp(PromptApp):
     def _tell(self) -> None:
         """A new alert or the end of the run, to whoever looks elsewhere."""
         tell(self, self._teller.news({self.watched.folder: self.watched.state}))
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = False,
-    ) -> None:
-        """A toast; what it says may hold names from files, so it is inert and never markup."""
-        super().notify(
-            inert(message), title=title, severity=severity, timeout=timeout, markup=False
-        )
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield SystemCommand("Keys", "Every key", self.action_help)

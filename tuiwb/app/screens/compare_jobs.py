@@ -46,7 +46,7 @@ class CompareJobs(PairScreen):
 
     @on(Refused)
     def _say_why(self, message: Refused) -> None:
-        self.notify(inert(message.sentence), severity=message.severity, timeout=12, markup=False)
+        self.notify(inert(message.sentence), severity=message.severity, markup=False)
 
     def at_work(self) -> Path | None:
         """The comparison or judge run that is at work on the selected run."""

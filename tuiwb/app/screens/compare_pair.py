@@ -52,7 +52,7 @@ class PairScreen(WorkbenchScreen):
 
     def complain(self, sentence: str) -> None:
         """Say why something can't be done."""
-        self.notify(inert(sentence), severity="error", timeout=12, markup=False)
+        self.notify(inert(sentence), severity="error", markup=False)
 
     def action_markdown(self) -> None:
         """Answers rendered as Markdown, or plain as the models wrote them."""

@@ -31,8 +31,11 @@ from tuiwb.data.rows import Row
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import counted, inert
+from tuiwb.train.choices import is_held_out, is_never_trained
 
 GROWS_EVERY = 0.25
+# Of the configs that are looked into for what is trained on: so many, so many bytes of each.
+MOST_CONFIGS, MOST_TEXT = 20, 20_000
 
 
 class DataScreen(RowPrompts):
@@ -115,13 +118,25 @@ class DataScreen(RowPrompts):
             again = self._path
             self._path = self._dataset = self._get = None
             if paths:
-                self._select(again if again in paths else paths[0])
+                self._select(again if again in paths else self._first(paths))
             else:
                 self._show_rows()
                 self._pane.say("no datasets yet: put .jsonl, .json, .csv or .parquet in data/")
         self._look_at_checks(jobs)
         self.versions_changed(jobs)
         self._show_wanted()
+
+    def _first(self, paths: list[Path]) -> Path:
+        """The one that is likeliest trained on: named first in a config, no held-out or canary."""
+        configs = "".join(map(_text, self.project.configs()[:MOST_CONFIGS]))
+
+        def rank(path: Path) -> tuple[bool, bool, float]:
+            aside = is_held_out(path) or is_never_trained(self.project, path)
+            empty = (_stamp(path) or (0, 0))[1] == 0
+            named = configs.find(self.project.shorten(path))
+            return aside, empty, named if named >= 0 else len(configs)
+
+        return min(paths, key=rank)
 
     def _changed(self) -> bool:
         """Whether the file that is shown is another than the one that was opened."""
@@ -367,3 +382,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return seen.st_mtime_ns, seen.st_size
+
+
+def _text(path: Path) -> str:
+    """The start of a config; nothing where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_TEXT).decode("utf-8", "replace")
+    except OSError:
+        return ""

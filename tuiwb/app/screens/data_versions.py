@@ -11,8 +11,6 @@ from tuiwb import jobs
 from tuiwb.app import checking, keys
 from tuiwb.app.screens.data_curation import CurationActions
 from tuiwb.app.screens.dialogs import Ask, Confirm, Pick
-from tuiwb.data.manifest import read_manifest
-from tuiwb.data.version_text import version_words
 from tuiwb.errors import BadInput, TuiwbError, on_screen
 from tuiwb.jobs import JobState
 from tuiwb.text import counted
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from tuiwb.data.generate.plan import Estimate
     from tuiwb.data.generate.spec import GenerateSpec
 
-LONG_ENOUGH = 15.0  # seconds to read the counts of a new version
 CHOICES = (
     ("clean", "Clean: duplicates, format, personal data, your marks"),
     ("split", "Split off held-out rows, no near-duplicate across"),
@@ -146,12 +143,15 @@ class VersionActions(CurationActions):
             title, words = _came_out(folder, None if made is None else made.path)
         except TuiwbError as error:
             title, words = "New version", str(error)
-        self.notify(words, title=title, markup=False, timeout=LONG_ENOUGH)
+        self.notify(words, title=title, markup=False)
 
 
 def _came_out(job: Path | None, version: str | None) -> tuple[str, str]:
     """What a job made, as the title and words of a toast; BadInput when it can't be read."""
     if job is not None and version is not None:
+        from tuiwb.data.manifest import read_manifest
+        from tuiwb.data.version_text import version_words
+
         made = read_manifest(job / version)
         return f"New version: {made.name}", version_words(made)
     from tuiwb.data.generate.results import read_generate_summary

@@ -81,7 +81,7 @@ async def prepare_help(app: App[Any]) -> HelpScreen:
     assert isinstance(screen, HelpScreen)
     if not known:
         await mounted
-        if not app.screen_stack:
+        if not app.screen_stack or not screen.query(VerticalScroll):
             return screen  # the app was left meanwhile
         screen.tell(app.screen)
         screen._refresh_layout(app.size)

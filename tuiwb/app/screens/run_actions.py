@@ -307,7 +307,7 @@ class RunActions(WorkbenchScreen):
 
     def complain(self, error: Exception) -> None:
         """Say on the screen what a thread met."""
-        self.app.call_from_thread(self.notify, str(error), severity="error", timeout=12)
+        self.app.call_from_thread(self.notify, str(error), severity="error")
 
 
 def files_named(runs: Sequence[RunSummary], text: str) -> list[tuple[Path, str]]:

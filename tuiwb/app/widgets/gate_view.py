@@ -127,7 +127,7 @@ class GateScreen(Modal[None]):
 
     def _tell(self, sentence: str) -> None:
         said = inert(sentence)
-        self.app.call_from_thread(lambda: self.app.notify(said, timeout=12, markup=False))
+        self.app.call_from_thread(lambda: self.app.notify(said, markup=False))
 
     def _paint(self) -> None:
         if not self.is_mounted or (self._found is None and not self._told):

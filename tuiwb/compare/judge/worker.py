@@ -52,7 +52,8 @@ def run(context: JobContext) -> None:
                 severity="warning",
                 evidence=f"${judging.usd:.4f} of ${judging.spec['max_usd']:g} spent after "
                 f"{judging.calls} calls",
-                fix="judge again with a higher --max-usd: what is there is not asked again",
+                fix="judge again with more to spend (--max-usd, or max_usd under judge in "
+                "tuiwb.yaml): what is there is not asked again",
             )
         )
 

@@ -1,0 +1,55 @@
+"""Toasts: small, there as long as it takes to read them, and gone at once with escape."""
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
+from textual.screen import ModalScreen
+
+from tuiwb.app.prompt_app import PromptApp
+from tuiwb.text import inert
+
+SHORTEST, LONGEST = 3.0, 10.0  # seconds
+LOOKING, CHARACTERS = 2.0, 20.0  # seconds to look there; characters read in a second, slowly
+
+
+def seconds_to_read(text: str) -> float:
+    """How long a toast stays that says this."""
+    return min(LONGEST, max(SHORTEST, LOOKING + len(text) / CHARACTERS))
+
+
+class ToastApp(PromptApp):
+    """An app whose toasts escape takes away, before it does anything else."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss_toasts", show=False, priority=True),
+    ]
+    CSS = "Toast { padding: 0 1; width: 48; max-width: 100%; }"
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast; what it says may hold names from files, so it is made inert and never markup."""
+        super().notify(
+            inert(message),
+            title=title,
+            severity=severity,
+            timeout=seconds_to_read(title + message) if timeout is None else timeout,
+            markup=False,
+        )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape is a dialog's, and the screen's where there is no toast."""
+        if action == "dismiss_toasts":
+            return len(self._notifications) > 0 and not isinstance(self.screen, ModalScreen)
+        return super().check_action(action, parameters)
+
+    def action_dismiss_toasts(self) -> None:
+        """Take all toasts away."""
+        self.clear_notifications()

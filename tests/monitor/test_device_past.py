@@ -1,6 +1,8 @@
 """The hardware's past: kept in few bytes, and told in numbers as the samples themselves tell it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,37 @@ def test_the_past_in_numbers_is_that_of_the_samples_however_they_came(at_once: i
         if start % 50 < at_once:
             assert told(series.devices) == told(DevicePast(series.device_samples()))
     assert len(series.devices) > 360
+
+
+class BetweenTwoReads(list[bytes]):
+    """What a history packed; another thread adds to the history right after it was read."""
+
+    def __init__(self, kept: list[bytes], then: Callable[[], None]) -> None:
+        super().__init__(kept)
+        self._then = [then]
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        if self._then:
+            self._then.pop()()
+        return found
+
+
+@pytest.mark.parametrize("first", [100, 718, 719, 1500])
+@pytest.mark.parametrize("added", [1, 4, 400])
+def test_what_is_added_while_the_past_is_read_is_told_by_the_next_look(
+    first: int, added: int
+) -> None:
+    history = DeviceHistory()
+    history.add(*(look(n) for n in range(first)))
+    past = DevicePast()
+    past.follow(history)
+    more = [look(n) for n in range(first, first + added)]
+    history.kept = BetweenTwoReads(history.kept, lambda: history.add(*more))
+    past.follow(history)
+    history.add(look(first + added))
+    past.follow(history)
+    assert told(past) == told(DevicePast(history.samples))
 
 
 def test_kept_samples_are_whole_and_take_a_fifth_of_their_bytes() -> None:

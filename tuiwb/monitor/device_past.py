@@ -53,12 +53,18 @@ class DevicePast:
         self.times.append(sample.t)
 
     def follow(self, history: DeviceHistory) -> None:
-        """Become the past of what a history holds now; only what is new in it is unpacked."""
-        kept = history.kept[:]  # before the others: see `DeviceHistory.add`
+        """Become the past of what a history holds now; only what is new in it is unpacked.
+
+        Another thread may be adding to it: what is read in the middle of that is read again by the
+        next call.
+        """
+        stride, count = history.stride, history.count  # before the places, which hang on them
+        kept = history.kept[:]
         tail = history.tail(recent := list(history.recent))
-        filled = len(kept) + max(0, len(recent) - 1)
-        if history.stride != self._stride or filled < self._filled:
-            self._stride, self._filled = history.stride, 0
+        whole = history.count == count and len(kept) + len(recent) == -(-count // stride)
+        filled = len(kept) + (max(0, len(recent) - 1) if whole else 0)
+        self._filled = min(self._filled, filled) if stride == self._stride else 0
+        self._stride = stride
         self._cut(self._filled)
         for packed in kept[self._filled :]:
             self.append(history.unpacked(packed))

@@ -67,8 +67,7 @@ class DeviceHistory(msgspec.Struct):
             return
         done = self.recent[:-1][:AT_ONCE]
         packed = [self._packed(sample) for sample in done]
-        # In this order: another thread that looks in between (`DevicePast.follow`) sees them never
-        # rather than twice.
+        # In this order: another thread that looks in between sees them never rather than twice.
         del self.recent[: len(done)]
         self.kept += packed
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from textual.command import CommandPalette
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static, TextArea
 
@@ -46,6 +47,8 @@ async def test_keys_move_between_screens_and_lines_until_one_edits(
 ) -> None:
     async with config_of(project, size) as (app, pilot):
         before = text_of(app)
+        app.screen.query_one("#editor").focus()
+        app.screen.query_one("#editor").post_message(Paste("pasted"))
         await pilot.press("x", "question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape", "5")

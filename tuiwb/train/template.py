@@ -166,6 +166,11 @@ a model that can't be fetched), so that another may run it. Warnings and notes c
 Names that older versions and other tools use (`max_seq_length`, `warmup_ratio`, `torch_dtype`, ...)
 are accepted, taken as the new ones, and said in a note.
 
+On the Config screen letters are keys until `e` or enter lets them into the text, and again after
+escape; a pause in typing checks the text, the first rows of its files and this machine, `ctrl+t`
+all of it. What is not saved is kept (●), also a text that has no file yet: `ctrl+s` asks for its
+name. `ctrl+r` goes back to the saved file, `ctrl+n` makes a new one.
+
 This page is made from the schema: `python -m tuiwb.train.template > docs/config.md`.
 """
 

@@ -142,8 +142,8 @@ class ConfigScreen(ConfigFiles):
                 return not editing
             case "save" | "revert":
                 return editing or self.modified if action == "save" else self.modified
-            case "new" | "step_file":
-                return not editing and (action == "new" or len(self._files) > 1)
+            case "step_file":
+                return not editing and len(self._files) > 1
             case "next_problem":
                 return bool(self._lines_to_mend())
         return True

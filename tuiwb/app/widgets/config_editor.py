@@ -4,6 +4,7 @@ screen; edited when asked to, where they are letters."""
 import contextlib
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import TextArea
 
@@ -34,6 +35,14 @@ class ConfigEditor(TextArea):
         self.cursor_blink = False
         with contextlib.suppress(Exception):  # a platform without the tree-sitter wheels
             self.language = "yaml"
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """A paste where letters are keys says what lets it in."""
+        if self.read_only:
+            event.stop()
+            self.notify("nothing was pasted: e edits, then paste again", severity="warning")
+        else:
+            await super()._on_paste(event)
 
     @property
     def editing(self) -> bool:

@@ -110,6 +110,20 @@ async def test_a_start_that_can_not_work_is_refused_with_its_sentence(project: P
     assert project.job_folders("serve") == []
 
 
+async def test_what_will_be_served_has_a_marked_box(project: Project) -> None:
+    for name in ("one", "two", "three"):
+        jobs.create(project.runs / name, "train", {})
+        (project.runs / name / "adapter").mkdir()
+        (project.runs / name / "adapter" / "adapter_config.json").write_text("{}")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot)
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, StartServer) and app.screen.query("#runs"))
+        await pilot.press("j", "space")
+        await until(lambda: listed(app, "#runs") == ["[x] three", "[x] two", "[ ] one"])
+
+
 def test_a_long_model_name_is_cut_and_the_columns_stay_aligned() -> None:
     traffic = Traffic(models={"x" * 90: ModelTraffic(requests=12345, first_token_mean=0.0123)})
     lines = [

@@ -45,9 +45,12 @@ class ToastApp(PromptApp):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape is a dialog's, and the screen's where there is no toast."""
+        """Escape is a dialog's, and the screen's where there is no toast or where a text is typed:
+        it ends that, or the next key would be a letter still."""
         if action == "dismiss_toasts":
-            return len(self._notifications) > 0 and not isinstance(self.screen, ModalScreen)
+            typing = self.focused is not None and self.focused.check_consume_key("a", "a")
+            free = not typing and not isinstance(self.screen, ModalScreen)
+            return free and len(self._notifications) > 0
         return super().check_action(action, parameters)
 
     def action_dismiss_toasts(self) -> None:

@@ -169,8 +169,9 @@ class ConfigScreen(ConfigFiles):
         self.refresh_bindings()
 
     def action_leave_editor(self) -> None:
-        """Letters are keys again; the arrows still move in the text."""
+        """Letters are keys again; the arrows still move in the text. Toasts go too."""
         self._end_editing()
+        self.app.clear_notifications()
 
     def action_to_list(self) -> None:
         """From the text to the list of files."""

@@ -36,13 +36,11 @@ class ConfigEditor(TextArea):
         with contextlib.suppress(Exception):  # a platform without the tree-sitter wheels
             self.language = "yaml"
 
-    async def _on_paste(self, event: events.Paste) -> None:
-        """A paste where letters are keys says what lets it in."""
+    def on_paste(self, event: events.Paste) -> None:
+        """A paste where letters are keys says what lets it in; TextArea takes it elsewhere."""
         if self.read_only:
             event.stop()
             self.notify("nothing was pasted: e edits, then paste again", severity="warning")
-        else:
-            await super()._on_paste(event)
 
     @property
     def editing(self) -> bool:

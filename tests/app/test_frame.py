@@ -121,6 +121,17 @@ async def test_after_something_else_painted_there_all_is_sent() -> None:
         assert app.shown() == app.expected()
 
 
+def test_what_was_painted_for_another_size_is_sent_again() -> None:
+    # A terminal that is smaller by then shows it anywhere.
+    frame, console = Frame(), Console(force_terminal=True)
+    strip = Strip([Segment("a curve")])
+    large = LayoutUpdate([[strip], [strip], [strip]], Region(0, 0, 7, 3))
+    small = LayoutUpdate([[strip], [strip]], Region(0, 0, 7, 2))
+    assert frame.difference(large).render_segments(console).count("a curve") == 3
+    assert frame.difference(small).render_segments(console).count("a curve") == 2
+    assert frame.difference(small).render_segments(console) == ""
+
+
 def test_a_row_that_is_not_laid_out_to_its_end_is_painted_as_far_as_it_is() -> None:
     # As when the terminal grows while a dialog is open.
     rows: Any = [[Strip([Segment("left")]), None], [None]]

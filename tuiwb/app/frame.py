@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
@@ -31,6 +32,7 @@ class Frame:
 
     def __init__(self) -> None:
         self._rows: dict[int, _Row] = {}
+        self._whole = Region()  # what was painted last as a whole
 
     def forget(self) -> None:
         """The next updates are sent whole."""
@@ -45,6 +47,10 @@ class Frame:
 
     def render(self, update: LayoutUpdate | ChopsUpdate, console: Console) -> str:
         """The sequences that bring the terminal to what `update` shows."""
+        if isinstance(update, LayoutUpdate) and update.region != self._whole:
+            # The terminal has another size: what was painted for the one before fell anywhere.
+            self._whole = update.region
+            self.forget()
         system = console._color_system or ColorSystem.TRUECOLOR
         out: list[str] = []
         for y, x, strip in _pieces(update):
@@ -197,10 +203,13 @@ class FramedApp(KeysInOrder):
 
     def _display(self, screen: Screen[object], renderable: Any) -> None:
         if isinstance(renderable, CompositorUpdate):
-            renderable = self._frame.difference(renderable)
             # Others' dialogs may tint what is below.
-            ours = isinstance(screen, PromptScreen)
-            self.painted_ground = ground_of(screen) if ours else None
+            ground = ground_of(screen) if isinstance(screen, PromptScreen) else None
+            whole = isinstance(renderable, LayoutUpdate) and renderable.region == self.size.region
+            if not whole and ground is not self.painted_ground:
+                ground = None  # a part says nothing of the rest
+            self.painted_ground = ground
+            renderable = self._frame.difference(renderable)
         super()._display(screen, renderable)
 
     def on_resize(self) -> None:

@@ -62,7 +62,7 @@ def _enqueue(home: Project, configs: list[Path], *, quiet: bool) -> list[Path]:
     from tuiwb.train.start import start
 
     for config in configs:
-        advice(config)
+        advice(home, config)
         plan(home, config)
     queued = []
     for config in configs:

@@ -7,6 +7,7 @@ import typer
 
 from tuiwb.cli.common import JsonOption, ProjectOption, group, note, project_at, say, say_json
 from tuiwb.errors import EXIT_FINE, BadInput
+from tuiwb.project import Project
 
 app = group("Start a training run that outlives this terminal.")
 
@@ -49,7 +50,7 @@ def train(
         does = "waits for its turn to go on" if queue else "goes on"
         what = f"{folder.name} {does} from {checkpoint.name}"
     elif config is not None:
-        advice(config)
+        advice(home, config)
         folder = start(home, config, name, queue=queue)
         what = f"{'queued' if queue else 'started'} {folder.name}"
     if not json:
@@ -68,10 +69,12 @@ def train(
     raise typer.Exit(EXIT_FINE)
 
 
-def advice(config: Path) -> None:
-    """Say the warnings and renamed keys of a config on stderr; errors are start's to raise."""
-    from tuiwb.train.config import load_config
+def advice(home: Project, config: Path) -> None:
+    """Say what a config's check has to say but for errors on stderr; those are start's to raise."""
+    from tuiwb.train.check import examine
+    from tuiwb.train.config import read_config
+    from tuiwb.train.machine import look
 
-    for problem in load_config(config)[1]:
+    for problem in examine(home, read_config(config), look(home), named=True, quick=True).problems:
         if problem.severity != "error":
             note(problem.at(config))

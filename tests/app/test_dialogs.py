@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -12,7 +13,7 @@ from tests.app.test_data_curation import opened
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data_versions import general_share, held_out
 from tuiwb.app.screens.dialogs import Ask, Form
-from tuiwb.app.screens.version_dialogs import CleanDialog
+from tuiwb.app.screens.version_dialogs import CleanDialog, GenerateDialog
 from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.errors import BadInput
@@ -162,3 +163,27 @@ async def test_a_runs_name_is_looked_at_before_anything_starts(
         await refused(pilot, "taken", "a run named 'taken' exists already")
         await pilot.press("escape")
     assert project.job_folders("train") == []
+
+
+async def test_a_look_that_ends_in_an_unforeseen_error_can_be_taken_again(
+    project: Project,
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def plan(said: dict[str, Any]) -> int:
+        asked.append(said)
+        if len(asked) == 1:
+            raise ZeroDivisionError("no rows")
+        return len(asked)
+
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        told: list[int | None] = []
+        pilot.app.push_screen(GenerateDialog("chats", plan), told.append)
+        await until(lambda: pilot.app.screen.query("#task"))
+        await pilot.press("enter")
+        await until(
+            lambda: "it could not be looked at (ZeroDivisionError: no rows)" in problem(pilot)
+        )
+        await pilot.press("enter")
+        await until(lambda: told == [2])
+    assert asked[1]["rows"] == 100

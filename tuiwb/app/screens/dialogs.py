@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import Worker, WorkerState
 
 from tuiwb.app.widgets.menu import Choices
 from tuiwb.app.widgets.modal import Modal
@@ -100,6 +101,14 @@ class Form(Modal[T | None]):
             self.post_message(self.Taken(value(), ""))
         except (TuiwbError, OSError) as error:
             self.post_message(self.Taken(None, on_screen(error)))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A look that ended in an error nobody foresaw says so; another one can be taken."""
+        if event.state is WorkerState.ERROR:
+            self._looking = False
+            error = event.worker.error
+            said = " ".join(str(error).split())[:200]
+            self.complain(f"it could not be looked at ({type(error).__name__}: {said})")
 
     @on(Taken)
     def _take(self, message: Taken) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tuiwb import jobs
+from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import JOB
 
 
@@ -114,3 +115,20 @@ def test_a_text_that_can_be_no_path_breaks_nothing(old, name):
     new = elsewhere(old, "moved")
     kept = jobs.load(new / "runs" / "odd").spec
     assert kept == {"thing": f"{new}/{name}", "other": f"{old}{name}"}
+
+
+@pytest.mark.parametrize("asked", ["&s {a: *s}", "{a: " + "[" * 500 + "]" * 500 + "}"])
+def test_a_moved_job_without_an_end_is_refused_in_a_sentence(tmp_path, asked):
+    text = f"kind: train\nname: odd\ncreated: 1\nfolder: /gone/odd\nspec: {asked}\n"
+    (tmp_path / JOB).write_text(text)
+    with pytest.raises(BadInput, match=r"job\.yaml, it is nested deeper than any job; put it back"):
+        jobs.load(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["", ".", "runs/support-v1"])
+def test_a_folder_that_is_no_whole_path_says_nothing_of_the_place(old, folder):
+    job = old / "runs" / "support-v1" / JOB
+    kept = msgspec.yaml.decode(job.read_bytes())
+    kept["folder"], kept["spec"]["thing"] = folder, "./data/train.jsonl"
+    job.write_bytes(msgspec.yaml.encode(kept))
+    assert jobs.load(job.parent).spec == kept["spec"]

@@ -101,7 +101,12 @@ def load(folder: Path) -> Job:
     except msgspec.MsgspecError as error:
         raise BadInput(f"can't read {folder / JOB}{_damage(error)}; {_MENDED}") from None
     if moved := roots(job.folder, folder, job.spec):
-        spec, prints = present(job.spec, moved), present(job.fingerprints, moved)
+        try:
+            spec, prints = present(job.spec, moved), present(job.fingerprints, moved)
+        except RecursionError:
+            raise BadInput(
+                f"can't read {folder / JOB}, it is nested deeper than any job; {_MENDED}"
+            ) from None
         here = os.path.abspath(folder)
         job = msgspec.structs.replace(job, folder=here, spec=spec, fingerprints=prints)
     return job

@@ -18,7 +18,7 @@ def roots(then: str | None, folder: Path, spec: dict[str, Any]) -> tuple[Path, P
         then = str(Path(run) / now.name)
     elif then is None and isinstance(config, str):
         return _by_config(Path(config), now.parent.parent)
-    if then is None or then == str(now):
+    if then is None or not os.path.isabs(then) or then == str(now):
         return None
     if os.path.exists(then) and os.path.samefile(then, now):
         return None  # the same place by another name: a link

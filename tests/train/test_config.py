@@ -186,6 +186,21 @@ def test_every_new_name_in_the_table_of_old_ones_exists() -> None:
             "multiple of eval_steps",
         ),
         (GOOD + "training: {lr_scheduler_type: cosine_with_min_lr}\n", "min_lr_rate"),
+        (
+            GOOD + "training: {lr_scheduler_type: cosine_with_min_lr, "
+            "lr_scheduler_kwargs: {min_lr: 0, min_lr_rate: 0.1}}\n",
+            "not both",
+        ),
+        (
+            GOOD + "training: {lr_scheduler_type: cosine, lr_scheduler_kwargs: {min_lr: 0}}\n",
+            "cosine has no argument 'min_lr': it takes num_cycles",
+        ),
+        (GOOD + "training: {lr_scheduler_kwargs: {power: 2}}\n", "it takes none"),
+        (
+            GOOD + "training: {lr_scheduler_type: polynomial, lr_scheduler_kwargs: {lr_end: 1}}\n",
+            "lr_end 1 must be below learning_rate 0.0002",
+        ),
+        (GOOD + "lora: {init_lora_weights: orthogonal, r: 3}\n", "wants an even r"),
     ],
 )
 def test_what_can_not_run_together_is_an_error(text: str, sentence: str) -> None:
@@ -334,3 +349,35 @@ def test_hostile_yaml_is_a_problem_and_never_an_exception(text: str) -> None:
     config, problems = check(text)
     assert config is None
     assert any(p.severity == "error" for p in problems)
+
+
+def test_each_scheduler_takes_the_arguments_that_transformers_has_for_it() -> None:
+    from ast import FunctionDef, parse, walk
+    from importlib.util import find_spec
+
+    from tuiwb.train.schema import SCHEDULER_KWARGS, Scheduler
+
+    spec = find_spec("transformers")
+    assert spec is not None
+    assert spec.origin is not None
+    source = (Path(spec.origin).parent / "optimization.py").read_text("utf-8")
+    made = {
+        f.name: {a.arg for a in f.args.args}
+        for f in walk(parse(source))
+        if isinstance(f, FunctionDef)
+    }
+    own = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
+    assert set(SCHEDULER_KWARGS) == set(Scheduler.__args__)  # type: ignore[attr-defined]
+    names = {
+        "linear": "get_linear_schedule_with_warmup",
+        "cosine": "get_cosine_schedule_with_warmup",
+        "cosine_with_restarts": "get_cosine_with_hard_restarts_schedule_with_warmup",
+        "cosine_with_min_lr": "get_cosine_with_min_lr_schedule_with_warmup",
+        "polynomial": "get_polynomial_decay_schedule_with_warmup",
+        "constant": "get_constant_schedule",
+        "constant_with_warmup": "get_constant_schedule_with_warmup",
+        "inverse_sqrt": "get_inverse_sqrt_schedule",
+        "warmup_stable_decay": "get_wsd_schedule",
+    }
+    for scheduler, takes in SCHEDULER_KWARGS.items():
+        assert made[names[scheduler]] - own == set(takes), scheduler

@@ -91,7 +91,10 @@ def test_what_is_missing_and_what_is_lacking_is_told_beside_a_schema_error(
         ("target_modules: '(.*'", "error", "is no regular expression"),
         ("target_modules: [q_proj]\n  layers_to_transform: [7]", "error", "layers 0 to 1"),
         ("target_modules: [q_proj]\n  layers_to_transform: [1, 2]", "warning", "numbered 2"),
-        ("target_modules: [q_proj]\n  exclude_modules: [q_proj]", "error", "is excluded"),
+        ("target_modules: [q_proj]\n  exclude_modules: [q_proj]", "error", "is left out again"),
+        ("exclude_modules: '.*'", "error", "is left out again"),
+        ("exclude_modules: '(.*'", "error", "is no regular expression"),
+        ("target_modules: [q_proj]\n  modules_to_save: [q_proj]", "error", "is left out again"),
         ("modules_to_save: [lm_hed]", "warning", "it has no effect"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from tuiwb.train.problems import Problem, Severity
-from tuiwb.train.schema import GPU_ATTENTION, RunConfig
+from tuiwb.train.schema import GPU_ATTENTION, SCHEDULER_KWARGS, RunConfig
 
 Position = Callable[[Sequence[str]], tuple[int, int]]
 
@@ -81,6 +81,12 @@ def _data(config: RunConfig) -> Said:
                 f"eval_strategy {config.training.eval_strategy} wants data.heldout: name a "
                 "held-out file or set eval_strategy: no",
             )
+        if config.training.eval_on_start:
+            yield (
+                "training.eval_on_start",
+                "error",
+                "eval_on_start wants data.heldout: name a held-out file or set it to false",
+            )
         yield (
             "data",
             "warning",
@@ -133,6 +139,8 @@ def _adapter(config: RunConfig) -> Said:
             "error",
             "TRL's fused loss can't train an adapter on lm_head: take it out of target_modules",
         )
+    if lora.init_lora_weights == "orthogonal" and lora.r % 2:
+        yield "lora.r", "error", f"init_lora_weights orthogonal wants an even r, not {lora.r}"
     if lora.layers_to_transform is not None and isinstance(lora.target_modules, str):
         yield (
             "lora.layers_to_transform",
@@ -209,22 +217,7 @@ def _loop(config: RunConfig) -> Said:
             "warning",
             "constant ignores warmup_steps: constant_with_warmup honours them",
         )
-    if t.lr_scheduler_type == "cosine_with_min_lr" and not (
-        {"min_lr", "min_lr_rate"} & set(t.lr_scheduler_kwargs or {})
-    ):
-        yield (
-            "training.lr_scheduler_type",
-            "error",
-            "cosine_with_min_lr wants lr_scheduler_kwargs: {min_lr_rate: 0.1}",
-        )
-    if t.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in (
-        t.lr_scheduler_kwargs or {}
-    ):
-        yield (
-            "training.lr_scheduler_type",
-            "error",
-            "warmup_stable_decay wants lr_scheduler_kwargs: {num_decay_steps: 100}",
-        )
+    yield from _schedule(config)
     if t.max_steps == 0:
         yield "training.max_steps", "error", "max_steps is 0: -1 goes by num_train_epochs"
     if 1 < t.warmup_steps != int(t.warmup_steps):
@@ -234,6 +227,41 @@ def _loop(config: RunConfig) -> Said:
             "training.warmup_steps",
             "warning",
             f"the warm-up ({t.warmup_steps:g} steps) is as long as the run ({t.max_steps})",
+        )
+
+
+def _schedule(config: RunConfig) -> Said:
+    """What the scheduler's own arguments must be; the trainer would end with a TypeError."""
+    t = config.training
+    given, takes = t.lr_scheduler_kwargs or {}, SCHEDULER_KWARGS[t.lr_scheduler_type]
+    for name in given:
+        if name not in takes:
+            hint = f"it takes {', '.join(takes)}" if takes else "it takes none"
+            yield (
+                "training.lr_scheduler_kwargs",
+                "error",
+                f"{t.lr_scheduler_type} has no argument {name!r}: {hint}",
+            )
+    minima = {"min_lr", "min_lr_rate"} & set(given)
+    if t.lr_scheduler_type == "cosine_with_min_lr" and len(minima) != 1:
+        yield (
+            "training.lr_scheduler_type",
+            "error",
+            "cosine_with_min_lr wants lr_scheduler_kwargs: {min_lr_rate: 0.1}"
+            + (", or min_lr, not both" if minima else ""),
+        )
+    if t.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in given:
+        yield (
+            "training.lr_scheduler_type",
+            "error",
+            "warmup_stable_decay wants lr_scheduler_kwargs: {num_decay_steps: 100}",
+        )
+    end = given.get("lr_end")
+    if isinstance(end, int | float) and end >= t.learning_rate:
+        yield (
+            "training.lr_scheduler_kwargs",
+            "error",
+            f"lr_end {end:g} must be below learning_rate {t.learning_rate:g}",
         )
 
 

@@ -28,6 +28,7 @@ NAMED_AS_STORED = frozenset(
     }
 )  # fmt: skip
 _NUMBERED = re.compile(r".*?\.[^.]*\.(?P<layer>\d+)\.")
+_NO_LINEAR = re.compile(r"(^|\.)(wte|wpe|embed\w*|lm_head)$")
 _LISTED = 10  # names told where there is no near one
 
 
@@ -91,23 +92,56 @@ def module_problems(lora: LoraSection, modules: Modules) -> Said:
             f"the base has the layers 0 to {modules.layers - 1}, and none numbered "
             f"{', '.join(map(str, beyond[:5]))}",
         )
-    target = lora.target_modules
-    if isinstance(target, str):
-        yield from _pattern(target, modules, wrong)
+    target, exclude = lora.target_modules, lora.exclude_modules
+    said = [
+        *(
+            _pattern(target, modules, wrong)
+            if isinstance(target, str)
+            else _names("target_modules", target, modules, wrong)
+        ),
+        *_expression("exclude_modules", exclude if isinstance(exclude, str) else ".*"),
+        *_idle("exclude_modules", exclude, modules),
+        *_idle("modules_to_save", lora.modules_to_save, modules),
+    ]
+    yield from said
+    if any(severity == wrong for _, severity, _ in said) or beyond:
+        return
+    if not any(_has_adapter(lora, name) for name in _targeted(target, modules)):
+        yield (
+            "lora.exclude_modules" if exclude else "lora.modules_to_save",
+            wrong,
+            "every layer of target_modules is left out again by exclude_modules or modules_to_save",
+        )
+
+
+def _idle(key: str, named: object, modules: Modules) -> Said:
+    """PEFT passes over these without a word: a misspelt one does nothing."""
+    for name in named if isinstance(named, list) else ():
+        if not _matches(name, modules):
+            yield f"lora.{key}", "warning", f"{_not_there(name, modules)}: it has no effect"
+
+
+def _targeted(target: str | list[str], modules: Modules) -> list[str]:
+    """The modules that target_modules means."""
+    if isinstance(target, list):
+        return [module for name in target for module in _matches(name, modules)]
+    if target == "all-linear":
+        sized = (name for name, size in modules.dimensions.items() if size == 2)
+        return [name for name in sized if not _NO_LINEAR.search(name)]
+    return [name for name in modules.dimensions if re.fullmatch(target, name)]
+
+
+def _has_adapter(lora: LoraSection, module: str) -> bool:
+    """Whether a module that is meant keeps its adapter."""
+    exclude = lora.exclude_modules or []
+    if isinstance(exclude, str):
+        out = re.fullmatch(exclude, module) is not None
     else:
-        yield from _names("target_modules", target, modules, wrong)
-    for key, named in (
-        ("exclude_modules", lora.exclude_modules),
-        ("modules_to_save", lora.modules_to_save),
-    ):
-        for name in named if isinstance(named, list) else ():
-            # PEFT passes over these without a word: a misspelt one does nothing.
-            if not _matches(name, modules):
-                yield f"lora.{key}", "warning", f"{_not_there(name, modules)}: it has no effect"
-    if isinstance(target, list) and isinstance(lora.exclude_modules, list):
-        left = [name for name in target if name not in lora.exclude_modules]
-        if not left:
-            yield "lora.exclude_modules", wrong, "every layer of target_modules is excluded"
+        out = any(module == name or module.endswith(f".{name}") for name in exclude)
+    saved = lora.modules_to_save or []
+    return not out and not any(
+        re.match(rf"(^|.*\.){re.escape(name)}($|\..*)", module) for name in saved
+    )
 
 
 def _names(key: str, names: list[str], modules: Modules, wrong: Severity) -> Said:
@@ -135,17 +169,10 @@ def _names(key: str, names: list[str], modules: Modules, wrong: Severity) -> Sai
 def _pattern(pattern: str, modules: Modules, wrong: Severity) -> Said:
     if pattern == "all-linear":
         return
-    try:
-        wanted = re.compile(pattern)
-    except re.error as error:
-        yield (
-            "lora.target_modules",
-            "error",
-            f"{pattern!r} is no regular expression ({error}): write a list for plain names, such "
-            "as [q_proj, v_proj]",
-        )
+    if broken := list(_expression("target_modules", pattern)):
+        yield from broken
         return
-    if any(wanted.fullmatch(name) for name in modules.dimensions):
+    if any(re.fullmatch(pattern, name) for name in modules.dimensions):
         return
     listed = f": write the list [{pattern}] for names" if _matches(pattern, modules) else ""
     yield (
@@ -153,6 +180,19 @@ def _pattern(pattern: str, modules: Modules, wrong: Severity) -> Said:
         wrong,
         f"no layer's whole name matches the expression {pattern!r}{listed or _such_as(modules)}",
     )
+
+
+def _expression(key: str, pattern: str) -> Said:
+    """That a text is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield (
+            f"lora.{key}",
+            "error",
+            f"{pattern!r} is no regular expression ({error}): write a list for plain names, such "
+            "as [q_proj, v_proj]",
+        )
 
 
 def _matches(name: str, modules: Modules) -> list[str]:

@@ -61,6 +61,19 @@ async def test_keys_move_between_screens_and_lines_until_one_edits(
         await pilot.press("e", "5", "question_mark")
         await until(lambda: text_of(app) == "5?" + before)
         assert app.current_mode == "config"
+        await pilot.press("f1")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, HelpScreen))
+        await pilot.press("6")
+        await until(lambda: text_of(app) == "5?6" + before)  # a dialog ends no editing
+        await app.action_go("data")
+        await pilot.pause()
+        await app.action_go("config")
+        await pilot.press("5")
+        await until(lambda: app.current_mode == "compare")  # another screen does
+        await pilot.press("3", "e", "7")
+        await until(lambda: text_of(app) == "5?67" + before)
         await pilot.press("escape", "5")
         await until(lambda: app.current_mode == "compare")
     assert (project.root / "configs" / "first.yaml").read_text() == before

@@ -20,7 +20,7 @@ from tuiwb.train.rows import missing_file
 NO_BASE = (
     "no base model is named: name one (its folder, or a hub id), or set base_model in tuiwb.yaml"
 )
-PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9/._-]*")
+PLAIN = re.compile(r"/?[A-Za-z][A-Za-z0-9/._-]*")
 STARTER = """\
 # A supervised fine-tune with LoRA. Keys are TRL's and PEFT's own; docs/config.md lists them all.
 method: sft

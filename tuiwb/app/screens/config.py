@@ -112,8 +112,9 @@ class ConfigScreen(ConfigFiles):
         super().on_screen_resume()
 
     def on_screen_suspend(self) -> None:
-        """Another screen: nobody comes back into the middle of a word."""
-        self._end_editing()
+        """Another screen, and no dialog over this one: nobody comes back into half a word."""
+        if self.app.current_mode != self.MODE:
+            self._end_editing()
 
     def on_unmount(self) -> None:
         """The program ends, and the editor is gone already: what was typed last is kept too."""

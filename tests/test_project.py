@@ -63,6 +63,9 @@ def test_the_manifest_beside_exported_rows_is_no_dataset(tmp_path: Path) -> None
         ("nmae: x", ":1: unknown key 'nmae': did you mean 'name'?"),
         ("python: {zzzzz: x}", ":1: unknown key 'zzzzz' in python: the keys are train, vllm"),
         ("\ngate: {cut: many}", ":2: gate.cut must be a share, 0 to 1, not 'many'"),
+        ("name: x\nrater mia\njudge: y\n", ":2 is not YAML: no ': ' after the key: 'rater mia'"),
+        ("name: 'x\nrater: mia\n", ":1 is not YAML: a quote is opened here and not closed"),
+        ("name: \0\n", " is not YAML: a control character, which YAML doesn't take"),
         ("gate: [1]", ":1: gate must be a section with keys below it, not [1]"),
         ("alerts:\n  from: warn", ":2: alerts.from must be note or warning or critical, not "
          "'warn': did you mean warning?"),

@@ -14,6 +14,7 @@ import yaml
 
 from tuiwb.errors import BadInput
 from tuiwb.settings_problem import settings_problem
+from tuiwb.yaml_words import complaint_of, in_words, unmarked
 
 SETTINGS = "tuiwb.yaml"
 RUNS_NAMED = 8  # at most, where a name is none's
@@ -257,11 +258,21 @@ def _read_settings(path: Path) -> Settings:
             plain["judge"] = {"model": plain["judge"]}
         return msgspec.convert(plain or {}, Settings)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise BadInput(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+        raise BadInput(f"{path}{_not_yaml(text, error)}") from None
     except msgspec.ValidationError as error:
         raise BadInput(f"{path}{settings_problem(text, Settings, error)}") from None
+
+
+def _not_yaml(text: str, error: yaml.YAMLError) -> str:
+    """`:LINE is not YAML: what to mend`; the pure parser says more of where it began."""
+    try:
+        yaml.load(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as marked:
+        line, words = in_words(complaint_of(marked), text)
+        return f":{line} is not YAML: {words}"
+    except yaml.YAMLError as other:
+        error = other
+    return f" is not YAML: {unmarked(error)}"
 
 
 def is_dataset(path: Path) -> bool:

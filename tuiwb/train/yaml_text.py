@@ -6,7 +6,7 @@ from typing import Any
 
 from tuiwb.errors import BadInput
 from tuiwb.train.problems import Problem
-from tuiwb.train.yaml_words import Complaint, in_words
+from tuiwb.yaml_words import complaint_of, in_words, unmarked
 
 MOST_VALUES = 100_000
 MOST_BRACKETS = 500
@@ -51,21 +51,12 @@ def parse(text: str) -> Document | Problem:
         tree = _yaml().load(text)
         plain = _plain(tree, [MOST_VALUES])
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        complaint = Complaint(
-            problem=str(error.problem or ""),
-            line=mark.line + 1 if mark else 1,
-            column=mark.column + 1 if mark else 1,
-            context=str(error.context or ""),
-            context_line=error.context_mark.line + 1 if error.context_mark else 0,
-        )
+        complaint = complaint_of(error)
         line, what = in_words(complaint, text)
         column = complaint.column if line == complaint.line else 1
         return Problem(line=line, column=column, key="", message=f"not YAML: {what}")
     except (YAMLError, ValueError, RecursionError) as error:
-        what = (str(error).splitlines() or ["can't be read"])[0]
-        if "special characters are not allowed" in what:
-            what = "a control character, which YAML doesn't take"
+        what = unmarked(error)
         return Problem(line=_bad_line(text), column=1, key="", message=f"not YAML: {what}")
     if plain is None:
         return Document(tree, {})

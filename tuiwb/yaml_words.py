@@ -7,6 +7,7 @@ wrong, which often stands above it. Pure.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _CANT_START = re.compile(r"found character '(.+)' that cannot start any token")
 _DUPLICATE = re.compile(r'found duplicate key "(.*?)" with value', re.DOTALL)
@@ -26,6 +27,18 @@ class Complaint:
     context_line: int = 0
 
 
+def complaint_of(error: Any) -> Complaint:
+    """What a marked error of PyYAML's or ruamel's pure parser says."""
+    context, mark = error.context_mark, error.problem_mark or error.context_mark
+    return Complaint(
+        problem=str(error.problem or ""),
+        line=mark.line + 1 if mark else 1,
+        column=mark.column + 1 if mark else 1,
+        context=str(error.context or ""),
+        context_line=context.line + 1 if context else 0,
+    )
+
+
 def in_words(complaint: Complaint, text: str) -> tuple[int, str]:
     """(line, sentence) of a complaint about `text`; the parser's own words where none fit."""
     lines = text.split("\n")
@@ -34,6 +47,14 @@ def in_words(complaint: Complaint, text: str) -> tuple[int, str]:
             return said
     words = (complaint.problem or complaint.context or "can't be read").splitlines()[0]
     return complaint.line, words
+
+
+def unmarked(error: Exception) -> str:
+    """What an error without a place says."""
+    words = (str(error).splitlines() or ["it can't be read"])[0]
+    if "special characters are not allowed" in words:
+        return "a control character, which YAML doesn't take"
+    return words
 
 
 Judged = tuple[int, str] | None
@@ -119,10 +140,10 @@ def _named(at: Complaint, lines: Sequence[str]) -> Judged:
         return at.line, f"a value can't start with {sign}: put it in quotes"
     if at.problem == "but found another document" or "'<document start>'" in at.problem:
         if _line(lines, at.line).lstrip().startswith("{"):
-            return at.line, "a second {...} after the first: rows of a dataset, not a config"
+            return at.line, "a second {...} after the first: rows of a dataset?"
         above = _above(lines, at.line)
         if "another document" in at.problem or not above:
-            return at.line, "a config is one document: take out the line of --- or ..."
+            return at.line, "a second document: take out the line of --- or ..."
         return at.line, f"this doesn't go on from line {above}, {_cut(lines[above - 1])}"
     if at.problem.startswith("expected the node content, but found"):
         sign = at.problem.rpartition("but found ")[2].strip("'")

@@ -95,6 +95,19 @@ async def test_a_dialog_that_opens_and_closes_paints_nothing_around_it() -> None
         assert not any(app.terminal.display[row][:10].strip() for row in range(16))
 
 
+async def test_what_changes_below_just_when_a_dialog_comes_back_is_painted() -> None:
+    app = Dialogs()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.install_screen(Dialog(), "kept")
+        for words in ("one", "two", "three"):
+            app.push_screen("kept")
+            app.screen_stack[0].query_one("#one", Static).update(words)
+            await pilot.pause()
+            await until(lambda: app.shown() == app.expected())
+            app.pop_screen()
+            await pilot.pause()
+
+
 async def test_news_waits_for_a_key_but_not_for_ever() -> None:
     app = Painted()
     async with app.run_test() as pilot:

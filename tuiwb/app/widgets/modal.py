@@ -47,8 +47,11 @@ class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
         if self._opening:
             self._opening = False
             if self.stands:
-                self._compositor._dirty_regions.clear()
-                self._compositor._dirty_regions.update(self._own_regions())
+                dirty = (
+                    self._compositor._dirty_regions
+                )  # what changed below meanwhile is in it, too
+                dirty.discard(self.size.region)
+                dirty.update(self._own_regions())
         if self.app.screen is self:
             for below in self.app._background_screens:
                 if isinstance(below, PromptScreen):

@@ -156,6 +156,12 @@ async def test_moving_through_the_list_opens_each_and_keeps_the_edits_of_the_oth
         await pilot.press("escape", "down")
         await until(lambda: text_of(app) == "method: sft\n")
         files = app.screen.query_one("#files", OptionList)
+        await pilot.press("e")
+        await pilot.click(files, offset=(4, 1))
+        await until(lambda: text_of(app).startswith("#model"))
+        assert app.screen.query_one("#editor", TextArea).read_only, "a click edits nothing"
+        await pilot.press("down")
+        await until(lambda: text_of(app) == "method: sft\n")
         assert [str(option.prompt)[:1] for option in files.options] == ["●", " "]
         await pilot.press("right_square_bracket")
         await until(lambda: text_of(app).startswith("#model"))

@@ -163,6 +163,11 @@ class ConfigScreen(ConfigFiles):
         if event.size.width < LISTED_FROM and self.focused is self.query_one("#files"):
             self.editor.focus()
 
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Into the list by mouse: letters are its keys, and the screen's."""
+        if event.widget is not self.editor:
+            self._end_editing()
+
     def action_edit(self) -> None:
         """Let letters go into the text."""
         self.editor.edit_on(True)

@@ -93,6 +93,7 @@ class ConfigFiles(WorkbenchScreen):
                 self.notify(f"can't read {path}: {error}", severity="error", markup=False)
                 return
         self._path, self._on_disk = path, text
+        self.editor.edit_on(False)
         draft = self._drafts.read(self._draft_of)
         self.editor.load_text(text)
         self._typed = text

@@ -47,10 +47,8 @@ class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
         if self._opening:
             self._opening = False
             if self.stands:
-                dirty = (
-                    self._compositor._dirty_regions
-                )  # what changed below meanwhile is in it, too
-                dirty.discard(self.size.region)
+                dirty = self._compositor._dirty_regions
+                dirty.discard(self.size.region)  # what changed below meanwhile stays in it
                 dirty.update(self._own_regions())
         if self.app.screen is self:
             for below in self.app._background_screens:

@@ -159,5 +159,8 @@ def test_what_can_not_be_done_is_one_sentence_and_exit_2(
 def test_an_empty_project_says_how_to_start(tmp_path: Path) -> None:
     done = tuiwb("runs", cwd=tmp_path)
     assert done.returncode == 0
-    assert "tuiwb train CONFIG starts one" in done.stdout
+    assert f"{tmp_path} is no project" in done.stdout
+    assert "`tuiwb init` makes it one" in done.stdout
+    (tmp_path / "tuiwb.yaml").touch()
+    assert "tuiwb train CONFIG starts one" in tuiwb("runs", cwd=tmp_path).stdout
     assert json.loads(tuiwb("runs", "--json", cwd=tmp_path).stdout) == []

@@ -184,7 +184,7 @@ def _bitsandbytes(version: str | None, has_gpu: bool) -> Check:
     if version is not None:
         return Check(name="bitsandbytes", status="ok", found=version)
     if not has_gpu:
-        found = "not installed, and of no use without a CUDA GPU"
+        found = "not installed: no 8-bit and paged optimisers"
         return Check(name="bitsandbytes", status="ok", found=found)
     return Check(
         name="bitsandbytes",

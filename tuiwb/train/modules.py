@@ -174,11 +174,17 @@ def _pattern(pattern: str, modules: Modules, wrong: Severity) -> Said:
         return
     if any(re.fullmatch(pattern, name) for name in modules.dimensions):
         return
-    listed = f": write the list [{pattern}] for names" if _matches(pattern, modules) else ""
+    near = get_close_matches(pattern, ["all-linear", *modules.linear], 1)
+    if _matches(pattern, modules):
+        hint = f": write the list [{pattern}] for names"
+    elif near:
+        hint = f": did you mean {near[0] if near[0] == 'all-linear' else f'the list [{near[0]}]'}?"
+    else:
+        hint = _such_as(modules)
     yield (
         "lora.target_modules",
         wrong,
-        f"no layer's whole name matches the expression {pattern!r}{listed or _such_as(modules)}",
+        f"no layer's whole name matches the expression {pattern!r}{hint}",
     )
 
 
@@ -207,5 +213,6 @@ def _not_there(name: str, modules: Modules) -> str:
 
 
 def _such_as(modules: Modules) -> str:
-    first = next((name for name, size in modules.dimensions.items() if size >= 2), "")
+    sized = (name for name, size in modules.dimensions.items() if size >= 2)
+    first = next((name for name in sized if not _NO_LINEAR.search(name)), "")
     return f": they are such as {first}" if first else ""

@@ -40,8 +40,9 @@ def names(project: Project) -> list[str]:
 def test_what_one_trains_on_comes_first_and_what_must_not_be_trained_on_last(
     project: Project,
 ) -> None:
-    assert names(project)[:3] == ["replay", "chats", "preference"]
-    assert set(names(project)[3:]) == {"canary", "heldout", "ood", "odd"}
+    fill(project.root / "data" / "chats_raw.jsonl", 60)
+    assert names(project)[:4] == ["replay", "chats", "chats_raw", "preference"]
+    assert set(names(project)[4:]) == {"canary", "heldout", "ood", "odd"}
     config = project.root / "configs" / "a.yaml"
     config.parent.mkdir()
     config.write_text("model: {base: own/base}\ndata: {train: [data/chats.jsonl]}\n")

@@ -35,15 +35,17 @@ def datasets(project: Project, method: str = "sft") -> list[Path]:
     """The project's datasets, what one most likely trains on first.
 
     What is held out by its name, a canary set or odd prompts stands last, before it what can't
-    train the method; before those versions (the newest first), what configs train on, then by size.
+    train the method; before those versions (the newest first), what configs train on, then by
+    size, but what is called raw after what is not.
     """
     trained = {path for config in project.configs() for path in _trained_by(project, config)}
     age = {path: n for n, path in enumerate(_newest(_versions(project)))}
 
-    def rank(path: Path) -> tuple[bool, bool, int, bool, int]:
+    def rank(path: Path) -> tuple[bool, bool, int, bool, bool, int]:
         aside = is_held_out(path) or is_never_trained(project, path)
         can = not aside and _trains(project, path, method)
-        return (aside, not can, age.get(path, len(age)), path not in trained, -_size(path))
+        raw = "raw" in _words(path)
+        return (aside, not can, age.get(path, len(age)), path not in trained, raw, -_size(path))
 
     return sorted(project.datasets(), key=rank)
 

@@ -83,7 +83,11 @@ def test_what_is_missing_and_what_is_lacking_is_told_beside_a_schema_error(
         ("target_modules: [embed_tokens]", "", ""),
         (r"target_modules: '.*\.(q|v)_proj'", "", ""),
         ("target_modules: [nosuch]", "error", "it has "),
-        ("target_modules: [q_proj, v_prj]", "warning", "did you mean v_proj?: the others are"),
+        (
+            "target_modules: [q_proj, v_prj]",
+            "warning",
+            "and the others are trained without it: did you mean v_proj?",
+        ),
         ("target_modules: [mlp]", "error", "mlp holds other layers, and can't have an adapter"),
         ("target_modules: [input_layernorm]", "error", "is no linear layer"),
         ("target_modules: q_proj", "error", "write the list [q_proj] for names"),
@@ -97,7 +101,10 @@ def test_what_is_missing_and_what_is_lacking_is_told_beside_a_schema_error(
         ("exclude_modules: '.*'", "error", "is left out again"),
         ("exclude_modules: '(.*'", "error", "is no regular expression"),
         ("target_modules: [q_proj]\n  modules_to_save: [q_proj]", "error", "is left out again"),
-        ("modules_to_save: [lm_hed]", "warning", "it has no effect"),
+        ("modules_to_save: [lm_hed]", "warning", "so this has no effect: "),
+        (r"rank_pattern: {'layers\.0\..*q_proj': 2, v_proj: 8}", "", ""),
+        ("alpha_pattern: {v_prj: 8}", "warning", "so this has no effect: did you mean v_proj?"),
+        ("rank_pattern: {'(': 8}", "error", "is no regular expression"),
     ],
 )
 def test_layers_that_the_base_has_not_are_told_as_peft_would_take_them(

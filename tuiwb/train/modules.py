@@ -29,6 +29,7 @@ NAMED_AS_STORED = frozenset(
 )  # fmt: skip
 _NUMBERED = re.compile(r".*?\.[^.]*\.(?P<layer>\d+)\.")
 _NO_LINEAR = re.compile(r"(^|\.)(wte|wpe|embed\w*|lm_head)$")
+NO_EFFECT = ", so this has no effect"
 _LISTED = 10  # names told where there is no near one
 
 
@@ -102,6 +103,8 @@ def module_problems(lora: LoraSection, modules: Modules) -> Said:
         *_expression("exclude_modules", exclude if isinstance(exclude, str) else ".*"),
         *_idle("exclude_modules", exclude, modules),
         *_idle("modules_to_save", lora.modules_to_save, modules),
+        *_idle_patterns("rank_pattern", lora.rank_pattern, modules),
+        *_idle_patterns("alpha_pattern", lora.alpha_pattern, modules),
     ]
     yield from said
     if any(severity == wrong for _, severity, _ in said) or beyond:
@@ -118,7 +121,19 @@ def _idle(key: str, named: object, modules: Modules) -> Said:
     """PEFT passes over these without a word: a misspelt one does nothing."""
     for name in named if isinstance(named, list) else ():
         if not _matches(name, modules):
-            yield f"lora.{key}", "warning", f"{_not_there(name, modules)}: it has no effect"
+            yield f"lora.{key}", "warning", _not_there(name, modules, NO_EFFECT)
+
+
+def _idle_patterns(key: str, patterns: Mapping[str, int] | None, modules: Modules) -> Said:
+    """Patterns that match no layer's name or its end, as peft.utils.get_pattern_key has it."""
+    for pattern in patterns or {}:
+        try:
+            wanted = re.compile(rf"(.*\.)?({pattern})$")
+        except re.error as error:
+            yield f"lora.{key}", "error", f"{pattern!r} is no regular expression ({error})"
+            continue
+        if not any(wanted.match(name) for name in modules.dimensions):
+            yield f"lora.{key}", "warning", _not_there(pattern, modules, NO_EFFECT)
 
 
 def _targeted(target: str | list[str], modules: Modules) -> list[str]:
@@ -151,9 +166,9 @@ def _names(key: str, names: list[str], modules: Modules, wrong: Severity) -> Sai
     for name in unknown:
         # PEFT fails only where no name matches, and trains fewer layers else.
         none_left = len(unknown) == len(names)
-        end = "" if none_left else ": the others are trained without it"
+        end = "" if none_left else ", and the others are trained without it"
         severity = wrong if none_left else "warning"
-        yield f"lora.{key}", severity, f"{_not_there(name, modules)}{end}"
+        yield f"lora.{key}", severity, _not_there(name, modules, end)
     for name, found in known.items():
         sizes = {modules.dimensions[module] for module in found}
         if found and not any(size >= 2 for size in sizes):
@@ -206,10 +221,10 @@ def _matches(name: str, modules: Modules) -> list[str]:
     return [m for m in modules.dimensions if m == name or m.endswith(f".{name}")]
 
 
-def _not_there(name: str, modules: Modules) -> str:
+def _not_there(name: str, modules: Modules, then: str = "") -> str:
     near = get_close_matches(name.rpartition(".")[2], modules.linear, 1)
     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(modules.linear[:_LISTED])}"
-    return f"the base has no layer {name!r}: {hint}"
+    return f"the base has no layer {name!r}{then}: {hint}"
 
 
 def _such_as(modules: Modules) -> str:

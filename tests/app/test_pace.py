@@ -95,6 +95,17 @@ async def test_a_dialog_that_opens_and_closes_paints_nothing_around_it() -> None
         assert not any(app.terminal.display[row][:10].strip() for row in range(16))
 
 
+async def test_what_was_to_be_painted_again_is_so_though_a_part_of_it_comes_first() -> None:
+    app = Dialogs()
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        app.terminal.reset()
+        app.action_repaint()
+        app.screen._compositor.update_widgets({app.screen.query_one("#one")})
+        app.screen._compositor_refresh()
+        await until(lambda: app.shown() == app.expected())
+
+
 async def test_what_changes_below_just_when_a_dialog_comes_back_is_painted() -> None:
     app = Dialogs()
     async with app.run_test(size=(60, 16)) as pilot:

@@ -7,6 +7,7 @@ import pytest
 from textual._compositor import Compositor, CompositorMap
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Select, Static
@@ -23,6 +24,11 @@ from tuiwb.project import Project
 Arranged = tuple[CompositorMap, set[Widget]]
 
 
+def placed(found: CompositorMap) -> CompositorMap:
+    """What shows nothing of itself shows nothing, wherever that is."""
+    return {widget: at if at.clip else at._replace(clip=Region()) for widget, at in found.items()}
+
+
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Compare each layout of parts with one of all; how many widgets each had."""
@@ -33,16 +39,17 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found = of_parts(self, root, parts)
         if found is not None:
             whole = Compositor._arrange_root(self, root, self.size, visible_only=False)
+            one, other = placed(found[0]), placed(whole[0])
             differing = {
-                widget: (found[0].get(widget), whole[0].get(widget))
-                for widget in found[0].keys() | whole[0].keys()
-                if found[0].get(widget) != whole[0].get(widget)
+                widget: (one.get(widget), other.get(widget))
+                for widget in one.keys() | other.keys()
+                if one.get(widget) != other.get(widget)
             }
             assert not differing
             assert found[1] == whole[1]
-            by_order = sorted(found[0].items(), key=lambda item: item[1].order)
-            assert by_order == sorted(whole[0].items(), key=lambda item: item[1].order)
-            sizes.append(len(found[0]))
+            by_order = sorted(one.items(), key=lambda item: item[1].order)
+            assert by_order == sorted(other.items(), key=lambda item: item[1].order)
+            sizes.append(len(one))
         return found
 
     monkeypatch.setattr(PartLayout, "_with_parts", compare)
@@ -52,23 +59,16 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 class Boxes(PromptScreen[None]):
     """Containers of their own size and of their content's, one in the other."""
 
-    CSS = """
-    Boxes { layout: horizontal; }
-    #fixed { width: 30; height: 100%; border: round red; }
-    #fixed > VerticalScroll { height: 1fr; }
-    #growing { width: 1fr; height: auto; }
-    #row { height: 5; }
-    #row > Static { width: 1fr; height: 3; }
-    #floating { layer: above; dock: right; width: 9; height: 2; }
-    .tall { height: 9; }
-    """
-
     def compose(self) -> ComposeResult:
         with Vertical(id="fixed"):
             yield Static("head", classes="any", markup=False)
             with VerticalScroll(id="list"):
-                for number in range(4):
+                for number in range(16):
                     yield Static(f"line {number}", classes="any", markup=False)
+                    if number == 12:  # where the list is cut off
+                        with Vertical(id="inner"):
+                            yield Static("inner", classes="any", markup=False)
+                            yield Static("next", classes="any", markup=False)
         with Vertical(id="growing"):
             with Horizontal(id="row"):
                 yield Static("left", classes="any", markup=False)
@@ -80,6 +80,18 @@ class Boxes(PromptScreen[None]):
 
 class InBoxes(App[None]):
     """An app of that screen."""
+
+    CSS = """
+    Boxes { layout: horizontal; }
+    #fixed { width: 30; height: 100%; border: round red; }
+    #fixed > VerticalScroll { height: 1fr; }
+    #growing { width: 1fr; height: auto; }
+    #row { height: 5; }
+    #row > Static { width: 1fr; height: 3; }
+    #inner { height: 6; }
+    #floating { layer: above; dock: right; width: 9; height: 2; }
+    .tall { height: 9; }
+    """
 
     def get_default_screen(self) -> Screen[None]:
         return Boxes()
@@ -95,7 +107,9 @@ async def test_whatever_is_shown_hidden_added_removed_or_resized(
         screen = app.screen
         assert isinstance(screen, Boxes)
         for turn in range(60):
-            what = draw.choice(("show", "show", "add", "remove", "size", "scroll", "choose", "out"))
+            what = draw.choice(
+                ("show", "show", "inner", "add", "remove", "size", "scroll", "choose", "out", "all")
+            )
             one = draw.choice(list(screen.query(".any")) or [screen])
             boxes = [screen.query_one(name) for name in ("#list", "#row", "#growing", "#fixed")]
             box = draw.choice(boxes)
@@ -109,8 +123,14 @@ async def test_whatever_is_shown_hidden_added_removed_or_resized(
                 await one.remove()
             elif what == "size":
                 one.toggle_class("tall")
+            elif what == "inner":
+                child = draw.choice(list(screen.query("#inner > *")))
+                child.display = not child.display
+            elif what == "all":
+                screen.styles.padding = draw.randrange(3)
+                screen.query_one("#inner").children[0].display ^= True
             elif what == "scroll":
-                screen.query_one("#list").scroll_to(y=draw.randrange(9), animate=False)
+                screen.query_one("#list").scroll_to(y=draw.randrange(12), animate=False)
             elif what == "choose":
                 screen.query_one("#choice", Select).expanded ^= True
             elif what == "out":

@@ -71,6 +71,7 @@ def test_a_moved_project_of_an_older_version_is_known_by_its_run_and_its_config(
     for job in (run, run / "compare"):
         without_its_folder(job)
     new = elsewhere(old, "moved")
+    (new / "support.yaml").write_text("{}")  # by it alone the old place could be configs/, too
     run = new / "runs" / "support-v1"
     assert jobs.load(run).spec["model"]["base"] == str(new / "models" / "tiny")
     assert jobs.load(run / "compare").spec["adapter"] == str(run / "adapter")

@@ -105,7 +105,7 @@ class ModelSection(Section):
     ) = Field(
         default=None,
         description="Attention kernel. null lets transformers choose (sdpa). flash_attention_2 "
-        "wants the flash-attn package and an Ampere or newer GPU.",
+        "wants the flash-attn package and an Ampere or newer GPU, flex_attention a GPU.",
     )
 
 

@@ -163,6 +163,9 @@ are not there, rows that can't be trained on, layers the base has not, and what 
 for it, all at once. Exit codes: 0 `tuiwb train` starts it here; 2 the config is wrong; 3 the config
 is right and only this machine lacks something ("missing here": a GPU, a package, room on the disk,
 a model that can't be fetched), so that another may run it. Warnings and notes change no exit code.
+What takes the tokenizer or the GPU itself to know is told by the run: rows that `max_length` cuts
+before their first trained token, bfloat16 or flash attention on a GPU too old for it, memory.
+
 Names that older versions and other tools use (`max_seq_length`, `warmup_ratio`, `torch_dtype`, ...)
 are accepted, taken as the new ones, and said in a note.
 

@@ -101,7 +101,9 @@ async def test_what_was_to_be_painted_again_is_so_though_a_part_of_it_comes_firs
         await pilot.pause()
         app.terminal.reset()
         app.action_repaint()
-        app.screen._compositor.update_widgets({app.screen.query_one("#one")})
+        one = app.screen.query_one("#one", Static)
+        one.update("new", layout=False)
+        app.screen._compositor.update_widgets({one})
         app.screen._compositor_refresh()
         await until(lambda: app.shown() == app.expected())
 

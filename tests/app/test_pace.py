@@ -121,6 +121,22 @@ async def test_what_changes_below_just_when_a_dialog_comes_back_is_painted() -> 
             await pilot.pause()
 
 
+async def test_a_dialog_comes_back_on_a_terminal_that_became_smaller() -> None:
+    app = Dialogs()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.install_screen(Dialog(), "kept")
+        for size in ((60, 16), (40, 9), (50, 12)):
+            await pilot.resize_terminal(*size)
+            await until(lambda size=size: app.screen.size == size)
+            await pilot.pause()
+            app.push_screen("kept")
+            await pilot.pause()
+            await until(lambda size=size: app.screen.size == size)
+            await until(lambda: "a dialog" in "\n".join(app.terminal.display))
+            app.pop_screen()
+            await pilot.pause()
+
+
 async def test_news_waits_for_a_key_but_not_for_ever() -> None:
     app = Painted()
     async with app.run_test() as pilot:

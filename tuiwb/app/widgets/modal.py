@@ -47,9 +47,12 @@ class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
         if self._opening:
             self._opening = False
             if self.stands:
-                dirty = self._compositor._dirty_regions
-                dirty.discard(self.size.region)  # what changed below meanwhile stays in it
-                dirty.update(self._own_regions())
+                dirty, whole = self._compositor._dirty_regions, self._compositor.size.region
+                # What changed below meanwhile is in it, too; and what was beyond a smaller screen.
+                changed = {region.intersection(whole) for region in dirty} - {whole}
+                changed |= {region.intersection(whole) for region in self._own_regions()}
+                dirty.clear()
+                dirty.update(region for region in changed if region)
         if self.app.screen is self:
             for below in self.app._background_screens:
                 if isinstance(below, PromptScreen):

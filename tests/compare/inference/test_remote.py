@@ -70,10 +70,18 @@ def stream(*pieces: str, finish: str | None = "stop", tokens: int = 7) -> Answer
     return 200, {}, (data + ("data: [DONE]\n\n" if finish else "")).encode()
 
 
+class Ended(JobFailed):
+    """With the answers that had come by then."""
+
+    def __init__(self, sentence, answers):
+        super().__init__(sentence)
+        self.answers = answers
+
+
 def ask(
     kind: str, url: str, count: int, *, max_usd: float = 5.0, temperature: float = 0.0
 ) -> list[SideAnswer]:
-    """Every answer of a side; JobFailed carries those that came as `.args[1]`."""
+    """Every answer of a side; what ends it early carries those that came."""
     from tuiwb.compare.inference.generation import Asking
     from tuiwb.compare.inference.remote import Budget, ask_all
     from tuiwb.llm.prices import read_prices
@@ -95,7 +103,7 @@ def ask(
             tick=lambda: None,
         )
     except JobFailed as failed:
-        raise JobFailed(str(failed), found) from None
+        raise Ended(str(failed), found) from None
     return sorted(found, key=lambda answer: int(answer.id[2:]))
 
 
@@ -134,7 +142,7 @@ def test_prompts_without_an_answer_are_counted_and_the_others_are_kept(serve):
     server = serve(lambda asked: error(500) if asked.data["n"] == 1 else stream("fine"))
     with pytest.raises(JobFailed, match=r"left 1 of 3 prompts without an answer \(line 2: ") as end:
         ask("served", server.url, 3)
-    assert {answer.id for answer in end.value.args[1]} == {"id0", "id2"}
+    assert {answer.id for answer in end.value.answers} == {"id0", "id2"}
 
 
 def test_a_refused_key_is_one_sentence_without_the_key(serve, monkeypatch):
@@ -161,7 +169,7 @@ def test_a_spent_budget_ends_the_asking_and_keeps_what_was_paid(serve, monkeypat
     server = serve(lambda asked: message("yes", tokens=(100_000, 100_000)))
     with pytest.raises(JobFailed, match="the budget of \\$1 is spent") as end:
         ask("api", server.url, 40, max_usd=1.0)
-    assert 1 <= len(end.value.args[1]) <= len(server.asked) < 12
+    assert 1 <= len(end.value.answers) <= len(server.asked) < 12
 
 
 def test_calls_at_work_together_stay_within_the_budget(serve, monkeypatch):
@@ -169,7 +177,7 @@ def test_calls_at_work_together_stay_within_the_budget(serve, monkeypatch):
     server = serve(lambda asked: message("yes", tokens=(20, 16)))
     with pytest.raises(JobFailed, match=r"the budget of .* is spent") as end:
         ask("api", server.url, 12, max_usd=0.001)
-    found = end.value.args[1]
+    found = end.value.answers
     assert 1 <= len(found) == len(server.asked) < 12
     assert sum(answer.usd for answer in found) <= 0.001
 

@@ -146,6 +146,8 @@ def test_zoom_ends_somewhere_and_pan_stays_with_the_data() -> None:
     assert zoom(None, (5.0, 5.0), 2) is None
 
 
+@example(low=1e-5, width=15000.0, most=2)
+@example(low=1e-9, width=4.5, most=2)
 @given(
     low=st.floats(0, 1e6),
     width=st.floats(0, 1e6),

@@ -32,7 +32,12 @@ def count_ticks(low: float, high: float, most: int) -> list[float]:
     lies within, the fractions."""
     if high - low < most and (whole := _multiples(low, high, 1, most)):
         return whole
-    return nice_ticks(low, high, most)
+    ticks = nice_ticks(low, high, most)
+    # At the view's edge one may be clamped to what is no whole number.
+    whole = [tick for tick in ticks if tick.is_integer()]
+    if not whole and math.isfinite(high) and math.floor(high) >= low:
+        whole = [float(math.floor(high))]
+    return whole or ticks
 
 
 def time_ticks(low: float, high: float, most: int) -> list[float]:

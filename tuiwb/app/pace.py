@@ -25,16 +25,11 @@ FRAME = 1 / 60  # seconds between two paints of news
 TURNS = 8  # of the event loop, in which a key reaches all that it changes
 
 
-def calm_since(app: App[Any]) -> float:
-    """When, by the monotonic clock, no key had come for a while; it may be still to come."""
-    return float(getattr(app, "last_input", 0.0)) + CALM
-
-
 def calm_in(app: App[Any], due: float = 0.0) -> float:
     """Seconds until no key has come for a while; 0 when that is so. News that has been `due` (by
     the monotonic clock) for `LATEST` waits no longer."""
     now = time.monotonic()
-    wait = calm_since(app) - now
+    wait = float(getattr(app, "last_input", 0.0)) + CALM - now
     if due:
         wait = min(wait, due + LATEST - now)
     return max(0.0, wait)

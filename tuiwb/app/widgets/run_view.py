@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tuiwb.app.log_tail import LogTail
-from tuiwb.app.pace import PromptScreen, calm_in, calm_since
+from tuiwb.app.pace import PromptScreen, calm_in
 from tuiwb.app.run_estimate import estimate_of
 from tuiwb.app.run_words import ended_words, log_lines, way_on
 from tuiwb.app.screens.run_dialogs import ShowText
@@ -51,10 +51,8 @@ PANES = (
     ("g", "recovery", "Recovery"),
 )
 WIDE = 150  # columns from which two panes stand side by side
-TICK = 0.1  # seconds between two thoughts of whether it is time to look
 LOOK_EVERY = 0.35  # seconds: three times a second at most
-EAGER = 0.7  # seconds: what is due so soon comes right after a key, before the next one
-SHARE = 0.02  # of a core, for the UI's thread: what costs more to paint is painted less often
+SHARE = 0.025  # of a core, for the UI's thread: what costs more to paint is painted less often
 SELDOM = 2.0  # seconds between two looks, however busy the UI is
 SILENT = 1.0  # seconds between two looks at a run that says nothing
 SLICE = 0.15  # seconds of reading between two looks
@@ -159,7 +157,7 @@ class RunView(RunCommands):
         self._alerts = self.query_one("#alerts", AlertsView)
         self._recovery = self.query_one("#recovery", RecoveryView)
         self._show_pane()
-        self.set_interval(TICK, self.look)
+        self.set_interval(LOOK_EVERY, self.look)
 
     def watch_run(self, watched: Watched, overlays: Sequence[Watched] = ()) -> None:
         """Show another run, others laid over its curves."""
@@ -185,9 +183,8 @@ class RunView(RunCommands):
             return
         now, used = time.monotonic(), time.thread_time()
         if watched.loaded >= 1 and bool(self._stood):
-            due = self._looked + max(self._pause(used), LOOK_EVERY)
-            early = EAGER if 0 <= now - calm_since(self.app) < TICK else 0.0
-            if now < due - early or self._hold(due, self.look):
+            due = self._looked + self._pause(used)
+            if now < due or self._hold(due, self.look):
                 return
         self._looked, self._used, self._reading = now, used, True
         self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])

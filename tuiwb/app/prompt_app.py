@@ -21,7 +21,7 @@ TIDY_EVERY = 1.0  # seconds
 THRESHOLDS = (20_000, 20, 20)
 WORTH = 2000  # new objects from which on it is worth a look at them
 ALL_BUT_OLD = 5  # of so many times, one goes over more objects
-WHOLE_EVERY = 30.0  # seconds between two looks at all of them, where any are new
+WHOLE_EVERY = 60.0  # seconds between two looks at all of them, where any are new
 ARENAS = 3  # heaps of the C library, of which each thread would have its own
 M_ARENA_MAX = -8  # malloc.h
 

@@ -99,6 +99,7 @@ def test_stop_by_key_saves_the_adapter(sample: Project, terminals: Open) -> None
     terminal = terminals(str(sample.root), columns=80, rows=24)
     folder = begin(terminal, sample)
     wait_until(lambda: step_of(folder) >= 2, 180, lambda: f"no step: {jobs.status(folder)}")
+    terminal.wait_for("c Checkpoint")  # the screen reads the run a moment after the disk has it
     terminal.press("c")
     terminal.wait_for("saves a checkpoint")
     wait_until(lambda: jobs.status(folder).last_checkpoint, 60, lambda: "no checkpoint came")

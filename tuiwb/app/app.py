@@ -112,7 +112,8 @@ class WorkbenchApp(ToastApp):
         if self._still < STILL or self._looks % SELDOM == 0:
             self.read_jobs()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="jobs")
+    # A description spells out all arguments, every second.
+    @work(thread=True, exclusive=True, exit_on_error=False, group="jobs", description="")
     def read_jobs(self) -> None:
         """Read what the jobs wrote since the last time."""
         try:

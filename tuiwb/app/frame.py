@@ -5,6 +5,7 @@ that are not on the screen yet. A curve that grew by a point repaints its chart,
 it differ: over SSH the bytes are what lags.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, ClassVar
@@ -113,17 +114,16 @@ def _look(cell: tuple[str, str]) -> str:
 
 def _runs(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> Iterator[tuple[int, int]]:
     """Where the cells differ, as (first, past the last); runs that almost touch become one."""
-    first = last = -1
-    for at, (old, new) in enumerate(zip(before, after, strict=True)):
-        if old is not new and old != new:
-            if first < 0:
-                first = at
-            elif at - last > SAME_BETWEEN:
-                yield first, last + 1
-                first = at
-            last = at
-    if first >= 0:
-        yield first, last + 1
+    if before == after:
+        return
+    differ = [at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    first = last = differ[0]
+    for at in differ:
+        if at - last > SAME_BETWEEN:
+            yield first, last + 1
+            first = at
+        last = at
+    yield first, last + 1
 
 
 def _cells(strip: Strip, system: ColorSystem) -> list[tuple[str, str]] | None:
@@ -155,11 +155,15 @@ class _OneCell(dict[str, bool]):
 
 
 _ONE_CELL = _OneCell()
+# Box drawing, blocks and braille beside plain ASCII: what most of a screen is made of.
+_DRAWN = re.compile("[ -~\u2500-\u259f\u2800-\u28ff]*").fullmatch
 
 
 def _plain(text: str) -> bool:
     """Whether every character takes one cell. By character: whole texts would be kept for ever."""
-    return (text.isascii() and text.isprintable()) or all(_ONE_CELL[char] for char in set(text))
+    if text.isascii():
+        return text.isprintable()
+    return bool(_DRAWN(text)) or all(_ONE_CELL[char] for char in set(text))
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cached_cell_len
 
+from tuiwb.app.dispatch import remember_handlers
 from tuiwb.app.frame import FramedApp
 from tuiwb.app.pace import calm_in
 
@@ -31,6 +32,7 @@ class PromptApp(FramedApp):
 
     def __init__(self) -> None:
         super().__init__()
+        remember_handlers()
         self._tidied = 0
         self._whole_at = time.monotonic()  # when all objects were looked at
         self._libc: ctypes.CDLL | None = None

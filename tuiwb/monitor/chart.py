@@ -97,9 +97,13 @@ class Plot:
         """The columns in which any of `x` lie."""
         low, high = self.x_range
         width = int(self.codes.shape[1])
-        seen = x[(x >= low) & (x <= high)] if width else x[:0]
+        if not width or not len(x):
+            return []
+        seen = x[(x >= low) & (x <= high)]
         places = np.minimum((seen - low) / (high - low) * width, width - 1)
-        found: list[int] = np.unique(places.astype(np.int64)).tolist()
+        hit = np.zeros(width, np.bool_)
+        hit[places.astype(np.int64)] = True
+        found: list[int] = np.flatnonzero(hit).tolist()
         return found
 
     def x_at(self, column: float) -> float:

@@ -97,7 +97,8 @@ class TrainScreen(RunActions):
         if watched is not None and state is not None and state.state != watched.state.state:
             self.view.look_now()
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="sum")
+    # A description spells out all arguments, every second.
+    @work(thread=True, exclusive=True, exit_on_error=False, group="sum", description="")
     def _sum_up(self, jobs: dict[Path, JobState]) -> None:
         price = self.project.settings.gpu_price_per_hour
         self.post_message(self.Summed([summarise(f, s, price) for f, s in jobs.items()]))

@@ -5,12 +5,14 @@ when something differs.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -26,6 +28,14 @@ from tuiwb.monitor.ticks import UNITS, reading
 from tuiwb.monitor.trace import Trace
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.text import inert
+
+
+class _Base(NamedTuple):
+    """The style below all that is drawn, and whether nothing lies around or over our strips."""
+
+    above: tuple[object, ...]  # of which styles it was made
+    style: Style
+    plain: bool
 
 
 class DrawnChart(Still):
@@ -64,8 +74,9 @@ class DrawnChart(Still):
         self._gutter = 0
         self._fresh = False
         self._strips: list[Strip] = []
-        self._base_style: tuple[object, Style] | None = None
+        self._styled: _Base | None = None
         self._ticks: list[tuple[int, str]] = []
+        self._axis_row = Strip.blank(0)
         self._palettes: tuple[object, Palette | None] = (None, None)
         self._rows: dict[int, tuple[tuple[object, ...], Strip]] = {}  # of what a row was made
 
@@ -97,25 +108,31 @@ class DrawnChart(Still):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Once for all lines: what it looks at costs more than a line does.
-        plain = self._is_plain()
-        size = self.outer_size if plain else self.size
+        base = self._base()
+        size = self.outer_size if base.plain else self.size
         self._paint(size)
-        if not plain:
+        if not base.plain:
             self._fresh = True
             try:
                 return super().render_lines(crop)
             finally:
                 self._fresh = False
         strips = self._strips[crop.y : crop.bottom]
-        for line_filter in self.get_line_filters():
+        for line_filter in self._filters():
             background = self.background_colors[1]
             strips = [strip.apply_filter(line_filter, background) for strip in strips]
         missing = crop.height - len(strips)
         if missing > 0:
-            strips += [Strip.blank(size.width, self._base()[1])] * missing
+            strips += [Strip.blank(size.width, base.style)] * missing
         if crop.column_span != (0, size.width):
             strips = [strip.crop(crop.x, crop.right) for strip in strips]
         return strips
+
+    def _filters(self) -> list[LineFilter]:
+        """The app's filters, without those that would change none of our styles."""
+        palette = self._palettes[1]
+        full = palette is not None and palette.full_colour
+        return [f for f in self.get_line_filters() if not (full and isinstance(f, ANSIToTruecolor))]
 
     def _is_plain(self) -> bool:
         """Whether no style asks for more than our own strips: border, padding, opacity and such."""
@@ -135,17 +152,17 @@ class DrawnChart(Still):
             return self._strips[y]
         return Strip.blank(self.size.width, self.rich_style)
 
-    def _base(self) -> tuple[object, Style]:
-        """The style below all that is drawn, and what tells that it may be another."""
+    def _base(self) -> "_Base":
+        """What the widget's own styles say, asked again where any may be another."""
         above = tuple(node.styles._cache_key for node in self.ancestors_with_self)
-        if self._base_style is None or self._base_style[0] != above:
-            self._base_style = (above, self.rich_style)
-        return self._base_style
+        if self._styled is None or self._styled.above != above:
+            self._styled = _Base(above, self.rich_style, self._is_plain())
+        return self._styled
 
     def _paint(self, size: Size) -> None:
         """Bring the strips up to date: the plot only if it changed, the crosshair over it."""
         width, height = size
-        base = self._base()[1]
+        base = self._base().style
         key = (
             self._data,
             (width, height),
@@ -161,13 +178,15 @@ class DrawnChart(Still):
         )
         if self._drawn is not None and self._painted == (key, self.crosshair, self.current):
             return
+        self._take()
         if self._drawn is None or not self._painted or self._painted[0] != key:
             self._draw(width, height, base)
         self._painted = (key, self.crosshair, self.current)
         self._strips = self._compose_strips(width, height)
+        for trace in self._traces:
+            trace.release()
 
     def _draw(self, width: int, height: int, base: Style) -> None:
-        self._take()
         lines: list[Line] = []
         looks: list[tuple[str, bool]] = []
         for curve, trace in zip(self._curves, self._traces, strict=True):
@@ -189,10 +208,12 @@ class DrawnChart(Still):
             if wanted == self._gutter:
                 break
             self._gutter = wanted
-        self._drawn = (drawn, drawn.runs(), self._palette(looks, base))
+        palette = self._palette(looks, base)
+        self._drawn = (drawn, drawn.runs(), palette)
         self._ticks = drawn.x_ticks(UNITS[self.axis])
-        for trace in self._traces:
-            trace.release()
+        self._axis_row = chart_paint.axis_row(
+            drawn, self._mark_places, self._gutter, GLYPHS[self.glyphs], palette
+        )
 
     def _plot(self, lines: Sequence[Line], width: int, rows: int, view: View) -> Plot:
         return plot(
@@ -230,7 +251,7 @@ class DrawnChart(Still):
             else:
                 strips.append(self._curve_row(drawn, runs[row], row, look, palette, cross))
         if axis:
-            strips.append(chart_paint.axis_row(drawn, self._mark_places, gutter, look, palette))
+            strips.append(self._axis_row)
         if labelled:
             pointed = None
             if cross is not None and self.crosshair is not None:
@@ -281,7 +302,6 @@ class DrawnChart(Still):
     def _readings(self) -> list[tuple[float, float | None] | None]:
         """Per curve its value, and the smoothed one where it is smoothed."""
         readings: list[tuple[float, float | None] | None] = []
-        self._take()
         for curve, trace in zip(self._curves, self._traces, strict=True):
             at = self.crosshair
             point = trace.last() if at is None else trace.nearest(at)
@@ -290,8 +310,6 @@ class DrawnChart(Still):
                 near = trace.nearest(point[0], smoothed=True)
                 smoothed = near[1] if near is not None else None
             readings.append((point[1], smoothed) if point is not None else None)
-        for trace in self._traces:
-            trace.release()
         return readings
 
     def _told(self, palette: Palette) -> list[chart_paint.Told]:

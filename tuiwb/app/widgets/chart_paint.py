@@ -5,6 +5,7 @@ In: a Plot of the pure core and the theme's styles. Out: Strips; no widget and n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -46,6 +47,16 @@ class Palette:
     wrong: Style
     notice: Style
     cross: Style
+
+    @cached_property
+    def full_colour(self) -> bool:
+        """Whether no style leaves a colour to the terminal, nor dims one."""
+        around = (self.muted, self.text, self.title, self.current, self.wrong, self.notice)
+        return not any(
+            style.dim
+            or any(c is not None and c.triplet is None for c in (style.color, style.bgcolor))
+            for style in (*self.lines, *around, self.cross)
+        )
 
     def owner(self, number: int) -> Style:
         """The style of a cell by whose it is."""

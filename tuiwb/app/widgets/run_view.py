@@ -219,7 +219,8 @@ class RunView(RunCommands):
         """Whether anybody could see it."""
         return self.is_attached and bool(self.display) and self.screen.is_current
 
-    @work(thread=True, exit_on_error=False, group="run")
+    # A description spells out all arguments, every second.
+    @work(thread=True, exit_on_error=False, group="run", description="")
     def _read(self, watched: Watched, overlays: list[Watched]) -> None:
         try:
             read = self.Read(watched)

@@ -179,13 +179,13 @@ class RunView(RunCommands):
     def look(self) -> None:
         """Read on in a thread, if it is time and nothing is being read."""
         watched = self.watched
-        if watched is None or self._reading or self._held or not self.is_on_screen:
+        if watched is None or self._reading or self._held:
             return
         now, used = time.monotonic(), time.thread_time()
-        if watched.loaded >= 1 and bool(self._stood):
-            due = self._looked + self._pause(used)
-            if now < due or self._hold(due, self.look):
-                return
+        read = watched.loaded >= 1 and bool(self._stood)
+        due = self._looked + self._pause(used) if read else now
+        if now < due or not self.is_on_screen or (read and self._hold(due, self.look)):
+            return
         self._looked, self._used, self._reading = now, used, True
         self._read(watched, [o for o in self.overlays if o.state.running or o.loaded < 1])
 

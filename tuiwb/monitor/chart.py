@@ -255,7 +255,8 @@ def _draw(
     height, width = codes.shape
     dots = bars(columns, y_range, height * look.rows, faint=line.faint, dashed=line.dashed)
     cells = dots.reshape(height, look.rows, width, look.columns).transpose(0, 2, 1, 3)
-    bits = cells.reshape(height, width, -1) @ (1 << np.arange(look.rows * look.columns))
+    packed = np.packbits(cells.reshape(height, width, -1), axis=2, bitorder="little")
+    bits = packed[:, :, 0].astype(np.int64)
     touched = bits > 0
     if line.faint:
         below[touched] = 0

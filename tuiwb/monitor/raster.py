@@ -55,10 +55,9 @@ class Columns:
 
 def spans(columns: Columns, y_range: tuple[float, float], rows: int) -> tuple[Ints, Ints]:
     """First and last row of dots of each column's bar; meaningless where it isn't filled."""
-    return (
-        _rows(columns.high, y_range, rows).astype(np.int64),
-        _rows(columns.low, y_range, rows).astype(np.int64),
-    )
+    both = _rows(np.concatenate([columns.high, columns.low]), y_range, rows).astype(np.int64)
+    count = len(columns.low)
+    return both[:count], both[count:]
 
 
 def bars(
@@ -76,7 +75,8 @@ def bars(
     """
     count = len(columns.low)
     dots = np.zeros((rows, count), np.bool_)
-    top, bottom, drawn = _joined(columns, y_range, rows)
+    first, last = spans(columns, y_range, rows)
+    top, bottom, drawn = _joined(columns, first, last, y_range, rows)
     if not drawn.any():
         return dots
     line = np.arange(rows)[:, None]
@@ -84,7 +84,6 @@ def bars(
     dots &= drawn
     if faint:
         kept = (line + np.arange(count)) % 2 == 0
-        first, last = spans(columns, y_range, rows)
         ends = (line == first) | (line == last)
         dots &= kept | (ends & columns.filled)
     if dashed:
@@ -106,30 +105,37 @@ def _rows(values: Floats, y_range: tuple[float, float], rows: int) -> Floats:
     return share
 
 
+def _beside(
+    side: tuple[float, float] | None, y_range: tuple[float, float], rows: int
+) -> tuple[Floats, Floats]:
+    """The (column, row) of a point beside the view, each in an array: empty where there is none."""
+    if side is None or not np.isfinite(side[1]):
+        return np.empty(0), np.empty(0)
+    return np.array([side[0]]), _rows(np.array([side[1]]), y_range, rows)
+
+
 def _joined(
-    columns: Columns, y_range: tuple[float, float], rows: int
+    columns: Columns, top: Ints, bottom: Ints, y_range: tuple[float, float], rows: int
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """First and last row per column, after empty columns are bridged and steps are filled."""
     count = len(columns.low)
     drawn = columns.filled.copy()
-    top, bottom = spans(columns, y_range, rows)
-    places = np.flatnonzero(drawn).astype(np.float64)
-    middles = (top + bottom)[drawn] / 2
-    for side, at in ((columns.before, 0), (columns.after, len(places))):
-        if side is not None and np.isfinite(side[1]):
-            row = _rows(np.array([side[1]]), y_range, rows)
-            places = np.insert(places, at if side is columns.before else len(places), side[0])
-            middles = np.insert(middles, at if side is columns.before else len(middles), row[0])
+    (before, row_before), (after, row_after) = (
+        _beside(side, y_range, rows) for side in (columns.before, columns.after)
+    )
+    places = np.concatenate([before, np.flatnonzero(drawn), after])
+    middles = np.concatenate([row_before, (top + bottom)[drawn] / 2, row_after])
+    top, bottom = top.copy(), bottom.copy()
     empty = np.flatnonzero(~drawn)
     if len(places) >= 2 and len(empty):
         empty = empty[(empty > places[0]) & (empty < places[-1])]
         wrong = np.cumsum(np.concatenate([[0], (columns.flags & (NAN | ABOVE | BELOW)) > 0]))
-        after = np.searchsorted(places, empty)
-        start = np.clip(np.ceil(places[after - 1]), 0, count).astype(np.int64)
-        end = np.clip(np.floor(places[after]) + 1, 0, count).astype(np.int64)
+        right = np.searchsorted(places, empty)
+        start = np.clip(np.ceil(places[right - 1]), 0, count).astype(np.int64)
+        end = np.clip(np.floor(places[right]) + 1, 0, count).astype(np.int64)
         # What is wrong in a column that also has values is marked, but breaks no line.
-        start += places[after - 1] >= 0
-        end -= places[after] < count
+        start += places[right - 1] >= 0
+        end -= places[right] < count
         empty = empty[wrong[np.maximum(end, start)] == wrong[start]]
         bridged = np.rint(np.interp(empty, places, middles)).astype(np.int64)
         top[empty] = bottom[empty] = bridged

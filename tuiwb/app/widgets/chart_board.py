@@ -220,10 +220,11 @@ class ChartBoard(StillVertical):
                 clip=layout.clip,
             )
             self.arranged = layout
-            self._keep_layout()
             if drawn != layout:
                 self._arrange()
             self._feed()
+            # Once that is painted: a thread would take the interpreter from it.
+            self.call_after_refresh(self._keep_layout)
 
     @work(thread=True, exit_on_error=False, group="layout")
     def _keep_layout(self) -> None:

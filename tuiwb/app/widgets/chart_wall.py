@@ -65,8 +65,13 @@ class ChartWall(ChartBoard, can_focus=True, inherit_bindings=False):
         for key, widget in self._widgets.items():
             if widget is event.chart:
                 self._go_to(key)
+        # The others once the chart under the hands is painted.
+        self.call_after_refresh(self._point_all)
+
+    def _point_all(self) -> None:
+        for widget in self._widgets.values():
             if widget.display:
-                widget.crosshair = event.x
+                widget.crosshair = self.crosshair
 
     def action_zoom(self, factor: float) -> None:
         """Show `factor` times less, around the crosshair or the middle."""

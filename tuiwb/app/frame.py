@@ -7,7 +7,6 @@ it differ: over SSH the bytes are what lags.
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import Any, ClassVar
 
 from rich.cells import get_character_cell_size
@@ -93,23 +92,38 @@ class _Row:
         self._strips[x] = strip
         if len(self._cells) < end:
             self._cells += [("", "")] * (end - len(self._cells))
-        cells = _cells(strip, system)
-        if cells is None:
+        parts = _parts(strip, system)
+        if parts is None:
             self._cells[x:end] = [("", "")] * (end - x)
             yield f"\x1b[{y + 1};{x + 1}H"
             yield strip.render(console)
             return
+        cells = [(char, look) for text, look in parts for char in text]
         before = self._cells[x:end]
         self._cells[x:end] = cells
         for first, last in _runs(before, cells):
             yield f"\x1b[{y + 1};{x + first + 1}H"
-            for look, group in groupby(cells[first:last], key=_look):
-                text = "".join(cell[0] for cell in group)
+            for text, look in _between(parts, first, last):
                 yield f"\x1b[{look}m{text}\x1b[0m" if look else text
 
 
-def _look(cell: tuple[str, str]) -> str:
-    return cell[1]
+def _between(parts: list[tuple[str, str]], first: int, last: int) -> Iterator[tuple[str, str]]:
+    """(text, look) of the cells from `first` on and before `last`; neighbours differ in look."""
+    said, said_look = "", ""
+    start = 0
+    for text, look in parts:
+        if start >= last:
+            break
+        piece = text[max(0, first - start) : last - start]
+        start += len(text)
+        if not piece:
+            continue
+        if said and look != said_look:
+            yield said, said_look
+            said = ""
+        said, said_look = said + piece, look
+    if said:
+        yield said, said_look
 
 
 def _runs(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> Iterator[tuple[int, int]]:
@@ -126,18 +140,18 @@ def _runs(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> Iterat
     yield first, last + 1
 
 
-def _cells(strip: Strip, system: ColorSystem) -> list[tuple[str, str]] | None:
-    """(character, its colours and attributes) of each cell; None where a cell isn't one character.
+def _parts(strip: Strip, system: ColorSystem) -> list[tuple[str, str]] | None:
+    """(text, its colours and attributes) one after the other; None where a cell isn't one
+    character.
 
     Links are left to Textual, too.
     """
-    cells: list[tuple[str, str]] = []
+    parts: list[tuple[str, str]] = []
     for text, style, _ in strip:
         if not _plain(text) or (style is not None and style._link):
             return None
-        look = "" if style is None else _ansi(style, system)
-        cells += [(char, look) for char in text]
-    return cells
+        parts.append((text, "" if style is None else _ansi(style, system)))
+    return parts
 
 
 def _ansi(style: Style, system: ColorSystem) -> str:

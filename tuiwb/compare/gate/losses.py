@@ -18,11 +18,11 @@ from tuiwb.project import GateSettings
 FEWEST = 20  # items of a suite below which nothing can be said of 5%
 
 
-def _suite(evidence: Evidence, name: str, line: GateLine) -> Suite | None:
-    """The suite, where it was run; else the line says why not and what would run it."""
-    suite = evidence.results.suite(name) if evidence.results else None
+def _suite(evidence: Evidence, line: GateLine) -> Suite | None:
+    """The line's suite, where it was run; else the line says why not and what would run it."""
+    suite = evidence.results.suite(line.name) if evidence.results else None
     if suite is not None and suite.state == "done":
-        line.at, line.limit = -suite.regression, line.limit
+        line.at = -suite.regression
         if suite.interval is not None:
             line.low, line.high = suite.interval.low, suite.interval.high
         return suite
@@ -30,21 +30,24 @@ def _suite(evidence: Evidence, name: str, line: GateLine) -> Suite | None:
         line.figure, line.change = "not run", suite.reason
     else:
         line.figure = evidence.eval_problem or "not run"
-        line.command = f"tuiwb eval {evidence.run} --tasks {name}"
+        line.command = f"tuiwb eval {evidence.run} --tasks {line.name}"
     return None
+
+
+def _line(name: str, label: str, threshold: str, most: float) -> GateLine:
+    """An open line: nothing measured yet. `most` is the loss that still passes, of 1."""
+    return GateLine(name=name, label=label, ok=None, figure="", threshold=threshold, limit=most)
+
+
+def _within(suite: Suite, most: float) -> bool:
+    """Whether the loss is at most `most`; a loss of exactly that passes."""
+    return suite.regression <= most + 1e-12
 
 
 def canary(evidence: Evidence, settings: GateSettings) -> GateLine:
     most = settings.canary_regression
-    line = GateLine(
-        name="canary",
-        label="canary set",
-        ok=None,
-        figure="",
-        threshold=f"regression at most {most:.0%}",
-        limit=most,
-    )
-    suite = _suite(evidence, "canary", line)
+    line = _line("canary", "canary set", f"regression at most {most:.0%}", most)
+    suite = _suite(evidence, line)
     if suite is None:
         return line
     line.figure = f"{right_of(suite)}; {regression_of(suite)}{alarms_of(suite)}"
@@ -57,7 +60,7 @@ def canary(evidence: Evidence, settings: GateSettings) -> GateLine:
             f"{settings.canary_base:.0%}), and see that its chat template is the one it came with"
         )
     else:
-        line.ok = suite.regression <= most + 1e-12
+        line.ok = _within(suite, most)
         if line.ok and 0 < most < 0.5:
             line.figure += f"; {caught(suite.n, most)}"
         line.change = "" if line.ok else _forgets(evidence)
@@ -66,15 +69,8 @@ def canary(evidence: Evidence, settings: GateSettings) -> GateLine:
 
 def general(evidence: Evidence, settings: GateSettings) -> GateLine:
     most = settings.general_drop
-    line = GateLine(
-        name="general",
-        label="general ability",
-        ok=None,
-        figure="",
-        threshold=f"at most {most:.0%} lost",
-        limit=most,
-    )
-    suite = _suite(evidence, "general", line)
+    line = _line("general", "general ability", f"at most {most:.0%} lost", most)
+    suite = _suite(evidence, line)
     if suite is None:
         return line
     chance = f", chance {suite.chance:.0%}" if suite.chance is not None else ""
@@ -86,7 +82,7 @@ def general(evidence: Evidence, settings: GateSettings) -> GateLine:
             "benchmarks, or list general under gate.optional in tuiwb.yaml"
         )
     else:
-        line.ok = suite.regression <= most + 1e-12
+        line.ok = _within(suite, most)
         line.change = "" if line.ok else _forgets(evidence)
     return line
 
@@ -95,17 +91,11 @@ def ood(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
     """Odd prompts: a line where the project has any."""
     suite = evidence.results.suite("ood") if evidence.results else None
     most = settings.ood_drop
-    line = GateLine(
-        name="ood",
-        label="odd prompts sound",
-        ok=None,
-        figure="",
-        threshold=f"at most {most:.0%} fewer sound answers than the base",
-        limit=most,
-    )
+    threshold = f"at most {most:.0%} fewer sound answers than the base"
+    line = _line("ood", "odd prompts sound", threshold, most)
     if suite is not None and suite.state == "not run" and suite.source == "":
         line.required = False
-    suite = _suite(evidence, "ood", line)
+    suite = _suite(evidence, line)
     if suite is None:
         return [line]
     made_up = sum(suite.notes.values())
@@ -114,7 +104,7 @@ def ood(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
     line.figure = f"{right_of(suite, 'sound')}{f' ({faults})' if faults else ''}{told}"
     if suite.n < FEWEST:
         line.figure += f"; {suite.n} prompts can't show {most:.0%}"
-    line.ok = suite.regression <= most + 1e-12
+    line.ok = _within(suite, most)
     if settings.ood_invented is not None and suite.n:
         line.threshold += f", at most {settings.ood_invented:.0%} with invented facts"
         line.ok = line.ok and made_up / suite.n <= settings.ood_invented
@@ -138,7 +128,7 @@ def benchmarks(evidence: Evidence, settings: GateSettings) -> list[GateLine]:
             required=suite.state == "done",
             limit=settings.general_drop,
         )
-        if suite.state == "done" and _suite(evidence, suite.name, line) is not None:
+        if suite.state == "done" and _suite(evidence, line) is not None:
             lost = suite.regression > settings.general_drop
             line.ok = not (lost and (suite.p_worse or 0.0) <= ALPHA)
             line.figure = (

@@ -35,6 +35,15 @@ def inert(text: str, *, one_line: bool = False) -> str:
     return text.replace("\t", "    ")
 
 
+def fenced(text: str) -> str:
+    """A fenced block of Markdown: the fence is longer than any run of backticks inside, so that
+    the text, made inert, can't close it."""
+    text = inert(text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
 def short_count(number: float) -> str:
     """1234567 -> '1.2M'."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

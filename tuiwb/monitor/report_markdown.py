@@ -10,7 +10,7 @@ from tuiwb.errors import BadInput
 from tuiwb.monitor.export import write_beside
 from tuiwb.monitor.report import Report, Row, folder_of_plots
 from tuiwb.monitor.svg import svg_plot
-from tuiwb.text import inert
+from tuiwb.text import fenced, inert
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&!])")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -40,7 +40,7 @@ def as_markdown(report: Report, images: dict[str, str]) -> str:
     """The page; `images` are the plots' links by title. Text from the run is escaped and inert."""
     parts = [f"# {_e(report.name)}", _e(report.ended)]
     parts += [_quoted(report.note)] if report.note else []
-    parts += [_code("\n".join(report.why))] if report.why else []
+    parts += [fenced("\n".join(report.why))] if report.why else []
     parts += [_table(("", ""), report.summary)]
     if images:
         drawn = [f"![{_e(title)}]({link})" for title, link in images.items()]
@@ -56,7 +56,7 @@ def as_markdown(report: Report, images: dict[str, str]) -> str:
     if report.samples:
         parts.append("## Sample outputs")
         for sample in report.samples:
-            parts += [f"Step {sample.step}:", _code(sample.prompt), _code(sample.text)]
+            parts += [f"Step {sample.step}:", fenced(sample.prompt), fenced(sample.text)]
     if report.artifacts:
         made = [
             (a.kind, a.path, "" if a.step is None else str(a.step), a.sha256)
@@ -75,14 +75,6 @@ def _e(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return "\n".join(f"> {_e(line)}" for line in text.split("\n"))
-
-
-def _code(text: str) -> str:
-    """A fenced block; the fence is longer than any in the text."""
-    text = inert(text)
-    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Row | Sequence[str]]) -> str:

@@ -19,7 +19,7 @@ from tuiwb.compare.rescore import page, rescore
 from tuiwb.compare.stats.counts import cohens_kappa
 from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.jobs.lines import append_lines
-from tuiwb.monitor.report_html import PAGE_STYLE
+from tuiwb.monitor.html_page import PAGE_STYLE
 
 
 def test_what_is_shown_by_one_test_of_many_only_is_said_so():

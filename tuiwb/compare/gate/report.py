@@ -6,7 +6,6 @@ a model or a dataset is made inert and escaped.
 
 import time
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
 import tuiwb
@@ -17,8 +16,8 @@ from tuiwb.compare.gate.picture import picture
 from tuiwb.compare.gate.verdict import Gate
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.monitor.html_page import escaped, opening, table
 from tuiwb.monitor.report import Plot, gather
-from tuiwb.monitor.report_html import PAGE_STYLE
 from tuiwb.monitor.svg import STYLE, svg_plot
 from tuiwb.text import inert
 
@@ -97,34 +96,27 @@ def html(run: Path, found: Gate, results: Results | None, items: list[Item]) -> 
     """The report as one page."""
     rows = "\n".join(
         f'<tr class="{"yes" if line.ok else "unknown" if line.ok is None else "no"}">'
-        f"<th>{_e(line.label)}</th><td><b>{MARKS[line.ok]}</b>"
+        f"<th>{escaped(line.label)}</th><td><b>{MARKS[line.ok]}</b>"
         f"{'' if line.required else ' (optional)'}</td>"
-        f"<td>{_e(line.figure)}</td><td>{_e(line.threshold)}</td><td>{_e(line.change)}</td></tr>"
+        f"<td>{escaped(line.figure)}</td><td>{escaped(line.threshold)}</td>"
+        f"<td>{escaped(line.change)}</td></tr>"
         for line in found.lines
     )
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'; img-src data:\">",
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_e(found.run)}: {found.verdict}</title>",
-        f"<style>{PAGE_STYLE}\n{STYLE}\n{PICTURE_STYLE}\n{VERDICT_STYLE}</style></head>",
-        f'<body><h1>{_e(found.run)} <span class="verdict {found.verdict.lower()}">'
-        f"{found.verdict}</span></h1><p>{_e(found.sentence)}</p>",
+        opening(f"{found.run}: {found.verdict}", STYLE, PICTURE_STYLE, VERDICT_STYLE),
+        f'<body><h1>{escaped(found.run)} <span class="verdict {found.verdict.lower()}">'
+        f"{found.verdict}</span></h1><p>{escaped(found.sentence)}</p>",
         "<table><tr><th>line</th><th></th><th>found</th><th>asked</th>"
         f"<th>what would change it</th></tr>\n{rows}</table>",
     ]
     if found.missing:
-        parts.append(f"<h2>To know more</h2><pre>{_e(chr(10).join(found.missing))}</pre>")
+        parts.append(f"<h2>To know more</h2><pre>{escaped(chr(10).join(found.missing))}</pre>")
     if drawn := picture(found.lines):
         parts.append(f"<h2>Change against the base, and what is let pass</h2>{drawn}")
     parts.append(_curves(run))
-    for title, header, table in _tables(results, items):
-        head = "".join(f"<th>{_e(name)}</th>" for name in header)
-        body = "\n".join(f"<tr>{''.join(f'<td>{_e(c)}</td>' for c in row)}</tr>" for row in table)
-        parts.append(f"<h2>{_e(title)}</h2><table><tr>{head}</tr>\n{body}</table>")
-    parts.append(f'<p class="dim">{_e(_made(found))}</p></body></html>\n')
+    for title, header, lost in _tables(results, items):
+        parts.append(f"<h2>{escaped(title)}</h2>{table(header, lost)}")
+    parts.append(f'<p class="dim">{escaped(_made(found))}</p></body></html>\n')
     return "\n".join(filter(None, parts))
 
 
@@ -205,10 +197,6 @@ def _pictures(run: Path, found: Gate) -> dict[str, tuple[str, str]]:
 def _made(found: Gate) -> str:
     when = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(found.made))
     return f"tuiwb {tuiwb.__version__}, {when}"
-
-
-def _e(text: str) -> str:
-    return escape(inert(text), quote=True)
 
 
 def _cell(text: str) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from tuiwb.compare.completions import Side
 from tuiwb.compare.metrics.json_fields import FieldSummary
 from tuiwb.compare.metrics.slices import Slice
 from tuiwb.compare.metrics.task import ALPHA, MetricSummary
 from tuiwb.compare.stats.counts import Interval
 
 UNITS = {"seconds": "s", "tokens/s": "tok/s", "tokens": "tokens", "characters": "characters"}
+ANSWER_HEAD = ("side", "tokens", "tokens/s", "cut at the limit", "empty")
 
 
 class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,11 @@ class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
 def head(base: str = "base", adapter: str = "fine-tune", first: str = "metric") -> tuple[str, ...]:
     """What stands over a table of `FigureRow`s."""
     return (first, "n", base, adapter, "difference [95%]", "+/-", "p", "so")
+
+
+def cells(rows: Iterable[FigureRow]) -> list[tuple[str, ...]]:
+    """The cells of each row, in the order of `head`."""
+    return [row.cells for row in rows]
 
 
 def figure_rows(lines: Iterable[MetricSummary]) -> list[FigureRow]:
@@ -97,6 +104,20 @@ def field_rows(fields: Iterable[FieldSummary]) -> list[tuple[str, ...]]:
 def field_head(base: str = "base", adapter: str = "fine-tune") -> tuple[str, ...]:
     """What stands over `field_rows`."""
     return ("field", "n", base, adapter, "difference [95%]", "p")
+
+
+def answer_rows(answers: Iterable[tuple[str, Side]]) -> list[tuple[str, ...]]:
+    """The cells of each side's answers by its label, in the order of `ANSWER_HEAD`."""
+    return [
+        (
+            label,
+            f"{side.tokens:,}",
+            f"{side.tokens_per_second:.0f}",
+            str(side.cut),
+            str(side.empty),
+        )
+        for label, side in answers
+    ]
 
 
 def figure(line: MetricSummary, *, adapter: bool) -> str:

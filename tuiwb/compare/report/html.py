@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from tuiwb.compare.completions import REPORT
 from tuiwb.compare.report.figure_text import (
-    FigureRow,
+    ANSWER_HEAD,
+    answer_rows,
+    cells,
     field_head,
     field_rows,
     figure_rows,
@@ -30,9 +31,8 @@ from tuiwb.compare.report.page import (
 )
 from tuiwb.compare.vote.records import MAIN_PAIR, votes_name
 from tuiwb.jobs.folder import write_atomically
-from tuiwb.monitor.report_html import PAGE_STYLE
+from tuiwb.monitor.html_page import escaped, facts, opening, section
 from tuiwb.monitor.svg import STYLE
-from tuiwb.text import inert
 
 HTML = "report.html"
 PAIR_STYLE = """\
@@ -63,24 +63,17 @@ def as_html(page: Page) -> str:
         filter(
             None,
             (
-                "<!doctype html>",
-                '<html lang="en"><head><meta charset="utf-8">',
-                # Belt and braces: whatever slipped through could load and run nothing.
-                '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-                "style-src 'unsafe-inline'; img-src data:\">",
-                '<meta name="viewport" content="width=device-width, initial-scale=1">',
-                f"<title>{_e(page.title)}</title>"
-                f"<style>{PAGE_STYLE}\n{PAIR_STYLE}\n{STYLE}\n{MORE_STYLE}</style></head>",
-                f"<body><h1>{_e(page.title)}</h1>",
-                *(f'<div class="alert critical"><p>{_e(a)}</p></div>' for a in page.alarms),
-                f'<p class="conclusion">{_e(page.conclusion)}</p>' if page.conclusion else "",
-                _facts(page),
-                _section("Metrics", _metrics(page)),
+                opening(page.title, PAIR_STYLE, STYLE, MORE_STYLE),
+                f"<body><h1>{escaped(page.title)}</h1>",
+                *(f'<div class="alert critical"><p>{escaped(a)}</p></div>' for a in page.alarms),
+                f'<p class="conclusion">{escaped(page.conclusion)}</p>' if page.conclusion else "",
+                facts(page.facts),
+                section("Metrics", _metrics(page)),
                 _preferences(page),
-                _section("Slices", _slices(page)),
-                _section("JSON fields", _fields(page)),
-                _section("The answers themselves", _quantities(page)),
-                _section("Answers side by side", "\n".join(map(_example, page.examples))),
+                section("Slices", _slices(page)),
+                section("JSON fields", _fields(page)),
+                section("The answers themselves", _quantities(page)),
+                section("Answers side by side", "\n".join(map(_example, page.examples))),
                 "</body></html>",
                 "",
             ),
@@ -88,36 +81,19 @@ def as_html(page: Page) -> str:
     )
 
 
-def _e(text: str) -> str:
-    return escape(inert(text), quote=True)
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{title}</h2>\n{body}" if body else ""
-
-
-def _facts(page: Page) -> str:
-    cells = "\n".join(f"<tr><th>{_e(k)}</th><td>{_e(v)}</td></tr>" for k, v in page.facts)
-    return f"<table>{cells}</table>" if page.facts else ""
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{_e(name)}</th>" for name in header)
+    top = "".join(f"<th>{escaped(name)}</th>" for name in header)
     body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f'<div class="wide"><table class="right"><tr>{top}</tr>\n{body}</table></div>'
 
 
 def _cell(text: str) -> str:
     kind = f' class="{text}"' if text in ("better", "worse") else ""
-    return f"<td{kind}>{_e(text)}</td>"
-
-
-def _cells(rows: Sequence[FigureRow]) -> list[tuple[str, ...]]:
-    return [row.cells for row in rows]
+    return f"<td{kind}>{escaped(text)}</td>"
 
 
 def _note(text: str) -> str:
-    return f'<p class="dim">{_e(text)}</p>'
+    return f'<p class="dim">{escaped(text)}</p>'
 
 
 def _plots(*drawn: str) -> str:
@@ -130,7 +106,7 @@ def _metrics(page: Page) -> str:
     bars = metric_bars(page.metrics)
     plot = interval_plot("Metrics", bars, axis=DIFFERENCES, style=False) if bars else ""
     missing = [_note(f"{name}: {why}") for name, why in page.not_run.items()]
-    table = _table(head(*page.sides), _cells(figure_rows(page.metrics)))
+    table = _table(head(*page.sides), cells(figure_rows(page.metrics)))
     return "\n".join([_plots(plot), table, _note(NOTES), *missing])
 
 
@@ -145,9 +121,11 @@ def _preferences(page: Page) -> str:
         )
         parts.append(_plots(plot))
     for one in page.preferences:
-        parts.append(f"<h3>{_e(one.source)}</h3>")
-        parts.append("".join(f"<p>{_e(line)}</p>" for line in preference_lines(one, page.sides)))
-    parts += [f"<p>{_e(agreement_line(a))}</p>" for a in page.agreements]
+        parts.append(f"<h3>{escaped(one.source)}</h3>")
+        parts.append(
+            "".join(f"<p>{escaped(line)}</p>" for line in preference_lines(one, page.sides))
+        )
+    parts += [f"<p>{escaped(agreement_line(a))}</p>" for a in page.agreements]
     return "\n".join(parts)
 
 
@@ -159,7 +137,7 @@ def _slices(page: Page) -> str:
         title = f"{page.slices[0].line.label} by {tag}"
         bars = slice_bars(chosen)
         drawn.append(interval_plot(title, bars, axis=DIFFERENCES, style=False) if bars else "")
-        tables.append(_table(head(*page.sides, first=tag), _cells(slice_rows(chosen))))
+        tables.append(_table(head(*page.sides, first=tag), cells(slice_rows(chosen))))
     return "\n".join([_plots(*drawn), *tables, _note(FEW)])
 
 
@@ -168,32 +146,23 @@ def _fields(page: Page) -> str:
 
 
 def _quantities(page: Page) -> str:
-    rows = [
-        (
-            label,
-            f"{side.tokens:,}",
-            f"{side.tokens_per_second:.0f}",
-            str(side.cut),
-            str(side.empty),
-        )
-        for label, side in page.answers
-    ]
-    counted = _table(("side", "tokens", "tokens/s", "cut at the limit", "empty"), rows)
+    counted = _table(ANSWER_HEAD, answer_rows(page.answers))
     if not page.quantities:
-        return counted if rows else ""
-    return _table(head(*page.sides), _cells(figure_rows(page.quantities))) + counted
+        return counted if page.answers else ""
+    return _table(head(*page.sides), cells(figure_rows(page.quantities))) + counted
 
 
 def _example(example: Example) -> str:
-    remark = f": {_e(example.remark)}" if example.remark else ""
+    remark = f": {escaped(example.remark)}" if example.remark else ""
     answers = "".join(
-        f"<div><h4>{_e(label)}</h4><pre>{_e(text)}</pre></div>" for label, text in example.answers
+        f"<div><h4>{escaped(label)}</h4><pre>{escaped(text)}</pre></div>"
+        for label, text in example.answers
     )
     reference = ""
     if example.reference is not None:
-        reference = f'<p class="dim">reference</p><pre>{_e(example.reference)}</pre>'
+        reference = f'<p class="dim">reference</p><pre>{escaped(example.reference)}</pre>'
     return (
         f"<h3>line {example.line}{remark}</h3>"
-        f'<p class="dim">prompt</p><pre>{_e(example.prompt)}</pre>'
+        f'<p class="dim">prompt</p><pre>{escaped(example.prompt)}</pre>'
         f'<div class="pair">{answers}</div>{reference}'
     )

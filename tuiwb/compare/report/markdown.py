@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from tuiwb.compare.report.figure_text import (
+    ANSWER_HEAD,
     aligned,
+    answer_rows,
+    cells,
     field_head,
     field_rows,
     figure_rows,
@@ -22,7 +24,7 @@ from tuiwb.compare.report.page import (
     preference_bars,
     preference_lines,
 )
-from tuiwb.text import inert
+from tuiwb.text import fenced, inert
 
 NO_REFERENCES = "The prompts have no reference answers, so there is nothing to measure against."
 NOTES = (
@@ -48,17 +50,17 @@ def markdown(page: Page) -> str:
     if page.quantities:
         parts += [
             "## The answers themselves",
-            _table(head(*page.sides), _cells(figure_rows(page.quantities))),
+            _table(head(*page.sides), cells(figure_rows(page.quantities))),
         ]
     if page.answers:
-        parts.append(_sides(page))
+        parts.append(_table(ANSWER_HEAD, answer_rows(page.answers)))
     if page.fields:
         parts += ["## JSON fields", _table(field_head(*page.sides), field_rows(page.fields))]
     if page.slices:
         metric = page.slices[0].line.label
         parts.append(f"## Slices: {_e(metric)}")
         for tag, chosen in slices_by_tag(page.slices).items():
-            parts.append(_table(head(*page.sides, first=tag), _cells(slice_rows(chosen))))
+            parts.append(_table(head(*page.sides, first=tag), cells(slice_rows(chosen))))
         parts.append(FEW)
     for one in page.preferences:
         parts += [f"## {_e(one.source)}", _e(" ".join(preference_lines(one, page.sides)))]
@@ -74,7 +76,7 @@ def markdown(page: Page) -> str:
 def _metrics(page: Page) -> list[str]:
     parts = []
     if page.metrics:
-        parts.append(_table(head(*page.sides), _cells(figure_rows(page.metrics))))
+        parts.append(_table(head(*page.sides), cells(figure_rows(page.metrics))))
         bars = metric_bars(page.metrics)
         if bars:
             parts.append(_chart(bars, -100.0, 100.0, 0.0))
@@ -84,24 +86,6 @@ def _metrics(page: Page) -> list[str]:
     if page.not_run:
         parts.append("\n".join(f"- {_e(name)}: {_e(why)}" for name, why in page.not_run.items()))
     return parts
-
-
-def _cells(rows: Sequence[Any]) -> list[tuple[str, ...]]:
-    return [row.cells for row in rows]
-
-
-def _sides(page: Page) -> str:
-    rows = [
-        (
-            label,
-            f"{side.tokens:,}",
-            f"{side.tokens_per_second:.0f}",
-            str(side.cut),
-            str(side.empty),
-        )
-        for label, side in page.answers
-    ]
-    return _table(("side", "tokens", "tokens/s", "cut at the limit", "empty"), rows)
 
 
 def _chart(bars: Sequence[IntervalRow], low: float, high: float, reference: float) -> str:
@@ -129,7 +113,7 @@ def _example(example: Example) -> str:
     parts = [("prompt", example.prompt), *example.answers]
     if example.reference is not None:
         parts.append(("reference", example.reference))
-    blocks = [f"{_e(label)}:\n\n{_fenced(text)}" for label, text in parts]
+    blocks = [f"{_e(label)}:\n\n{fenced(text)}" for label, text in parts]
     return "\n\n".join([f"### line {example.line}{remark}", *blocks])
 
 
@@ -141,11 +125,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[_e(cell) for cell in row] for row in (header, *rows)]
     lines.insert(1, ["---"] * len(header))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _fenced(text: str) -> str:
-    """A fence longer than any run of backticks inside: the text can't close it."""
-    text = inert(text)
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"

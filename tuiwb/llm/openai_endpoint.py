@@ -2,18 +2,16 @@
 
 from typing import Any
 
-import httpx2
 import msgspec
 
-from tuiwb.llm.address import direct, read_key
-from tuiwb.llm.client import MOST_TOKENS, Answer, Cut, NoAnswer, Refused, secrets_of
+from tuiwb.llm.address import read_key
+from tuiwb.llm.client import MOST_TOKENS, Answer, NoAnswer, Refused, secrets_of
+from tuiwb.llm.openai_http import STOPS, chunks, http_client, http_errors_in_our_words, posted
 from tuiwb.llm.prices import Usage, tokens_of
 
 # With the schema enforced; else the system prompt alone says what to answer.
 MODES = ("schema", "plain")
-MOST_BYTES = 16 << 20
 OTHER_LIMIT = "max_completion_tokens"
-_STOPS = {"length": "max_tokens", "content_filter": "refusal"}
 
 
 class OpenAIEndpoint:
@@ -36,13 +34,7 @@ class OpenAIEndpoint:
         self._limit = "max_tokens"
         key = read_key(key_variable)
         self.secrets = secrets_of(key)
-        self._client = httpx2.AsyncClient(
-            timeout=deadline,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            # A redirect must not carry the key to another host.
-            follow_redirects=False,
-            mounts=direct(base_url),
-        )
+        self._client = http_client(base_url, key, deadline)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -72,29 +64,18 @@ class OpenAIEndpoint:
         if mode == "schema":
             named = {"name": "answer", "strict": True, "schema": self._schema}
             asked["response_format"] = {"type": "json_schema", "json_schema": named}
-        try:
-            status, after, body = await self._post(msgspec.json.encode(asked))
-        except httpx2.TimeoutException:
-            raise TimeoutError from None
-        except httpx2.HTTPError as error:
-            raise Cut(str(error) or type(error).__name__) from None
+        with http_errors_in_our_words():
+            status, after, body = await self._post(asked)
         if status != 200:
             raise Refused(status, body.decode("utf-8", "replace"), after)
         return _answer(body, self._system + text)
 
-    async def _post(self, data: bytes) -> tuple[int, str, bytes]:
+    async def _post(self, asked: dict[str, Any]) -> tuple[int, str, bytes]:
         """Status, retry-after and body of an answer that is not endless."""
-        async with self._client.stream(
-            "POST",
-            f"{self.url}/v1/chat/completions",
-            content=data,
-            headers={"content-type": "application/json"},
-        ) as response:
+        async with posted(self._client, f"{self.url}/v1/chat/completions", asked) as response:
             body = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in chunks(response):
                 body += chunk
-                if len(body) > MOST_BYTES:
-                    raise NoAnswer(f"the answer is longer than {MOST_BYTES >> 20} MiB")
             return response.status_code, response.headers.get("retry-after", ""), bytes(body)
 
 
@@ -104,7 +85,7 @@ def _answer(body: bytes, asked: str) -> Answer:
         choice = plain["choices"][0]
         message = choice["message"]
         text = message.get("content") or ""
-        stop = _STOPS.get(choice.get("finish_reason"), "")
+        stop = STOPS.get(choice.get("finish_reason"), "")
         refusal = message.get("refusal")
     except (
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError,

@@ -14,12 +14,11 @@ from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, mess
 from tests.serve.waiting import until
 from tuiwb import jobs
 from tuiwb.compare.completions import SideAnswer, read_completions, read_summary
-from tuiwb.compare.inference import remote_endpoints
 from tuiwb.compare.plan import plan, prepare
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.errors import JobFailed, MissingHere
 from tuiwb.jobs.run import main
-from tuiwb.llm import client
+from tuiwb.llm import client, openai_http
 from tuiwb.project import Project
 
 pytestmark = pytest.mark.slow
@@ -190,7 +189,7 @@ def test_a_server_that_repeats_the_key_does_not_get_it_onto_the_disk(serve, monk
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_line_without_an_end_is_no_answer(serve, monkeypatch, status):
-    monkeypatch.setattr(remote_endpoints, "MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(openai_http, "MOST_BYTES", 1 << 16)
     server = serve(lambda asked: (status, {}, b"data: " + b"x" * (1 << 18)))
     with pytest.raises(JobFailed, match=r"longer than|answered 500") as end:
         ask("served", server.url, 1)

@@ -13,11 +13,11 @@ import msgspec
 
 from tuiwb.llm.address import ANTHROPIC_KEYS, direct, read_key
 from tuiwb.llm.client import Answer, Cut, NoAnswer, Refused, secrets_of
+from tuiwb.llm.openai_http import STOPS, chunks, http_client, http_errors_in_our_words, posted
 from tuiwb.llm.prices import Usage, tokens_of
 
 # With temperature and seed; else without, for models that refuse the one or the other.
 MODES = ("drawn", "plain")
-MOST_BYTES = 16 << 20
 MOST_WORDS = 2000  # of an error
 
 
@@ -40,13 +40,7 @@ class OpenAIChat:
         self._model = model
         key = read_key(key_variable)
         self.secrets = secrets_of(key)
-        self._client = httpx2.AsyncClient(
-            timeout=deadline,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            # A redirect must not carry the key to another host.
-            follow_redirects=False,
-            mounts=direct(base_url),
-        )
+        self._client = http_client(base_url, key, deadline)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -65,22 +59,13 @@ class OpenAIChat:
             **(drawn if mode == "drawn" else {}),
         }
         path = "/v1/completions" if "prompt" in asked else "/v1/chat/completions"
-        try:
+        with http_errors_in_our_words():
             return await self._stream(path, body, text)
-        except httpx2.TimeoutException:
-            raise TimeoutError from None
-        except httpx2.HTTPError as error:
-            raise Cut(str(error) or type(error).__name__) from None
 
     async def _stream(self, path: str, body: dict[str, Any], asked: str) -> Answer:
         begun = time.perf_counter()
         said, usage, finish = Said(), None, None
-        async with self._client.stream(
-            "POST",
-            self.url + path,
-            content=msgspec.json.encode(body),
-            headers={"content-type": "application/json"},
-        ) as response:
+        async with posted(self._client, self.url + path, body) as response:
             if response.status_code != 200:
                 words = ""
                 async for line in _lines(response):
@@ -100,7 +85,7 @@ class OpenAIChat:
                 finish, usage = ended or finish, counted or usage
         if finish is None:
             raise Cut("the stream ended before the answer did")
-        said.stop = {"length": "max_tokens", "content_filter": "refusal"}.get(finish, "")
+        said.stop = STOPS.get(finish, "")
         return Answer(text=msgspec.json.encode(said).decode(), usage=_usage(usage, asked, said))
 
 
@@ -171,11 +156,8 @@ def _turns(asked: dict[str, Any]) -> tuple[str, list[dict[str, str]]]:
 
 async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
     """The lines of a body; NoAnswer for an endless one, or an endless line."""
-    size, pending = 0, bytearray()
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise NoAnswer(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+    pending = bytearray()
+    async for chunk in chunks(response):
         pending += chunk
         if b"\n" in chunk:
             *whole, rest = pending.split(b"\n")

@@ -1,14 +1,12 @@
 """The OpenAI-compatible client against tuiwb's own server, with a real model behind it."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.serve.loopback import running_engine
 from tests.serve.tiny import TINY_CHAT
-from tests.serve.waiting import until
 from tuiwb.llm.client import Client, Reply
 from tuiwb.llm.openai_endpoint import OpenAIEndpoint
 
@@ -17,19 +15,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    from tuiwb.serve.builtin.in_process import BuiltinEngine
-    from tuiwb.serve.client import Client as ServerClient
-    from tuiwb.serve.spec import ServeSpec
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    spec = ServeSpec(engine="builtin", base=str(TINY_CHAT), base_name="tiny-chat", port=port)
-    running = BuiltinEngine(spec, Path("unused"), None)
-    running.start()
-    until(lambda: running.ready(ServerClient(spec.url)), 60)
-    yield spec.url
-    running.stop()
+    with running_engine(TINY_CHAT) as (_, address):
+        yield address
 
 
 def ask(url: str, model: str, text: str, max_tokens: int) -> Reply[str]:

@@ -1,14 +1,13 @@
 """A real engine on the sample project's tiny model, with two random adapters."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.serve.loopback import running_engine, unused_port
 from tests.serve.tiny import TINY_CHAT, random_adapter
-from tests.serve.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -27,30 +26,18 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return unused_port()
 
 
 @pytest.fixture(scope="module")
 def engine(base: Path, adapters: dict[str, Path]) -> Iterator[Any]:
     """The built-in engine in this process, both adapters loaded over HTTP."""
-    from tuiwb.serve.builtin.in_process import BuiltinEngine
     from tuiwb.serve.client import Client
-    from tuiwb.serve.spec import ServeSpec
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    spec = ServeSpec(engine="builtin", base=str(base), base_name="tiny-chat", port=port)
-    running = BuiltinEngine(spec, Path("unused"), None)
-    running.start()
-    client = Client(spec.url)
-    until(lambda: running.ready(client), 60)
-    for name, path in adapters.items():
-        client.load_adapter(name, str(path))
-    yield running
-    running.stop()
+    with running_engine(base) as (running, url):
+        for name, path in adapters.items():
+            Client(url).load_adapter(name, str(path))
+        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tests.compare.builders import make_run
 from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
-from tests.serve.waiting import until
+from tests.serve.loopback import running_engine
 from tuiwb import jobs
 from tuiwb.compare.completions import SideAnswer, read_completions, read_summary
 from tuiwb.compare.plan import plan, prepare
@@ -199,19 +198,8 @@ def test_a_line_without_an_end_is_no_answer(serve, monkeypatch, status):
 @pytest.fixture(scope="module")
 def engine(tiny_base: Path) -> Iterator[str]:
     """tuiwb's own engine with the tiny base on loopback; its address."""
-    from tuiwb.serve.builtin.in_process import BuiltinEngine
-    from tuiwb.serve.client import Client
-    from tuiwb.serve.spec import ServeSpec
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    spec = ServeSpec(engine="builtin", base=str(tiny_base), base_name="tiny", port=port)
-    running = BuiltinEngine(spec, Path("unused"), None)
-    running.start()
-    until(lambda: running.ready(Client(spec.url)), 60)
-    yield spec.url
-    running.stop()
+    with running_engine(tiny_base, "tiny") as (_, url):
+        yield url
 
 
 def test_a_served_model_joins_a_comparison_and_the_others_are_not_asked_again(

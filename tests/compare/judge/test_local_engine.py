@@ -2,14 +2,13 @@
 
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.serve.loopback import running_engine, unused_port
 from tests.serve.tiny import TINY_CHAT
-from tests.serve.waiting import until
 from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.compare.judge.plan import plan_judge, prepare_judge
@@ -33,19 +32,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("judge_key")]
 @pytest.fixture(scope="module")
 def engine() -> Iterator[str]:
     """tuiwb's own engine with the sample's model on loopback; its address."""
-    from tuiwb.serve.builtin.in_process import BuiltinEngine
-    from tuiwb.serve.client import Client
-    from tuiwb.serve.spec import ServeSpec
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    spec = ServeSpec(engine="builtin", base=str(TINY_CHAT), base_name="tiny-chat", port=port)
-    running = BuiltinEngine(spec, Path("unused"), None)
-    running.start()
-    until(lambda: running.ready(Client(spec.url)), 60)
-    yield spec.url
-    running.stop()
+    with running_engine(TINY_CHAT) as (_, url):
+        yield url
 
 
 @pytest.fixture
@@ -112,12 +100,9 @@ def test_vllm_judges_over_both_apis_by_a_schema_that_it_enforces(
 
     monkeypatch.setenv("TUIWB_VLLM_PYTHON", str(VLLM))
     monkeypatch.delenv("TUIWB_API_KEY", raising=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     served = Project(with_rubric.root)
     served.settings.base_model = str(TINY_CHAT)
-    spec = plan.plan(served, engine="vllm", port=port)
+    spec = plan.plan(served, engine="vllm", port=unused_port())
     server = servers.wait_ready(plan.start(served, spec), 400)
     try:
         folder, summary = judge_by(with_rubric, f"{api}:{spec.url}#tiny-chat", max_tokens=100)

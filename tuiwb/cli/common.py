@@ -1,4 +1,4 @@
-"""What every command shares: the project option, JSON out, a plain table."""
+"""What commands share: arguments and options, JSON out, a plain table."""
 
 import sys
 from collections.abc import Sequence
@@ -15,6 +15,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ProjectOption = Annotated[
     Path | None,
     typer.Option("--project", "-C", help="The project's folder (default: found from here up)."),
+]
+RunArgument = Annotated[str, typer.Argument(help="The run's name.", show_default=False)]
+FollowOption = Annotated[
+    bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+BaseUrlOption = Annotated[
+    str | None, typer.Option(help="Any Anthropic-compatible endpoint, without /v1.")
+]
+SidesOption = Annotated[
+    str | None, typer.Option(help="Two sides ONE,OTHER of a comparison of more than two.")
 ]
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuiwb.cli.common import (
+    FollowOption,
     JsonOption,
     ProjectOption,
+    RunArgument,
     note,
     project_at,
     say,
@@ -26,7 +28,7 @@ app = single()
 
 @app.command()
 def compare(
-    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    run: RunArgument,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,9 +68,7 @@ def compare(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before spending on an API side.")
     ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
-    ] = True,
+    follow: FollowOption = True,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:

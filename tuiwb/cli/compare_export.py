@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json, single
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    RunArgument,
+    SidesOption,
+    note,
+    project_at,
+    say,
+    say_json,
+    single,
+)
 from tuiwb.errors import BadInput
 
 app = single()
@@ -13,7 +23,7 @@ app = single()
 
 @app.command()
 def export(
-    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    run: RunArgument,
     dpo: Annotated[
         Path | None, typer.Option(help="Write pairs of a chosen and a rejected answer here.")
     ] = None,
@@ -27,9 +37,7 @@ def export(
     min_strength: Annotated[
         Literal["slight", "clear"], typer.Option(help="The weakest verdict to take.")
     ] = "slight",
-    sides: Annotated[
-        str | None, typer.Option(help="Two sides ONE,OTHER of a comparison of more than two.")
-    ] = None,
+    sides: SidesOption = None,
     judge: Annotated[
         str | None, typer.Option(help="Whose verdicts, by the judge's model (default: the first).")
     ] = None,

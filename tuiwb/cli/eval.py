@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_json, say_table, single
+from tuiwb.cli.common import (
+    FollowOption,
+    JsonOption,
+    ProjectOption,
+    RunArgument,
+    project_at,
+    say,
+    say_json,
+    say_table,
+    single,
+)
 from tuiwb.errors import EXIT_FINE, JobFailed
 
 app = single()
@@ -13,7 +23,7 @@ app = single()
 
 @app.command(name="eval")
 def evaluate(
-    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    run: RunArgument,
     tasks: Annotated[
         str,
         typer.Option(
@@ -30,9 +40,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="At most this many items of each harness task.")
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
-    ] = True,
+    follow: FollowOption = True,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:

@@ -5,7 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json, single
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    RunArgument,
+    note,
+    project_at,
+    say,
+    say_json,
+    single,
+)
 from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE
 
 app = single()
@@ -14,7 +23,7 @@ MARKS = {True: "ok", False: "NO", None: "??"}
 
 @app.command()
 def gate(
-    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    run: RunArgument,
     run_missing: Annotated[
         bool,
         typer.Option("--run-missing", help="Compare and evaluate first, where that is missing."),

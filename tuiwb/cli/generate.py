@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json
+from tuiwb.cli.common import (
+    BaseUrlOption,
+    FollowOption,
+    JsonOption,
+    ProjectOption,
+    YesOption,
+    note,
+    project_at,
+    say,
+    say_json,
+)
 from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput
 
 
@@ -35,9 +45,7 @@ def generate(
         str | None,
         typer.Option(help="An OpenAI-compatible server instead, such as http://127.0.0.1:8000."),
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Any Anthropic-compatible endpoint, without /v1.")
-    ] = None,
+    base_url: BaseUrlOption = None,
     key_env: Annotated[
         str, typer.Option(help="The variable that holds the key for --endpoint.")
     ] = "OPENAI_API_KEY",
@@ -73,10 +81,8 @@ def generate(
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run; limits may be given anew.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
-    ] = True,
+    yes: YesOption = False,
+    follow: FollowOption = True,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb.cli.common import (
+    BaseUrlOption,
+    FollowOption,
     JsonOption,
     ProjectOption,
+    YesOption,
     note,
     project_at,
     say,
@@ -34,9 +37,7 @@ def judge(
             "setting). Several judge one after another and are told apart by their model.",
         ),
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Any Anthropic-compatible endpoint, without /v1.")
-    ] = None,
+    base_url: BaseUrlOption = None,
     key_env: Annotated[
         str | None,
         typer.Option(help="The variable with an openai: judge's key (default: OPENAI_API_KEY)."),
@@ -68,10 +69,8 @@ def judge(
         int | None,
         typer.Option(help="At most this many calls at once (default: 8, rising to 16)."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow/--detach", help="Wait for the result, or return at once.")
-    ] = True,
+    yes: YesOption = False,
+    follow: FollowOption = True,
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json, single
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    RunArgument,
+    SidesOption,
+    note,
+    project_at,
+    say,
+    say_json,
+    single,
+)
 from tuiwb.errors import BadInput
 from tuiwb.text import inert
 
@@ -21,14 +31,12 @@ ASK = "a left  l right  space tie  b both bad  s skip  u undo  q leave: "
 
 @app.command()
 def vote(
-    run: Annotated[str, typer.Argument(help="The run's name.", show_default=False)],
+    run: RunArgument,
     rater: Annotated[
         str | None,
         typer.Option(help="Who votes (default: TUIWB_RATER, the project's setting, or you)."),
     ] = None,
-    sides: Annotated[
-        str | None, typer.Option(help="Two sides ONE,OTHER of a comparison of more than two.")
-    ] = None,
+    sides: SidesOption = None,
     status: Annotated[bool, typer.Option("--status", help="How far every rater is.")] = False,
     reveal: Annotated[
         bool, typer.Option("--reveal", help="Show which side was which, and lock the votes.")

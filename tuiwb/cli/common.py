@@ -83,6 +83,14 @@ def say_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def say_started(name: str, folder: Path, *, json: bool) -> None:
+    """A job that was started and is not waited for."""
+    if json:
+        say_json({"name": name, "folder": str(folder)})
+    else:
+        say(f"started {name}: 'tuiwb runs follow {name}' watches it")
+
+
 def _encodable(value: Any) -> Any:
     """Lone surrogates as U+FFFD: JSON on stdout must be UTF-8."""
     if isinstance(value, str):

@@ -15,6 +15,7 @@ from tuiwb.cli.common import (
     project_at,
     say,
     say_json,
+    say_started,
     say_table,
     single,
 )
@@ -83,6 +84,7 @@ def compare(
     from tuiwb.compare.completions import label_of, read_summary, side_names
     from tuiwb.compare.plan import COMPARE, answered, bring_back, plan, start
     from tuiwb.jobs.folder import load
+    from tuiwb.monitor.runs import run_name
 
     home = project_at(project)
     spec = plan(
@@ -107,7 +109,7 @@ def compare(
         _confirm(home, spec, yes)
         start(home, spec, note)
         if not follow:
-            return _detached(folder, json)
+            return say_started(run_name(folder), folder, json=json)
         watch(folder)
     summary = read_summary(folder)
     if summary is None:
@@ -164,16 +166,6 @@ def watch(folder: Path) -> None:
     if state.state != "finished":
         kinds = {EXIT_BAD_INPUT: BadInput, EXIT_MISSING: MissingHere}
         raise kinds.get(exit_code or 0, JobFailed)(state.message or f"{state.name} {state.word}")
-
-
-def _detached(folder: Path, json: bool) -> None:
-    from tuiwb.monitor.runs import run_name
-
-    name = run_name(folder)
-    if json:
-        say_json({"name": name, "folder": str(folder)})
-    else:
-        say(f"started {name}: 'tuiwb runs follow {name}' watches it")
 
 
 def _plain(summary: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tuiwb.cli.common import (
     project_at,
     say,
     say_json,
+    say_started,
     say_table,
     single,
 )
@@ -73,12 +74,7 @@ def evaluate(
     else:
         start(home, spec)
         if not follow:
-            name = f"{run}/{EVAL}"
-            if json:
-                say_json({"name": name, "folder": str(folder)})
-            else:
-                say(f"started {name}: 'tuiwb runs follow {name}' watches it")
-            return
+            return say_started(f"{run}/{EVAL}", folder, json=json)
         watch(folder)
     results = read_results(folder)
     if results is None:

@@ -16,6 +16,7 @@ from tuiwb.cli.common import (
     project_at,
     say,
     say_json,
+    say_started,
 )
 from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput
 
@@ -152,10 +153,7 @@ def generate(
             raise typer.Exit(EXIT_FINE)
     folder = start_generation(spec)
     if not follow:
-        say_json({"name": spec.out, "folder": str(folder)}) if json else say(
-            f"started {spec.out}: 'tuiwb runs follow {spec.out}' watches it"
-        )
-        return
+        return say_started(spec.out, folder, json=json)
     watch(folder)
     summary = read_generate_summary(folder)
     if summary is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -14,19 +14,15 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
-from tuiwb.app.screens.base import WorkbenchScreen
-from tuiwb.app.screens.dialogs import Confirm, Pick
+from tuiwb.app.screens.serve_jobs import ServerJobs
 from tuiwb.app.widgets import serve_words as words
 from tuiwb.app.widgets.menu import Choices
 from tuiwb.app.widgets.serve_chat import ServeChat
-from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
 from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.jobs import JobState
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.state import tail
-from tuiwb.serve import plan
-from tuiwb.serve.servers import Server, ask_to_stop, curl, load_run, server_at
-from tuiwb.serve.spec import Served, ServeSpec
+from tuiwb.serve.servers import Server, curl, server_at
 from tuiwb.serve.traffic import Traffic, read_traffic
 from tuiwb.text import inert
 
@@ -35,7 +31,7 @@ LOG_LINES = 40
 WIDE = 100  # columns from which the list stands beside the rest
 
 
-class ServeScreen(WorkbenchScreen):
+class ServeScreen(ServerJobs):
     """The selected server is looked at once a second; talk is kept per model while we are here."""
 
     MODE = "serve"
@@ -77,26 +73,11 @@ class ServeScreen(WorkbenchScreen):
             self.server, self.traffic, self.log = server, traffic, log
             self.verdicts = verdicts
 
-    class Told(Message):
-        """What became of something that was asked for; `folder` is a server to show."""
-
-        def __init__(
-            self,
-            sentence: str,
-            severity: Literal["information", "error"] = "error",
-            folder: Path | None = None,
-        ) -> None:
-            super().__init__()
-            self.sentence, self.severity, self.folder = sentence, severity, folder
-
     def __init__(self) -> None:
         super().__init__()
         self._folders: list[Path] = []
         self._states: dict[Path, JobState] = {}
         self._chosen: Path | None = None
-        self._server: Server | None = None
-        self._traffic: Traffic | None = None
-        self._model: str | None = None
         self._painted: dict[str, Content] = {}
         self._verdicts: dict[str, str] = {}
 
@@ -114,13 +95,13 @@ class ServeScreen(WorkbenchScreen):
                 yield ServeChat(id="chat")
 
     def on_mount(self) -> None:
-        self.set_interval(LOOK_SECONDS, self._look)
+        self.set_interval(LOOK_SECONDS, self.look)
         self.query_one("#servers").focus()
         self._show_nothing()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        self._look()
+        self.look()
 
     # The list of servers
 
@@ -132,14 +113,14 @@ class ServeScreen(WorkbenchScreen):
         wanted = self.workbench.wanted_run
         if wanted in self._folders:
             self.workbench.wanted_run = None
-            self._select(wanted)
+            self.show_server(wanted)
         elif fresh and fresh[0] == self._chosen:
             pass
         elif self._chosen not in self._folders:
             up = [f for f, s in found if s.running]
-            self._select(next(iter(up or self._folders), None))
+            self.show_server(next(iter(up or self._folders), None))
         self._list_servers()
-        self._look()
+        self.look()
 
     def _list_servers(self) -> None:
         lines = []
@@ -167,21 +148,27 @@ class ServeScreen(WorkbenchScreen):
     @on(OptionList.OptionHighlighted, "#servers")
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_index < len(self._folders):
-            self._select(self._folders[event.option_index])
+            self.show_server(self._folders[event.option_index])
 
     @on(OptionList.OptionSelected, "#servers")
     def _opened(self) -> None:
         self.action_chat() if self._folders else self.action_new()
 
-    def _select(self, folder: Path | None) -> None:
+    def show_server(self, folder: Path | None) -> None:
         if folder == self._chosen:
             return
-        self._chosen, self._server, self._traffic, self._model = folder, None, None, None
+        self._chosen, self.server, self.traffic, self.model = folder, None, None, None
         menu = self.query_one("#servers", OptionList)
         if folder in self._folders and menu.option_count == len(self._folders):
             with menu.prevent(OptionList.OptionHighlighted):
                 menu.highlighted = self._folders.index(folder)
-        self._look()
+        self.look()
+
+    def action_step(self, by: int) -> None:
+        """The next older or newer server."""
+        if self._chosen in self._folders:
+            at = self._folders.index(self._chosen) + by
+            self.show_server(self._folders[max(0, min(len(self._folders) - 1, at))])
 
     # Looking at the chosen one
 
@@ -190,7 +177,7 @@ class ServeScreen(WorkbenchScreen):
         self._list_servers()
         self._show_models()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         if self._chosen is not None and self.is_current:
             self._read(self._chosen)
 
@@ -215,11 +202,11 @@ class ServeScreen(WorkbenchScreen):
     def _show(self, message: Looked) -> None:
         if message.server.folder != self._chosen:
             return
-        self._server, self._traffic = message.server, message.traffic
+        self.server, self.traffic = message.server, message.traffic
         self._verdicts = message.verdicts
         ids = [m.id for m in message.server.models]
-        if self._model not in ids:
-            self._model = next((m.id for m in message.server.models if m.parent), ids[0])
+        if self.model not in ids:
+            self.model = next((m.id for m in message.server.models if m.parent), ids[0])
         self._paint("#head", words.head(message.server, message.traffic))
         self._show_models()
         self._show_parts()
@@ -234,7 +221,7 @@ class ServeScreen(WorkbenchScreen):
 
     def _show_parts(self) -> None:
         """Only what has something to say: no boxes without a server."""
-        shown = self._server is not None
+        shown = self.server is not None
         for where in ("#models-box", "#chat"):
             widget = self.query_one(where)
             if widget.display != shown:
@@ -249,7 +236,7 @@ class ServeScreen(WorkbenchScreen):
             return self._writing
         if action == "leave":
             return self._writing or (self.is_mounted and self._chat.answering)
-        server = self._server
+        server = self.server
         if action == "stop":
             return server is not None and server.state.running
         if action in ("chat", "copy", "system", "load", "unload", "next_model", "clear"):
@@ -272,31 +259,31 @@ class ServeScreen(WorkbenchScreen):
         )
 
     def _show_models(self) -> None:
-        if self._server is None:
+        if self.server is None:
             return
         menu = self.query_one("#models", OptionList)
         width = max(30, menu.size.width - 5)
-        models = self._server.models
+        models = self.server.models
         self._paint("#columns", Content.assemble("  ", words.model_header(width)))
-        told = Content(words.verdict_line(self._model, self._verdicts))
+        told = Content(words.verdict_line(self.model, self._verdicts))
         self.query_one("#models-box").border_subtitle = told
         lines = [
             Content.assemble(
-                ("▸ " if m.id == self._model else "  ", "bold $accent"),
-                words.model_line(m, self._traffic, width, self._verdicts.get(m.id, "")),
+                ("▸ " if m.id == self.model else "  ", "bold $accent"),
+                words.model_line(m, self.traffic, width, self._verdicts.get(m.id, "")),
             )
             for m in models
         ]
         if [line.plain for line in lines] != [str(o.prompt) for o in menu.options]:
-            at = next((i for i, m in enumerate(models) if m.id == self._model), 0)
+            at = next((i for i, m in enumerate(models) if m.id == self.model), 0)
             with menu.prevent(OptionList.OptionHighlighted):
                 menu.clear_options()
                 menu.add_options(Option(line) for line in lines)
                 menu.highlighted = at
 
     def _show_talk(self) -> None:
-        if self._server is not None and self._server.ready and self._model:
-            self._chat.show(self._server, self._model)
+        if self.server is not None and self.server.ready and self.model:
+            self._chat.show(self.server, self.model)
 
     def _paint(self, where: str, content: Content) -> None:
         if self._painted.get(where) != content:
@@ -307,24 +294,24 @@ class ServeScreen(WorkbenchScreen):
 
     @on(OptionList.OptionHighlighted, "#models")
     def _choose_model(self, event: OptionList.OptionHighlighted) -> None:
-        if self._server is not None and event.option_index < len(self._server.models):
-            self._use_model(self._server.models[event.option_index].id)
+        if self.server is not None and event.option_index < len(self.server.models):
+            self._use_model(self.server.models[event.option_index].id)
 
     @on(OptionList.OptionSelected, "#models")
     def _talk_with_model(self) -> None:
         self.action_chat()
 
     def _use_model(self, model: str) -> None:
-        if model != self._model and not self._chat.answering:
-            self._model = model
+        if model != self.model and not self._chat.answering:
+            self.model = model
             self._show_models()
             self._show_talk()
 
     def action_next_model(self) -> None:
         """Talk with the next model of this server."""
-        if self._server is not None:
-            ids = [m.id for m in self._server.models]
-            at = ids.index(self._model) if self._model in ids else -1
+        if self.server is not None:
+            ids = [m.id for m in self.server.models]
+            at = ids.index(self.model) if self.model in ids else -1
             self._use_model(ids[(at + 1) % len(ids)])
 
     def action_next_model_here(self) -> None:
@@ -333,7 +320,7 @@ class ServeScreen(WorkbenchScreen):
 
     def action_chat(self) -> None:
         """Go to the line where one writes."""
-        if self._ready_server() is not None:
+        if self.ready_server() is not None:
             self._chat.write()
 
     def action_leave(self) -> None:
@@ -355,137 +342,8 @@ class ServeScreen(WorkbenchScreen):
         """Send what was written."""
         self._chat.send()
 
-    # Starting, stopping, adapters
-
-    def action_new(self) -> None:
-        """Ask what to serve, then start it."""
-        runs = plan.servable_runs(self.project)
-
-        def planned(wanted: Wanted) -> ServeSpec:
-            return plan.plan(
-                self.project,
-                wanted.runs,
-                base=wanted.base,
-                engine=wanted.engine,
-                port=wanted.port,
-            )
-
-        def told(spec: ServeSpec | None) -> None:
-            if spec is not None:
-                self._start(spec)
-
-        self.app.push_screen(StartServer(runs, self.project.settings.base_model, planned), told)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="start")
-    def _start(self, spec: ServeSpec) -> None:
-        try:
-            folder = plan.start(self.project, spec)
-        except (TuiwbError, OSError) as error:
-            self.post_message(self.Told(on_screen(error)))
-            return
-        self.post_message(self.Told(f"{folder.name} is starting", "information", folder))
-
-    def action_stop(self) -> None:
-        """Ask, then stop the chosen server."""
-        server = self._server
-        if server is None or not server.state.running:
-            self.notify("no server is up here", severity="warning")
-            return
-
-        def told(yes: bool | None) -> None:
-            if yes:
-                self._stop(server)
-
-        running = self._traffic.running if self._traffic else 0
-        detail = f"{server.spec.url}, {running} answers under way"
-        self.app.push_screen(Confirm(f"Stop {server.folder.name}?", detail), told)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="stop")
-    def _stop(self, server: Server) -> None:
-        try:
-            ask_to_stop(server)
-        except OSError as error:
-            self.post_message(self.Told(f"can't tell {server.folder.name}: {error.strerror}"))
-            return
-        self.post_message(self.Told(f"{server.folder.name} is stopping", "information"))
-
-    def action_load(self) -> None:
-        """Choose a run and load its adapter into the server."""
-        server = self._ready_server()
-        if server is None:
-            return
-        loaded = {m.root for m in server.models}
-        runs = [
-            run
-            for run in plan.servable_runs(self.project)
-            if str((self.project.runs / run / "adapter").resolve()) not in loaded
-        ]
-        if not runs:
-            self.notify("every finished run's adapter is loaded here", markup=False)
-            return
-
-        def told(index: int | None) -> None:
-            if index is not None:
-                self._load(server, runs[index])
-
-        self.app.push_screen(Pick(f"Load into {server.folder.name}", runs), told)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="load")
-    def _load(self, server: Server, run: str) -> None:
-        try:
-            served = load_run(self.project, server, run)
-        except (TuiwbError, OSError) as error:
-            self.post_message(self.Told(on_screen(error)))
-            return
-        self.post_message(self.Told(f"loaded {served.id}", "information"))
-
-    def action_unload(self) -> None:
-        """Let the server forget the adapter that is talked with."""
-        server = self._ready_server()
-        if server is None:
-            return
-        model = next((m for m in server.models if m.id == self._model), None)
-        if model is None or model.parent is None:
-            self.notify("the base stays: m chooses an adapter", severity="warning")
-            return
-
-        def told(yes: bool | None) -> None:
-            if yes:
-                self._unload(server, model)
-
-        self.app.push_screen(Confirm(f"Unload {inert(model.id, one_line=True)}?"), told)
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="load")
-    def _unload(self, server: Server, model: Served) -> None:
-        try:
-            server.client().unload_adapter(model.id)
-        except TuiwbError as error:
-            self.post_message(self.Told(on_screen(error)))
-            return
-        self.post_message(self.Told(f"unloaded {model.id}", "information"))
-
-    def _ready_server(self) -> Server | None:
-        if self._server is not None and self._server.ready:
-            return self._server
-        self.notify("this server does not answer", severity="warning")
-        return None
-
     def action_copy(self) -> None:
         """Put the curl command line on the clipboard (OSC 52)."""
-        if self._server is not None and self._model is not None:
-            self.app.copy_to_clipboard(curl(self._server, self._model))
+        if self.server is not None and self.model is not None:
+            self.app.copy_to_clipboard(curl(self.server, self.model))
             self.notify("curl command sent to the terminal's clipboard", markup=False)
-
-    def action_step(self, by: int) -> None:
-        """The next older or newer server."""
-        if self._chosen in self._folders:
-            at = self._folders.index(self._chosen) + by
-            self._select(self._folders[max(0, min(len(self._folders) - 1, at))])
-
-    @on(Told)
-    def _tell(self, message: Told) -> None:
-        self.notify(message.sentence, severity=message.severity, markup=False)
-        if message.folder is not None:
-            self._select(message.folder)
-        self.workbench.read_jobs()
-        self._look()

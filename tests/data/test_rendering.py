@@ -168,6 +168,12 @@ def test_what_cannot_be_rendered_is_one_sentence(
         sidecar.render(tmp_path, row_of(CHAT))
     with pytest.raises(BadInput, match="there is no model folder"):
         sidecar.render(tmp_path / "gone", row_of(CHAT))
+    (tmp_path / "my-base").mkdir()
+    with pytest.raises(BadInput, match=f"did you mean {tmp_path}/my-base"):
+        sidecar.render(tmp_path / "base", row_of(CHAT))
+    with pytest.raises(BadInput, match="the cache here holds no tokenizer") as error:
+        sidecar.render("nobody/no-such-model", row_of(CHAT))
+    assert "http" not in str(error.value)
     (tmp_path / "tokenizer.model").write_text("a SentencePiece model")
     with pytest.raises(BadInput, match="pip install sentencepiece tiktoken"):
         sidecar.render(tmp_path, row_of(CHAT))

@@ -223,7 +223,9 @@ def _model(model: str, project: Path | None) -> str:
     if Path(model).is_dir():
         return str(Path(model).resolve())
     inside = project_at(project).resolve(model)
-    return str(inside) if inside.is_dir() else model
+    # Beside other folders it is one that isn't there, not a hub id.
+    meant = inside.is_dir() or ("/" in model and inside.parent.is_dir())
+    return str(inside) if meant else model
 
 
 def _show_conversation(dataset: Dataset, row: Row, as_json: bool) -> None:

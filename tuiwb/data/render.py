@@ -103,7 +103,16 @@ def check_tokenizer(model: str | Path) -> None:
                 f"{path} has no tokenizer (no tokenizer.json): give a model folder that holds one"
             )
     elif path.is_absolute() or str(model).startswith(".") or str(model).count("/") != 1:
-        raise BadInput(f"there is no model folder {path}")
+        raise BadInput(f"there is no model folder {path}{_instead_of(path)}")
+
+
+def _instead_of(path: Path) -> str:
+    """The folder beside it that may be meant, as the end of a sentence."""
+    from difflib import get_close_matches
+
+    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, 1)
+    return f": did you mean {path.parent / near[0]}?" if near else ""
 
 
 class Sidecar:

@@ -71,6 +71,11 @@ class TrainedTemplate:
                 model, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
+            if not Path(model).exists():
+                raise BadInput(
+                    f"there is no folder {model}, and the cache here holds no tokenizer of a hub "
+                    "model of that name: give a model's folder, or fetch it where there is a network"
+                ) from None
             words = " ".join(str(error).split())[:200]
             raise BadInput(
                 f"no tokenizer can be loaded from {model}: {words.rstrip('.')}{_way_out(model)}"

@@ -22,7 +22,7 @@ def run(name: str, **more: Any) -> RunSummary:
 
 RUNS = [
     run("qwen-a", loss=1.0, tags=("good", "v2"), base="/m/Qwen3", peak_memory=30 << 30,
-        started=NOW - 7200, ended=NOW, created=NOW - 86400 * 4, alerts=2),
+        started=NOW - 9000, active=7200.0, ended=NOW, created=NOW - 86400 * 4, alerts=2),
     run("b", state="failed", loss=math.nan, note="too HOT [x]", method="dpo"),
     run("c", state="running", running=True, phase="paused", loss=2.0, step=5, total_steps=10),
     run("d", archived=True, loss=0.5, tags=("good",)),

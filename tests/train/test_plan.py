@@ -4,6 +4,7 @@ import json
 import math
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -373,14 +374,39 @@ def test_a_death_stays_in_the_log_once_the_run_is_resumed(
     resume(folder, python="false")  # a worker that ends at once: what the launcher writes remains
     said = list(EventReader(folder / "events.jsonl").read())
     at = next(n for n, event in enumerate(said) if isinstance(event, Log))
-    log, then = said[at], said[at + 1]
+    before, log = said[at - 1], said[at]
     assert isinstance(log, Log)
     assert log.level == "warn"
     assert log.message.startswith(f"died at step {reached}: ")
     assert log.message.endswith(f"; resumed from checkpoint-30{again}")
-    assert isinstance(then, State)
-    assert then.state == "queued"
+    assert isinstance(before, State)
+    assert before.state == "queued"
     assert [log.message] == [warning.message for warning in status(folder).warnings]
+
+
+def test_the_time_for_which_a_run_lay_dead_is_not_counted_once_it_is_resumed(
+    project: Project,
+) -> None:
+    folder = project.runs / "a"
+    create(folder, "train", {})
+    began = time.time() - 1000
+    writer = EventWriter(folder / "events.jsonl")
+    writer.emit(State(state="running", phase="training", t=began))
+    writer.emit(Metrics(step=30, total_steps=100, values={"loss": 1.0}, t=began + 100))
+    writer.close()
+    history = [{"step": 30, "loss": 1.0}]
+    (checkpoint(folder, 30) / "trainer_state.json").write_text(
+        json.dumps({"global_step": 30, "log_history": history})
+    )
+    gone = subprocess.Popen(["true"])
+    process.write(folder, process.identify(gone.pid))
+    gone.wait()
+    assert status(folder).lasted(time.time()) == pytest.approx(100)
+    resume(folder, python="false")
+    assert status(folder).warnings
+    lasted = status(folder).lasted(time.time())
+    assert lasted is not None
+    assert lasted < 800
 
 
 def test_a_run_without_a_checkpoint_can_not_be_resumed(project: Project) -> None:

@@ -95,7 +95,7 @@ COLUMNS: tuple[RunColumn, ...] = (
         "took",
         7,
         40,
-        lambda r, n: short_seconds(r.active) if r.active >= 1 and not r.running else "",
+        lambda r, n: short_seconds(r.took) if r.took and not r.running else "",
         right=True,
         down=True,
     ),

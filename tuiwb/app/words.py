@@ -62,6 +62,6 @@ def state_line(state: JobState) -> str:
     loss = state.metrics.get("eval_loss", state.metrics.get("loss"))
     if loss is not None:
         words.append(f"loss {number(loss, 3)}")
-    if state.ended and state.started:
-        words.append(short_seconds(state.ended - state.started))
+    if state.ended and (lasted := state.lasted(state.ended)) is not None:
+        words.append(short_seconds(lasted))
     return inert("  ".join(words), one_line=True)

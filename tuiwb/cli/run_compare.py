@@ -96,13 +96,13 @@ def _say_values(runs: list[RunSummary]) -> None:
             _number(run.eval_loss),
             "-" if run.tokens_per_second is None else short_count(run.tokens_per_second),
             "-" if run.peak_memory is None else short_bytes(run.peak_memory),
-            short_seconds(run.active),
+            "-" if run.took is None else short_seconds(run.took),
             "-" if run.cost is None else f"{run.cost:.2f}",
         )
         for run in runs
     ]
     header = ("run", "state", "step", "best", "at", "of", "last loss", "held-out")
-    whole = (*header, "tokens/s", "memory", "ran", "cost")
+    whole = (*header, "tokens/s", "memory", "took", "cost")
     # Eighty columns are few: what no run has is left out.
     kept = [n for n in range(len(whole)) if n < 3 or any(row[n] != "-" for row in rows)]
     say_table([whole[n] for n in kept], [[row[n] for n in kept] for row in rows])

@@ -1,7 +1,6 @@
 """`tuiwb runs`: list the project's runs, look at one, follow it; the other commands stand in
 run_control (stop, pause, ...), run_compare, run_files (export, report) and run_labels."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,7 +157,6 @@ def _table(project: Project, runs: list[RunSummary], wide: bool) -> None:
 
 
 def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
-    took = run.took(time.time())
     tags = " ".join([*run.tags, *(["(archived)"] if run.archived else [])])
     row = [
         run.name,
@@ -171,7 +169,7 @@ def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
         "-" if run.tokens_per_second is None else short_count(run.tokens_per_second),
         "-" if run.peak_memory is None else short_bytes(run.peak_memory),
         "-" if run.cost is None else f"{run.cost:.2f}",
-        "-" if took is None else short_seconds(took),
+        _took(run),
         ago(run.created),
         tags or "-",
     ]
@@ -197,8 +195,7 @@ def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str
         facts.append(("done", f"{state.progress.done:,.0f}{total} {state.progress.unit}"))
     if run.eta is not None:
         facts.append(("left", f"about {short_seconds(run.eta)}"))
-    took = run.took(time.time())
-    facts += [("took", "-" if took is None else short_seconds(took)), ("created", ago(run.created))]
+    facts += [("took", _took(run)), ("created", ago(run.created))]
     if state.metrics:
         from tuiwb.cli.follow import metrics_line
 
@@ -238,8 +235,7 @@ def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:
         most = f"{short_bytes(run.peak_memory)} {whose[run.peak_memory_of]}"
         facts.append(("peak memory", most))
     if run.cost is not None:
-        ran = short_seconds(run.active)
-        facts.append(("cost", f"{run.cost:.2f} for {run.gpus} GPU over {ran} without pauses"))
+        facts.append(("cost", f"{run.cost:.2f} for {run.gpus} GPU over {_took(run)}"))
     if run.base:
         facts.append(("base", project.shorten(Path(run.base)) if "/" in run.base else run.base))
     for file in filter(None, run.dataset.split(", ")):
@@ -255,6 +251,10 @@ def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:
     if run.problem:
         facts.append(("problem", run.problem))
     return facts
+
+
+def _took(run: RunSummary) -> str:
+    return "-" if run.took is None else short_seconds(run.took)
 
 
 def _short(value: float | None) -> str:

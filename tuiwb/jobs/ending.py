@@ -62,6 +62,7 @@ def _give_up(folder: Path, identity: ProcessIdentity, state: JobState) -> JobSta
     _say(
         folder,
         f"given up at step {state.step}: not heard of since {since} on {identity.host}{way_on}",
+        heard,
     )
     (folder / PROCESS).unlink(missing_ok=True)
     return status(folder)
@@ -144,13 +145,14 @@ def _signal(identity: ProcessIdentity, number: signal.Signals) -> None:
             os.close(held)
 
 
-def _say(folder: Path, message: str) -> None:
+def _say(folder: Path, message: str, t: float = 0.0) -> None:
+    """The last word, of now or of `t`."""
     try:
         events = EventWriter(folder / EVENTS)
     except OSError as error:
         raise BadInput(f"can't write into {folder / EVENTS}: {error.strerror}") from None
     try:
-        events.emit(State(state="cancelled", message=message, exit_code=0))
+        events.emit(State(state="cancelled", message=message, exit_code=0, t=t))
         if events.waiting:
             raise BadInput(f"it has ended, but the disk of {folder} is full: free some space")
     finally:

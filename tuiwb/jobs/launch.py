@@ -6,7 +6,7 @@ A small supervisor (supervise.py) stands between: it tells how the worker ended.
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tuiwb.errors import BadInput, TuiwbError
@@ -70,19 +70,21 @@ def launch(
 def relaunch(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
     """Start a new worker in the folder of a job whose process is gone; returns its pid.
 
-    The event log goes on with how it ended, if badly, and a `queued` event; commands meant for the
+    The event log goes on with a `queued` event and how it ended, if badly; commands meant for the
     old process are set aside. BadInput while that process lives.
     """
     with alone(folder):
         check_gone(folder)
-        if ended := death.ended_badly(folder, status(folder)):
-            say(folder, Log(level="warn", message=f"{ended}; started again"))
-        return launch_again(folder, python=python, phase=phase)
+        ended = death.ended_badly(folder, status(folder))
+        warnings = [f"{ended}; started again"] if ended else []
+        return launch_again(folder, warnings, python=python, phase=phase)
 
 
-def launch_again(folder: Path, *, python: str | None = None, phase: str = "again") -> int:
+def launch_again(
+    folder: Path, warnings: Sequence[str] = (), *, python: str | None = None, phase: str = "again"
+) -> int:
     """`relaunch` for a caller that is `alone` with the folder and has checked."""
-    queue_again(folder, phase)
+    queue_again(folder, phase, warnings)
     try:
         return launch(folder, python=python)
     except TuiwbError as error:
@@ -113,8 +115,12 @@ def check_gone(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def queue_again(folder: Path, phase: str = "again") -> None:
-    """Make an ended job ready for a second launch: its log says so, old commands are set aside."""
+def queue_again(folder: Path, phase: str = "again", warnings: Sequence[str] = ()) -> None:
+    """Make an ended job ready for a second launch: its log says so, old commands are set aside.
+
+    `warnings`, such as how the attempt before ended, are told after that: what stands before it in
+    the log is counted as that attempt's time.
+    """
     control = folder / CONTROL
     if control.exists():
         control.replace(folder / f"control-{int(control.stat().st_mtime_ns)}.jsonl")
@@ -122,6 +128,8 @@ def queue_again(folder: Path, phase: str = "again") -> None:
     (folder / PROCESS).unlink(missing_ok=True)
     (folder / supervise.EXIT).unlink(missing_ok=True)
     say(folder, State(state="queued", phase=phase))
+    for message in warnings:
+        say(folder, Log(level="warn", message=message))
 
 
 def say(folder: Path, event: AnyEvent) -> None:

@@ -83,6 +83,16 @@ class JobState(msgspec.Struct, kw_only=True):
         """The state as people read it."""
         return word_of(self.state)
 
+    def lasted(self, now: float) -> float | None:
+        """Seconds in which it ran, up to `now` while it runs; None before its first start.
+
+        Left out: the queue, pauses, the time between two processes, a clock that was set. An
+        attempt that died ends with its last event.
+        """
+        if self.started is None:
+            return None
+        return self.tally.active_until(now, self.seen) if self.running else self.tally.active
+
     @property
     def last_checkpoint(self) -> Artifact | None:
         """The newest checkpoint the job wrote."""

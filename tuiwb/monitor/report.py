@@ -28,6 +28,7 @@ FIRST = ("loss", "mean_token_accuracy", "learning_rate", "grad_norm", "tokens_pe
 # The trainer's bookkeeping: in the table of last values, not worth a plot.
 UNPLOTTED = re.compile(r"(.*_)?(runtime|samples_per_second|steps_per_second|total_flos)")
 LAST_LINES = 20
+NOT_RUNNING = "queue, pauses and the time between two processes"
 MOST_SAMPLES = 20
 LOGGED_AT = 8  # points; a series with fewer is drawn with a dot on each
 
@@ -179,7 +180,6 @@ def _summary(run: RunSummary, state: JobState) -> list[Row]:
     best = f"{_number(run.best_loss)} at step {run.best_step}" if run.best_loss is not None else ""
     kind = {"eval_loss": "held-out loss", "loss": "training loss"}.get(run.best_of, "loss")
     steps = f"{run.step:,} of {run.total_steps:,}" if run.total_steps else ""
-    took = run.took(time.time())
     rows = [
         ("kind", run.kind + (f", {run.method}" if run.method else "")),
         ("base model", run.base),
@@ -192,8 +192,10 @@ def _summary(run: RunSummary, state: JobState) -> list[Row]:
         ("created", _moment(run.created)),
         ("started", _moment(run.started)),
         ("ended", _moment(run.ended)),
-        ("took", short_seconds(took) if took is not None else ""),
-        ("ran for", f"{short_seconds(run.active)} without queueing and pauses"),
+        (
+            "took",
+            f"{short_seconds(run.took)} without {NOT_RUNNING}" if run.took is not None else "",
+        ),
         ("cost", f"{run.cost:.2f} for {run.gpus} GPU" if run.cost is not None else ""),
         ("tags", ", ".join(run.tags)),
         *(("warned", log.message) for log in state.warnings),

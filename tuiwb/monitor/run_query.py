@@ -38,7 +38,7 @@ NUMBERS: dict[str, Number] = {
     "cost": lambda run, now: run.cost,
     "gpus": lambda run, now: run.gpus,
     "alerts": lambda run, now: run.alerts,
-    "took": lambda run, now: run.took(now),
+    "took": lambda run, now: run.took,
     "active": lambda run, now: run.active,
     "eta": lambda run, now: run.eta,
     "age": lambda run, now: now - run.created,

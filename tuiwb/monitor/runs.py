@@ -90,11 +90,10 @@ class RunSummary(msgspec.Struct, kw_only=True, frozen=True):
         """Steps done, of all: 0 to 1; None where the number of steps is not known."""
         return min(1.0, self.step / self.total_steps) if self.total_steps else None
 
-    def took(self, now: float) -> float | None:
-        """Seconds from the first start to the end, or to `now`; None before it started."""
-        if self.started is None:
-            return None
-        return max(0.0, (self.ended if self.ended is not None else now) - self.started)
+    @property
+    def took(self) -> float | None:
+        """The seconds in which it ran (`active`); None before it started."""
+        return None if self.started is None else self.active
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; NaN and infinity as strings, as in the event log."""
@@ -125,7 +124,7 @@ def summarise(
     """
     now = time.time() if now is None else now
     tally = state.tally
-    active = tally.active_until(now, state.seen) if state.running else tally.active
+    active = state.lasted(now) or 0.0
     asked, problem = _asked_of(folder)
     labels, unread = _labels_of(folder)
     memory, memory_of = _peak(state)

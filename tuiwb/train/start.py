@@ -9,7 +9,7 @@ from typing import Any
 from tuiwb import jobs
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.death import ended_badly
-from tuiwb.jobs.events import Log, State
+from tuiwb.jobs.events import State
 from tuiwb.jobs.folder import fingerprint
 from tuiwb.jobs.launch import check_gone, launch_again, queue_again, say
 from tuiwb.jobs.lock import alone
@@ -118,22 +118,16 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
         rewound = rewind(folder, step_of(checkpoint), history_of(checkpoint))
     except (ValueError, KeyError) as error:
         raise BadInput(f"can't read {checkpoint / 'trainer_state.json'}: {error}") from None
+    warnings = []
     if rewound.undone:
-        say(
-            folder,
-            Log(
-                level="warn",
-                message=f"what was set after {checkpoint.name} is undone, set it again: "
-                + "; ".join(rewound.undone),
-            ),
-        )
+        undone = "; ".join(rewound.undone)
+        warnings.append(f"what was set after {checkpoint.name} is undone, set it again: {undone}")
     if ended:
         again = _again(step_of(checkpoint), state.step)
-        message = f"{ended}; resumed from {checkpoint.name}{again}"
-        say(folder, Log(level="warn", message=message))
+        warnings.append(f"{ended}; resumed from {checkpoint.name}{again}")
     phase = f"resuming from {checkpoint.name}"
     if queue:
-        queue_again(folder, phase)
+        queue_again(folder, phase, warnings)
         spec = jobs.load(folder).spec
         try:
             _enqueue(folder, spec, model_folder(spec), python)
@@ -141,7 +135,7 @@ def _resume(folder: Path, python: str | None, queue: bool) -> Path:
             say(folder, State(state="failed", message=str(error), exit_code=error.exit_code))
             raise
     else:
-        launch_again(folder, python=python, phase=phase)
+        launch_again(folder, warnings, python=python, phase=phase)
     return checkpoint
 
 

@@ -61,10 +61,10 @@ def first_line(
         parts.append(Part(Content(f"epoch {state.epoch:.2f}"), 40))
     if state.running and left is not None and state.phase != "paused":
         parts.append(Part(Content.assemble(("ETA ", MUTED), calm_seconds(left)), 85))
-    if state.started is not None:
+    if (lasted := state.lasted(now)) is not None:
         word = "for" if state.running else "took"
-        lasted = calm_seconds((state.ended or now) - state.started, whole=not state.running)
-        parts.append(Part(Content.assemble((f"{word} ", MUTED), lasted), 50))
+        words = calm_seconds(lasted, whole=not state.running)
+        parts.append(Part(Content.assemble((f"{word} ", MUTED), words), 50))
     if not state.running and state.ended is not None:
         parts.append(Part(Content.styled(f"{calm_seconds(now - state.ended)} ago", MUTED), 45))
     if loaded < 1:

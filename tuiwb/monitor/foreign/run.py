@@ -122,6 +122,7 @@ class ForeignRun:
         state.seen = written or None
         state.started = self._began
         state.created = self._began or written
+        state.tally.active = max(0.0, written - (self._began or written))
         state.ended = written if end else None
         problem = next((r.problem for r in said if r.problem), "")
         self.unread = "" if self.series.names() else problem

@@ -1,0 +1,56 @@
+"""A number of a run is the same wherever it is shown: table, head, commands, report."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.monitor.some_runs import job
+from tuiwb.app.run_rows import COLUMNS
+from tuiwb.app.widgets.run_head import first_line
+from tuiwb.app.words import state_line
+from tuiwb.cli import run as command
+from tuiwb.jobs import status
+from tuiwb.jobs.events import AnyEvent, Device, Metrics, State
+from tuiwb.monitor.report import gather
+from tuiwb.monitor.runs import RunSummary, summarise
+
+LATER = 2e9
+
+
+def cell(run: RunSummary, column: str) -> str:
+    return next(c for c in COLUMNS if c.name == column).cell(run, LATER)
+
+
+def said(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> str:
+    """What a command prints of a project."""
+    assert command([*arguments, "--project", str(root)]) == 0
+    return capsys.readouterr().out
+
+
+def test_one_time_is_told_everywhere_and_holds_no_pause_and_no_time_between_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[AnyEvent] = [
+        State(state="starting", t=1000.0),
+        State(state="running", phase="training", t=1010.0),
+        Metrics(step=1, total_steps=9, values={"loss": 1.0}, t=1050.0),
+        State(state="running", phase="paused", t=1060.0),
+        State(state="running", phase="training", t=1360.0),
+        State(state="cancelled", t=1370.0),
+        State(state="queued", phase="resuming", t=1850.0),
+        State(state="starting", t=1860.0),
+        Device(t=1872.0),
+        Device(t=1300.0),  # the clock was set back
+        State(state="finished", t=1310.0),
+    ]
+    (tmp_path / "tuiwb.yaml").touch()
+    folder = job(tmp_path / "runs" / "a", events)
+    state = status(folder)
+    run = summarise(folder, state, now=LATER)
+    words = "1m32s"  # 60 + 10, then 12 + 10
+    assert cell(run, "took") == words
+    assert f"took {words}" in first_line(state, None, 1.0, 200, LATER).plain
+    assert words in state_line(state)
+    assert dict(gather(folder).summary)["took"].startswith(f"{words} without queue")
+    assert f"took         {words}" in said(capsys, tmp_path, "runs", "show", "a")
+    assert words in said(capsys, tmp_path, "runs", "list")

@@ -143,6 +143,20 @@ def test_no_colour_is_honoured(
     assert colours <= grey
 
 
+def test_an_editor_that_fails_leaves_the_screen_as_it_was(sample: Project, terminals: Open) -> None:
+    failing = {"VISUAL": "", "EDITOR": "false"}
+    terminal = terminals(str(sample.root), columns=80, rows=24, environment=failing)
+    terminal.wait_for("Look at the data")
+    terminal.press("2")
+    terminal.wait_for("Row 0")
+    terminal.press("E")
+    terminal.wait_for("the editor 'false' ended with", "Row 0", seconds=20)
+    terminal.press("j")
+    terminal.wait_for("Row 1")
+    terminal.press("q")
+    wait_until(terminal.ended, 20, lambda: f"q did not quit:\n{terminal.text}")
+
+
 def test_an_idle_screen_sends_next_to_nothing(sample: Project, terminals: Open) -> None:
     terminal = terminals(str(sample.root), columns=120, rows=36)
     terminal.wait_for("Look at the data", "Quit")

@@ -7,6 +7,7 @@ it differ: over SSH the bytes are what lags.
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from rich.cells import get_character_cell_size
@@ -218,6 +219,19 @@ class FramedApp(KeysInOrder):
     def on_mount(self) -> None:
         """What was painted over while we were suspended is painted again."""
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        """Leave the terminal to another program; the screen comes back also where that raises,
+        as Textual's own does not."""
+        raised: BaseException | None = None
+        with super().suspend():
+            try:
+                yield
+            except BaseException as error:
+                raised = error
+        if raised is not None:
+            raise raised
 
     def _display(self, screen: Screen[object], renderable: Any) -> None:
         if isinstance(renderable, CompositorUpdate):

@@ -10,7 +10,9 @@ from tests.app.conftest import until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.next_steps import next_steps
+from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.help import HelpScreen
+from tuiwb.app.screens.train import TrainScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.nowhere import Nowhere
 from tuiwb.app.yaml_cursor import key_path
@@ -234,3 +236,54 @@ async def test_a_toast_is_inert_and_never_markup(project: Project) -> None:
         toast = next(iter(app._notifications))
         assert toast.message == "[red]x[/red] ␛]0;title␇"
         assert toast.markup is False
+
+
+def said(found: OptionList) -> list[str]:
+    """The names that the palette lists."""
+    prompts = [str(found.get_option_at_index(n).prompt) for n in range(found.option_count)]
+    return [prompt.split("\n")[0] for prompt in prompts]
+
+
+async def test_what_a_screens_keys_do_is_found_by_name_and_done(project: Project) -> None:
+    a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.action_go("train")
+        screen = app.screen
+        assert isinstance(screen, TrainScreen)
+        await until(lambda: screen.runs)
+        await pilot.press("escape", "ctrl+p", *"archi")
+        found = app.screen.query(OptionList).last()
+        await until(lambda: found.option_count and "Go to" not in said(found)[0])
+        assert said(found)[0] == "Archive"
+        await pilot.press("enter")
+        await until(lambda: screen.runs and screen.runs[0].archived)
+
+
+async def test_the_palette_names_the_screens_keys_before_the_programs_own(
+    project: Project,
+) -> None:
+    a_run(project, "one")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.action_go("train")
+        await until(lambda: isinstance(app.screen, TrainScreen) and app.screen.runs)
+        await pilot.press("escape", "ctrl+p")
+        found = app.screen.query(OptionList).last()
+        await until(lambda: found.option_count > 12)
+        names = said(found)
+        assert names.index("Archive") < names.index("Up") < names.index("Go to Home")
+        assert "Help" not in names
+
+
+async def test_enter_answers_no_question_of_yes_or_no(project: Project) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key, answer in (("y", True), ("n", False), ("escape", False)):
+            answers: list[bool | None] = []
+            await app.push_screen(Confirm("Delete everything?"), answers.append)
+            await pilot.press("enter")
+            assert isinstance(app.screen, Confirm)
+            await pilot.press(key)
+            await until(lambda: not isinstance(app.screen, Confirm))
+            assert answers == [answer]

@@ -15,6 +15,8 @@ from tuiwb.app.pace import calm_in
 if TYPE_CHECKING:
     import ctypes
 
+    from textual.command import Provider
+
 TURN = 0.001  # seconds after which a thread lets another run; Python's own 5 ms delay each key
 PREPARE_AFTER = 1.5  # seconds after the first paint
 TIDY_EVERY = 1.0  # seconds
@@ -27,8 +29,16 @@ ARENAS = 3  # heaps of the C library, of which each thread would have its own
 M_ARENA_MAX = -8  # malloc.h
 
 
+def _key_commands() -> "type[Provider]":
+    from tuiwb.app.key_commands import KeyCommands
+
+    return KeyCommands
+
+
 class PromptApp(FramedApp):
     """An app whose keys don't wait for what can be done before or after them."""
+
+    COMMANDS = {_key_commands}
 
     def __init__(self) -> None:
         super().__init__()

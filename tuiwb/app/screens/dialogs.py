@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Confirm(Modal[bool]):
-    """Yes or no; `y` and enter say yes, `n` and escape no."""
+    """Yes or no; `y` says yes, `n` and escape no. Enter, pressed out of habit, says nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "Yes"),
+        Binding("y", "answer(True)", "Yes"),
         Binding("n,escape", "answer(False)", "No"),
     ]
 

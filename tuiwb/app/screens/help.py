@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from tuiwb.app.keys import is_own
 from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
@@ -35,12 +36,17 @@ class HelpScreen(Modal[None]):
         self._said: tuple[str, Content] | None = None
 
     def tell(self, screen: Screen[object]) -> None:
-        """Say the keys active on `screen`, each once, the screen's own first."""
+        """Say the keys active on `screen`, each once: the screen's, its panes', then those that
+        Textual's widgets bring along."""
         rows: dict[str, str] = {}
         app = screen.app
         active = sorted(
             screen.active_bindings.values(),
-            key=lambda a: (a.binding.action in EVERYWHERE, a.node is not screen),
+            key=lambda a: (
+                a.binding.action in EVERYWHERE,
+                not is_own(a.node, a.binding),
+                a.node is not screen,
+            ),
         )
         for _, binding, _enabled, tip in active:
             if binding.description and not binding.action.startswith(("app.go", "go(")):

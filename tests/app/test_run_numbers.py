@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.some_runs import job
+from tests.monitor.some_runs import SPEC, job
 from tuiwb.app.run_rows import COLUMNS
-from tuiwb.app.widgets.run_head import first_line
+from tuiwb.app.widgets.run_head import first_line, second_line
 from tuiwb.app.words import state_line
 from tuiwb.cli import run as command
 from tuiwb.jobs import status
@@ -54,3 +54,41 @@ def test_one_time_is_told_everywhere_and_holds_no_pause_and_no_time_between_proc
     assert dict(gather(folder).summary)["took"].startswith(f"{words} without queue")
     assert f"took         {words}" in said(capsys, tmp_path, "runs", "show", "a")
     assert words in said(capsys, tmp_path, "runs", "list")
+
+
+def test_the_best_is_the_held_out_loss_from_the_start_and_a_dash_until_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tuiwb.yaml").touch()
+    training: list[AnyEvent] = [
+        State(state="running", phase="training", t=1000.0),
+        Metrics(step=4, values={"loss": 0.04241}, t=1001.0),
+    ]
+    held_out: list[AnyEvent] = [Metrics(step=5, values={"eval_loss": 0.06048}, t=1002.0)]
+    end: list[AnyEvent] = [State(state="cancelled", t=1003.0)]
+    spec = {**SPEC, "data": {"train": ["/data/a.jsonl"], "heldout": "/data/b.jsonl"}}
+    job(tmp_path / "runs" / "early", [*training, *end], spec)
+    job(tmp_path / "runs" / "later", [*training, *held_out, *end], spec)
+    job(tmp_path / "runs" / "without", [*training, *end])
+
+    listed = {line.split()[0]: line for line in said(capsys, tmp_path, "runs", "list").splitlines()}
+
+    def shown(name: str) -> tuple[str, str, list[str]]:
+        """What table, head and report say; whatever stands at a step in the list is said too."""
+        folder = tmp_path / "runs" / name
+        state = status(folder)
+        head = second_line(state, None, 200).plain.partition("best ")[2]
+        rows = [" ".join(row) for row in gather(folder).summary if row[0].startswith("best")]
+        at = listed[name].partition("@")
+        rows += [f"{at[0].split()[-1]} {' '.join(at[2].split()[:2])}"] if at[1] else []
+        return cell(summarise(folder, state), "best"), head, rows
+
+    assert shown("early") == ("–", "", [])
+    assert shown("later")[:2] == ("0.06048", "0.06048")
+    assert shown("later")[2][0] == "best held-out loss 0.06048 at step 5"
+    assert shown("later")[2][1].startswith("0.06048 5 ")
+    assert shown("without") == (
+        "0.04241 training",
+        "training loss 0.04241",
+        ["best training loss 0.04241 at step 4", "0.04241 4 training"],
+    )

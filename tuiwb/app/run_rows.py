@@ -32,6 +32,13 @@ def _loss(value: float | None) -> str:
     return "" if value is None else number(value)
 
 
+def _best(run: RunSummary) -> str:
+    """The lowest held-out loss; where there are no held-out data that of training, in a word."""
+    if run.best_loss is None:
+        return "" if run.loss is None else number(None)
+    return number(run.best_loss) + (" training" if run.best_of == "loss" else "")
+
+
 def _done(run: RunSummary) -> str:
     if run.share is not None:
         return "" if run.state == "finished" else f"{run.share:.0%}"
@@ -71,7 +78,7 @@ COLUMNS: tuple[RunColumn, ...] = (
     RunColumn("!", "!", 2, 85, lambda r, _: str(r.alerts or ""), right=True, down=True),
     RunColumn("loss", "loss", 8, 92, lambda r, _: _loss(r.loss), right=True),
     RunColumn("held-out", "held-out", 8, 60, lambda r, _: _loss(r.eval_loss), right=True),
-    RunColumn("best", "best", 8, 88, lambda r, _: _loss(r.best_loss), right=True),
+    RunColumn("best", "best", 17, 88, lambda r, _: _best(r), right=True),
     RunColumn(
         "tokens/s",
         "tokens/s",

@@ -165,7 +165,7 @@ def _row(project: Project, run: RunSummary, wide: bool) -> list[str]:
         f"{run.step}/{run.total_steps}" if run.total_steps else "-",
         _short(run.loss),
         _short(run.eval_loss),
-        _short(run.best_loss) + (f" @{run.best_step}" if run.best_loss is not None else ""),
+        _best(run),
         "-" if run.tokens_per_second is None else short_count(run.tokens_per_second),
         "-" if run.peak_memory is None else short_bytes(run.peak_memory),
         "-" if run.cost is None else f"{run.cost:.2f}",
@@ -251,6 +251,13 @@ def _reached(project: Project, run: RunSummary) -> list[tuple[str, str]]:
     if run.problem:
         facts.append(("problem", run.problem))
     return facts
+
+
+def _best(run: RunSummary) -> str:
+    if run.best_loss is None:
+        return "-"
+    word = " training" if run.best_of == "loss" else ""
+    return f"{_short(run.best_loss)} @{run.best_step}{word}"
 
 
 def _took(run: RunSummary) -> str:

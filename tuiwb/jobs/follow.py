@@ -52,7 +52,7 @@ class Follower:
         return min(1.0, self._reader.offset / self._reader.size) if self._reader.size else 1.0
 
     def _nothing_yet(self) -> JobState:
-        return JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
+        return JobState.of(self.job)
 
     @property
     def quiet(self) -> bool:

@@ -213,7 +213,7 @@ class Standing:
             fold_block(state, block)
 
     def _nothing_yet(self) -> JobState:
-        return JobState(name=self.job.name, kind=self.job.kind, created=self.job.created)
+        return JobState.of(self.job)
 
 
 def copied(state: JobState) -> JobState:

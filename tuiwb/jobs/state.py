@@ -20,6 +20,7 @@ from tuiwb.jobs.events import (
     State,
     spell,
 )
+from tuiwb.jobs.folder import Job
 from tuiwb.jobs.lines import tail
 from tuiwb.jobs.tally import Tally
 
@@ -48,6 +49,7 @@ class JobState(msgspec.Struct, kw_only=True):
     """Where a job stands. Times are unix seconds; `metrics` holds the latest of each name.
 
     `warnings` holds the newest few warnings of the log, a death before a resume among them.
+    `held_out`: whether it may evaluate on held-out data, which decides what its best loss is.
     """
 
     name: str
@@ -72,6 +74,23 @@ class JobState(msgspec.Struct, kw_only=True):
     warnings: list[Log] = []
     pid: int | None = None
     tally: Tally = msgspec.field(default_factory=Tally)
+    held_out: bool = True
+
+    @classmethod
+    def of(cls, job: Job) -> "JobState":
+        """The state of a job of whose log nothing has been read."""
+        data = job.spec.get("data")
+        without = isinstance(data, dict) and "heldout" in data and not data["heldout"]
+        return cls(name=job.name, kind=job.kind, created=job.created, held_out=not without)
+
+    @property
+    def best(self) -> tuple[float | None, int | None, str]:
+        """The lowest loss, its step, and its name: "eval_loss", which is None before the first
+        evaluation; "loss", that of training, only of a job without held-out data."""
+        tally = self.tally
+        if self.held_out or tally.best_eval_loss is not None:
+            return tally.best_eval_loss, tally.best_eval_step, "eval_loss"
+        return tally.best_train_loss, tally.best_train_step, "loss"
 
     @property
     def running(self) -> bool:

@@ -29,8 +29,8 @@ PACED = ("training", "evaluating", "paused", "")  # phases in which steps go on
 class RunSummary(msgspec.Struct, kw_only=True, frozen=True):
     """One job. Times are unix seconds, durations seconds, memory bytes; None: not known.
 
-    `best_loss` is the lowest held-out loss, and `best_of` says "eval_loss"; of a run that never
-    evaluated it is the lowest logged training loss ("loss"). `peak_memory` is the GPUs' (summed
+    `best_loss` is the lowest held-out loss, and `best_of` says "eval_loss"; of a run without
+    held-out data it is the lowest logged training loss ("loss"). `peak_memory` is the GPUs' (summed
     over those of the job), or the process's own where the job held none (`peak_memory_of`: "gpu",
     "torch" or "host"). `active` excludes queueing, pauses and the time between two processes;
     `cost` is the price of a GPU hour times GPUs times active hours. `eta` is seconds to the last
@@ -128,9 +128,7 @@ def summarise(
     asked, problem = _asked_of(folder)
     labels, unread = _labels_of(folder)
     memory, memory_of = _peak(state)
-    best = (tally.best_eval_loss, tally.best_eval_step, "eval_loss")
-    if best[0] is None:
-        best = (tally.best_train_loss, tally.best_train_step, "loss")
+    best = state.best
     alerts = [alert.severity for alert in open_alerts(state.alerts)]
     checkpoint = state.last_checkpoint
     return RunSummary(

@@ -85,8 +85,10 @@ def second_line(state: JobState, pace: float | None, width: int) -> Content:
         parts.append(_value("loss", number(values["loss"]), 100))
     if "eval_loss" in values:
         parts.append(_value("held-out", number(values["eval_loss"]), 90))
-    if state.best_loss is not None:
-        parts.append(_value("best", number(state.best_loss), 80))
+    best, _, of = state.best
+    if best is not None:
+        word = "best training loss" if of == "loss" else "best"
+        parts.append(_value(word, number(best), 80))
     for name, word in (("rewards/accuracies", "accuracy"), ("reward", "reward"), ("kl", "KL")):
         if name in values:
             parts.append(_value(word, number(values[name], 3), 55))

@@ -1,8 +1,9 @@
 """What the screens' tests share: a project to open, and waiting for a condition."""
 
 import asyncio
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,23 @@ def project(tmp_path: Path) -> Project:
         "training:\n  learning_rat: 1.0e-4\n"
     )
     return Project(tmp_path)
+
+
+@pytest.fixture
+def read_only(project: Project) -> Iterator[Callable[[], None]]:
+    """Make the project's file system read-only from now on, for root as well."""
+    root = str(project.root)
+
+    def close() -> None:
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+
+    bound = subprocess.run(
+        ["mount", "--bind", root, root], capture_output=True, text=True, check=False
+    )
+    if bound.returncode:
+        pytest.skip(f"a mount is not permitted here: {bound.stderr.strip()}")
+    yield close
+    subprocess.run(["umount", root], check=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Config: letters are keys until one edits, problems with their lines, and no text is ever lost."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,6 +35,10 @@ async def config_of(
 
 def text_of(app: WorkbenchApp) -> str:
     return app.screen.query_one("#editor", TextArea).text
+
+
+def said(app: WorkbenchApp) -> str:
+    return " ".join(n.message for n in app._notifications)
 
 
 def shown(app: WorkbenchApp, where: str) -> str:
@@ -214,3 +218,40 @@ async def test_a_new_config_asks_for_the_base_where_none_is_known(project: Proje
     written = path.read_text()
     for line in ('base: "./models/none"', "train: data/chats.jsonl", "heldout: data/heldout.jsonl"):
         assert line in written
+
+
+async def test_a_draft_on_a_read_only_disk_is_shown_and_can_be_reverted(
+    project: Project, read_only: Callable[[], None]
+) -> None:
+    path = project.root / "configs" / "first.yaml"
+    Drafts(project.cache / "drafts").write(path, "# mine\n" + path.read_text())
+    read_only()
+    async with config_of(project) as (app, pilot):
+        await until(lambda: text_of(app).startswith("# mine"))
+        await until(lambda: "learning_rate" in shown(app, "#problem-lines"))
+        await pilot.press("ctrl+t")
+        await pilot.press("ctrl+r")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: not text_of(app).startswith("# mine"))
+        await until(lambda: "the draft can't be deleted" in said(app))
+
+
+async def test_quitting_asks_while_an_edit_is_on_no_disk(
+    project: Project, read_only: Callable[[], None]
+) -> None:
+    read_only()
+    async with config_of(project, SMALL) as (app, pilot):
+        await pilot.press("e", "#", "ctrl+s")
+        await until(lambda: "nor a draft: the edit is in this window only" in said(app))
+        assert "kept as a draft" not in said(app)
+        await pilot.press("escape", "q")
+        await until(lambda: isinstance(app.screen, Confirm))
+        assert "configs/first.yaml" in str(app.screen.query_one(Static).render())
+        await pilot.press("ctrl+q", "n")
+        await until(lambda: not isinstance(app.screen, Confirm))
+        assert text_of(app).startswith("#model")
+        await pilot.press("ctrl+q")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: app._exit)

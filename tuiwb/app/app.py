@@ -1,7 +1,7 @@
 """The application: registers screens, themes and commands, and follows the project's jobs."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -84,6 +84,9 @@ class WorkbenchApp(ToastApp):
         self.wanted_run: Path | None = None
         self.wanted_config: Path | None = None
         self.wanted_row: str | None = None
+        # Names of the files whose edits would be lost with the program, as Config tells them.
+        self.unkept: Callable[[], Sequence[str]] = lambda: ()
+        self._asked_to_quit = False
         self._feed = Feed()
         self._looks = self._still = 0
         self._teller = Teller(project.cache / "told.json")
@@ -139,6 +142,23 @@ class WorkbenchApp(ToastApp):
         if len(self.screen_stack) == 1 and mode != self.current_mode:
             await self.switch_mode(mode)
             self.call_after_refresh(spare_what_stays)
+
+    async def action_quit(self) -> None:
+        """Leave, after a question where an edit would be lost: no disk took it."""
+        names = self.unkept()
+        if not names:
+            await super().action_quit()
+        elif not self._asked_to_quit:
+            from tuiwb.app.screens.dialogs import Confirm
+
+            def leave(yes: bool | None) -> None:
+                self._asked_to_quit = False
+                if yes:
+                    self.exit()
+
+            self._asked_to_quit = True
+            detail = f"{', '.join(names)}: edited, not saved, and no draft can be written."
+            self.push_screen(Confirm("Quit and lose the edits?", detail), leave)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`?` is no help key where it types a question mark: F1 is."""

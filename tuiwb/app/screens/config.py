@@ -94,6 +94,7 @@ class ConfigScreen(ConfigFiles):
 
     def on_mount(self) -> None:
         self._drafts = Drafts(self.project.cache / "drafts")
+        self.workbench.unkept = self._unkept
         self._files = []
         self._path = None
         self._on_disk = self._typed = ""
@@ -118,7 +119,7 @@ class ConfigScreen(ConfigFiles):
 
     def on_unmount(self) -> None:
         """The program ends, and the editor is gone already: what was typed last is kept too."""
-        self._keep_draft(self._typed)
+        self._keep(self._typed)
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         wanted, self.workbench.wanted_config = self.workbench.wanted_config, None

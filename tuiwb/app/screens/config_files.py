@@ -17,6 +17,7 @@ from tuiwb.jobs.folder import write_atomically
 from tuiwb.text import inert
 
 NO_NAME = "(no name yet)"
+HERE_ONLY = "is in this window only"
 
 
 class ConfigFiles(WorkbenchScreen):
@@ -28,6 +29,7 @@ class ConfigFiles(WorkbenchScreen):
     _path: Path | None
     _on_disk: str
     _typed: str
+    _told = ""
 
     # What the Config screen gives.
 
@@ -118,13 +120,28 @@ class ConfigFiles(WorkbenchScreen):
         else:
             load(True)
 
-    def _keep_draft(self, text: str | None = None) -> None:
-        """Keep what is not saved, so that it survives the program."""
-        text = self.editor.text if text is None else text
+    def _keep_draft(self) -> None:
+        """Keep what is not saved, so that it survives the program; say once that it can't be."""
+        problem = self._keep(self.editor.text)
+        if problem and problem != self._told:
+            self.notify(problem, severity="warning", markup=False)
+        self._told = problem
+
+    def _keep(self, text: str) -> str:
+        """Keep `text` as a draft where it is not what the file holds; '', or why it can't be."""
         if text != self._on_disk:
-            self._drafts.write(self._draft_of, text)
-        else:
-            self._drafts.drop(self._draft_of)
+            why = self._drafts.write(self._draft_of, text)
+            return f"no draft can be kept ({why}): what is not saved {HERE_ONLY}" if why else ""
+        why = self._drafts.drop(self._draft_of)
+        return f"the draft can't be deleted ({why}): it comes back at the next start" if why else ""
+
+    def _unkept(self) -> list[str]:
+        """Names of the files whose edits would be lost with the program."""
+        self._keep(self.editor.text)
+        return [
+            NO_NAME if path == self._nameless else self.project.shorten(path)
+            for path in self._drafts.held
+        ]
 
     def _look_at_disk(self) -> None:
         """Show a file as it is now where it was changed by others and no edit is in the way."""
@@ -238,9 +255,10 @@ class ConfigFiles(WorkbenchScreen):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text.encode("utf-8"))
         except OSError as error:
-            self._keep_draft()
+            self._told = self._keep(text)
+            kept = f"nor a draft: the edit {HERE_ONLY}" if self._told else "it is kept as a draft"
             self.notify(
-                f"can't write {path}: {error.strerror}; the edit is kept as a draft",
+                f"can't write {self.project.shorten(path)}: {error.strerror}; {kept}",
                 severity="error",
                 markup=False,
             )

@@ -256,6 +256,51 @@ def test_another_question_sets_the_old_comparison_aside(project, run, do):
     assert len(read_completions(run / "compare")) == 3
 
 
+def test_a_prompt_that_fills_the_model_is_left_out_and_the_next_of_the_sample_takes_its_place(
+    project, run, do
+):
+    rows = [chat("x" * 400, "long"), *[chat(f"question number {i}", "x") for i in range(5)]]
+    prompts = write_rows(project.root / "data" / "long.jsonl", rows)
+    folder = do(plan(project, "support-v1", prompts=prompts, limit=5, max_new_tokens=3))
+    state = finish(folder)
+    assert state.state == "finished", state.message
+    summary = read_summary(folder)
+    assert (summary.total, summary.done) == (5, 5)
+    assert [c.line for c in read_completions(folder)] == [2, 3, 4, 5, 6]
+    (left,) = summary.left_out
+    assert (left.file, left.line, left.side) == (str(prompts), 1, "")
+    said = "1 prompt left out: long.jsonl:1 fills all 256 positions of the model"
+    assert said in (folder / "report.md").read_text()
+    assert said in (folder / "events.jsonl").read_text()
+
+
+def test_a_comparison_whose_every_prompt_fills_the_model_fails_and_names_a_line(project, run, do):
+    prompts = write_rows(project.root / "data" / "long.jsonl", [chat("x" * 400, "long")])
+    state = finish(do(plan(project, "support-v1", prompts=prompts, max_new_tokens=3)))
+    assert state.state == "failed"
+    assert f"{prompts}:1 fills all 256 positions of the model" in state.message
+
+
+def test_a_further_side_with_fewer_positions_is_not_asked_and_the_others_answers_stand(
+    project, run, do, tiny_base, tmp_path
+):
+    small = shutil.copytree(tiny_base, tmp_path / "small")
+    config = json.loads((small / "config.json").read_text())
+    (small / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}))
+    prompts = write_rows(
+        project.root / "data" / "two.jsonl", [chat("short", "x"), chat("x" * 100, "long")]
+    )
+    sides = ("base", str(small))
+    spec = plan(project, "support-v1", against=sides, prompts=prompts, max_new_tokens=3)
+    folder = do(spec)
+    state = finish(folder)
+    assert state.state == "finished", state.message
+    assert [list(c.others) for c in read_completions(folder)] == [["small"], []]
+    summary = read_summary(folder)
+    assert (summary.done, summary.total) == (2, 2)
+    assert [(one.line, one.side) for one in summary.left_out] == [(2, "small")]
+
+
 def test_the_worker_writes_no_secret_of_its_environment(detached):
     folder, _ = detached
     for path in folder.iterdir():

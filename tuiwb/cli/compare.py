@@ -192,6 +192,7 @@ def _confirm(home: "Project", spec: dict[str, Any], yes: bool) -> None:
 
 def _say_summary(run: str, spec: dict[str, Any], home: "Project", summary: Any) -> None:
     from tuiwb.compare.completions import LABELS, label_of, labels
+    from tuiwb.compare.left_out import left_out_sentence
     from tuiwb.compare.plan import COMPARE
     from tuiwb.compare.report.figure_text import figure_rows, head
 
@@ -201,6 +202,8 @@ def _say_summary(run: str, spec: dict[str, Any], home: "Project", summary: Any) 
         f"{run}: {base} against {tuned}, {summary.done} of {summary.total} prompts from "
         f"{home.shorten(Path(spec['prompts']))}"
     )
+    if left_out := left_out_sentence(summary.left_out):
+        say(left_out)
     say()
     if summary.metrics:
         rows = [row.cells for row in figure_rows([*summary.metrics, *summary.quantities])]

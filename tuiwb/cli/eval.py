@@ -90,6 +90,8 @@ def evaluate(
 
 def say_results(run: str, folder: str, results: Any) -> None:
     """The suites as a table, what was not run, and where the items are."""
+    from tuiwb.compare.left_out import left_out_sentence
+
     done = [suite for suite in results.suites if suite.state == "done"]
     say(f"{run}: what the fine-tune kept of its base")
     say()
@@ -114,6 +116,8 @@ def say_results(run: str, folder: str, results: Any) -> None:
     for suite in results.suites:
         if suite.state == "not run":
             say(f"{suite.name} not run: {suite.reason}")
+        elif left_out := left_out_sentence(suite.left_out):
+            say(f"{suite.name}: {left_out}")
     if results.seen is not None:
         say(
             f"{results.seen.seen} of {results.seen.n} held-out prompts stand in the "

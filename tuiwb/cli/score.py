@@ -101,6 +101,7 @@ def _run(
     report: bool,
     json: bool,
 ) -> None:
+    from tuiwb.compare.left_out import left_out_sentence
     from tuiwb.compare.plan import COMPARE
     from tuiwb.compare.report.html import write_report
     from tuiwb.compare.rescore import page, rescore
@@ -136,6 +137,8 @@ def _run(
         if said is not pages[0]:
             say()
         say(f"{said.title}, {one.summary.done} of {one.summary.total} prompts")
+        if left_out := left_out_sentence(one.summary.left_out):
+            say(left_out)
         for alarm in said.alarms:
             say(f"! {alarm}")
         if said.conclusion:

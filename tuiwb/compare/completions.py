@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tuiwb.compare.left_out import LeftOut
 from tuiwb.compare.metrics.json_fields import FieldSummary
 from tuiwb.compare.metrics.measure import Options, measure
 from tuiwb.compare.metrics.scored import Answered, Asked
@@ -233,7 +234,8 @@ class Side(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """What a comparison found so far: `done` of `total` prompts; figures as in `Figures`."""
+    """What a comparison found so far: `done` of `total` prompts, those `left_out` in neither;
+    figures as in `Figures`."""
 
     total: int
     done: int
@@ -243,6 +245,7 @@ class Summary(msgspec.Struct, kw_only=True):
     fields: list[FieldSummary] = []
     slices: list[Slice] = []
     not_run: dict[str, str] = {}
+    left_out: list[LeftOut] = []
     base: Side
     adapter: Side | None = None
     others: dict[str, Side] = {}

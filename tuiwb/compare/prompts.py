@@ -2,12 +2,13 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tuiwb.compare.left_out import LeftOut
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.rows import Message, Row, Turns
 from tuiwb.errors import BadInput
@@ -30,18 +31,28 @@ class HeldOutPrompt(msgspec.Struct, kw_only=True):
 
 
 class HeldOut(msgspec.Struct, kw_only=True):
-    """The prompts chosen from a file of `rows` rows; `passed_over` rows looked at had no prompt."""
+    """The prompts chosen from a file of `rows` rows; `passed_over` rows looked at had no prompt,
+    those `left_out` have one that can't be asked."""
 
     prompts: list[HeldOutPrompt]
     rows: int
     passed_over: int = 0
     why: str = ""
+    left_out: list[LeftOut] = []
 
 
-def held_out(path: Path, *, limit: int, seed: int = 0, system: str | None = None) -> HeldOut:
+def held_out(
+    path: Path,
+    *,
+    limit: int,
+    seed: int = 0,
+    system: str | None = None,
+    against: Callable[[HeldOutPrompt], str] = lambda _: "",
+) -> HeldOut:
     """At most `limit` prompts of a dataset file, a seeded sample in file order; BadInput if none.
 
-    `system` opens every chat that has no system turn of its own.
+    `system` opens every chat that has no system turn of its own. A prompt that `against` says
+    something of (worded to follow file:line) is left out; the next of the sample takes its place.
     """
     dataset = open_dataset(path)
     order = list(range(len(dataset)))
@@ -49,19 +60,37 @@ def held_out(path: Path, *, limit: int, seed: int = 0, system: str | None = None
         # A sorted file must not give a one-sided sample.
         random.Random(seed).shuffle(order)
     chosen: list[HeldOutPrompt] = []
+    left_out: list[LeftOut] = []
     passed_over, why = 0, ""
     for row in _rows(dataset, order):
         if len(chosen) == limit:
             break
         try:
-            chosen.append(prompt_of(row, system, templated=dataset.format != "prompt_completion"))
+            prompt = prompt_of(row, system, templated=dataset.format != "prompt_completion")
         except ValueError as reason:
             passed_over += 1
             why = why or f"{row.where} {reason}"
+            continue
+        if said := against(prompt):
+            left_out.append(LeftOut(file=str(row.file), line=row.line, why=said))
+        else:
+            chosen.append(prompt)
+    if not chosen and left_out:
+        first = left_out[0]
+        raise BadInput(
+            f"no prompt of {path} can be asked ({first.file}:{first.line} {first.why}): shorten "
+            "them, or give others"
+        )
     if not chosen:
         raise BadInput(f"no row of {path} has a prompt to answer ({why}): give chats or prompts")
     chosen.sort(key=lambda prompt: prompt.index)
-    return HeldOut(prompts=chosen, rows=len(dataset), passed_over=passed_over, why=why)
+    return HeldOut(
+        prompts=chosen,
+        rows=len(dataset),
+        passed_over=passed_over,
+        why=why,
+        left_out=sorted(left_out, key=lambda one: (one.file, one.line)),
+    )
 
 
 def prompt_of(row: Row, system: str | None = None, *, templated: bool = True) -> HeldOutPrompt:

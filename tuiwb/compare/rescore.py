@@ -84,6 +84,7 @@ def rescore(
     if before is not None:
         summary.device, summary.dtype = before.device, before.dtype
         summary.engine, summary.seconds, summary.usd = before.engine, before.seconds, before.usd
+        summary.left_out = before.left_out
         if sides == MAIN_PAIR:
             summary.max_logit_difference = before.max_logit_difference
             summary.adapter_applied = before.adapter_applied

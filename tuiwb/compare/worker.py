@@ -4,6 +4,7 @@ Appends answers as they come, goes on after an interruption where it stopped, an
 summary.json and report.md.
 """
 
+import functools
 import gc
 import time
 from collections.abc import Sequence
@@ -32,10 +33,12 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.inference import generation, scoring, vllm_offline
+from tuiwb.compare.inference.fitting import too_long
 from tuiwb.compare.inference.generation import Asking, Encoded
-from tuiwb.compare.inference.loading import Loaded, free_cores, load_sides
+from tuiwb.compare.inference.loading import Loaded, free_cores, load_sides, read_tokenizer
 from tuiwb.compare.inference.remote import Budget, ask_all
 from tuiwb.compare.inference.sheet import Sheet
+from tuiwb.compare.left_out import LeftOut, fills, left_out_sentence
 from tuiwb.compare.prompts import held_out
 from tuiwb.compare.report.html import HTML, write_report
 from tuiwb.compare.report.page import page_of
@@ -77,6 +80,8 @@ class _Comparison:
         self.evidence: float | None = None
         self.alerted = False
         self.device = self.dtype = self.engine = ""
+        self.left_out: list[LeftOut] = []
+        self.tokenizer_of = functools.cache(read_tokenizer)
         self._looked = time.monotonic()
         self._sampled = 0.0
 
@@ -89,7 +94,11 @@ class _Comparison:
             limit=spec["limit"],
             seed=spec.get("seed", 0),
             system=spec.get("system"),
+            against=too_long(self.sides, self.tokenizer_of),
         )
+        self.left_out = chosen.left_out
+        if said := left_out_sentence(chosen.left_out):
+            context.log(said, level="warning")
         if chosen.passed_over:
             context.log(f"{chosen.passed_over} rows passed over: {chosen.why}", level="warning")
         if spec.get("seen_in_training"):
@@ -147,12 +156,19 @@ class _Comparison:
         adapters = {side["name"]: side["adapter"] for side in group}
         first = group[0]
         loaded = load_sides(
-            first["model"], adapters, spec.get("dtype") or "auto", first.get("revision")
+            first["model"],
+            adapters,
+            spec.get("dtype") or "auto",
+            first.get("revision"),
+            self.tokenizer_of,
         )
         context.log(f"{Path(first['model']).name} on {loaded.device} in {loaded.dtype}")
         self.device, self.dtype = loaded.device, loaded.dtype
         prompts = list(self.sheet.prompts.values())
-        asked = self._encoded(loaded, prompts)
+        asked = {
+            name: self._that_fit(loaded, name, each)
+            for name, each in self._encoded(loaded, prompts).items()
+        }
         if _holds_both(group):
             self._measure_logits(loaded, asked["base"])
         left = {
@@ -190,6 +206,21 @@ class _Comparison:
             for encoded in found[name]:
                 self.sheet.prompt_tokens.setdefault(encoded.prompt.id, len(encoded.ids))
         return found
+
+    def _that_fit(self, loaded: Loaded, name: str, encoded: Sequence[Encoded]) -> Sequence[Encoded]:
+        """The prompts that leave a side room for an answer. One in a role has no others: it is a
+        further side's smaller model that is not asked them."""
+        full = [] if name in ROLES else [e for e in encoded if len(e.ids) >= loaded.room]
+        if not full:
+            return encoded
+        why, file = fills(loaded.room), self.spec["prompts"]
+        self.left_out += [LeftOut(file=file, line=e.prompt.line, why=why, side=name) for e in full]
+        self.sheet.leave_out(name, [e.prompt.id for e in full])
+        self.context.log(
+            f"{name} is not asked {len(full)} prompts: the one on line {full[0].prompt.line} {why}",
+            level="warning",
+        )
+        return [e for e in encoded if len(e.ids) < loaded.room]
 
     def _measure_logits(self, loaded: Loaded, prompts: Sequence[Encoded]) -> None:
         self.evidence = generation.max_logit_difference(loaded, prompts[:LOGIT_PROMPTS])
@@ -333,7 +364,7 @@ class _Comparison:
         summary = summarise(done, len(self.sheet.prompts))
         summary.max_logit_difference = self.evidence
         summary.device, summary.dtype, summary.engine = self.device, self.dtype, self.engine
-        summary.seconds = time.monotonic() - self.begun
+        summary.seconds, summary.left_out = time.monotonic() - self.begun, self.left_out
         costs = [a.usd for c in done for n in self.sheet.names if (a := c.answer(n)) is not None]
         summary.usd = sum(costs) or None
         if "adapter" in self.sheet.names and done:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from tuiwb.app.widgets.compare_figures import figures
 from tuiwb.app.widgets.compare_view import Subject, head, pair
-from tuiwb.compare.completions import Completion
+from tuiwb.compare.completions import Completion, summarise
 from tuiwb.compare.judge.protocol import PairVerdict
 from tuiwb.compare.judge.summary import summarise_verdicts
+from tuiwb.compare.left_out import LeftOut
 from tuiwb.compare.look import Comparison
 from tuiwb.project import Project
 
@@ -46,3 +48,12 @@ def test_a_judge_whose_answers_were_all_invalid_is_said_to_have_no_valid_verdict
     assert "judge  gave no valid verdict: y marks the pairs" in head(subject(seen), 80).plain
     seen.verdicts |= {"b": PairVerdict(pair="b", outcome="tie")}
     assert "judge  has verdicts: y shows them" in head(subject(seen), 80).plain
+
+
+def test_the_head_and_the_figures_say_which_prompts_were_left_out():
+    summary = summarise([ROW], 1)
+    summary.left_out = [LeftOut(file="/p/data/held.jsonl", line=59, why="fills all 64 positions")]
+    seen = Comparison(run=Path("runs/new"), completions=[ROW], summary=summary)
+    said = "1 prompt left out: held.jsonl:59 fills all 64 positions"
+    assert said in head(subject(seen), 80).plain
+    assert said in figures(summary, None, [], None).plain

@@ -76,6 +76,8 @@ def _other_pair(whole: Comparison, sides: tuple[str, str], before: Looked | None
     if kept is None or kept.done != len(completions):
         quick = Options(overlap=False)
         kept = summarise(completions, len(completions), quick) if completions else None
+        if kept is not None and whole.summary is not None:
+            kept.left_out = whole.summary.left_out
     seen = Comparison(
         run=whole.run,
         spec=whole.spec,

@@ -7,6 +7,7 @@ from textual.content import Content
 from tuiwb.app.widgets.compare_words import LABELS, MUTED, rater_name
 from tuiwb.compare.completions import Summary
 from tuiwb.compare.judge.summary import JudgeSummary
+from tuiwb.compare.left_out import left_out_sentence
 from tuiwb.compare.report.figure_text import (
     FigureRow,
     field_rows,
@@ -139,6 +140,8 @@ def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
         parts.append(Content.styled(f"{metric} by {inert(tag, one_line=True)[:24]}", "bold"))
         parts += _table(head("slice"), _cells(slice_rows(chosen)))
     parts += [Content.styled(f"{name}: {why}", MUTED) for name, why in summary.not_run.items()]
+    if left_out := left_out_sentence(summary.left_out):
+        parts.append(Content.styled(inert(left_out, one_line=True), MUTED))
     return [*parts, Content.styled(MEASURED, MUTED)]
 
 

@@ -11,6 +11,7 @@ from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.app.words import STATE_MARKS, state_line
 from tuiwb.compare.completions import Completion, TokenProbabilities
+from tuiwb.compare.left_out import left_out_sentence
 from tuiwb.compare.look import Comparison
 from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.compare.vote.raters import Agreement
@@ -74,6 +75,8 @@ def head(subject: Subject, width: int) -> Content:
         lines.append(words.vote_line(tally))
         if (agree := words.agreement_line(subject.agreements, ballot.rater)) is not None:
             lines.append(agree)
+    if seen.summary is not None and (left_out := left_out_sentence(seen.summary.left_out)):
+        lines.append(Content.styled(inert(left_out, one_line=True), words.MUTED))
     return Content("\n").join(lines)
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from tuiwb.compare.left_out import LeftOut
 from tuiwb.compare.stats.counts import (
     Interval,
     false_alarm,
@@ -72,7 +73,8 @@ class Suite(msgspec.Struct, kw_only=True):
     test), `p_worse` the one-sided p of the same test for a loss. Of the A/A run: `flips` of
     `flip_n` items changed between two runs of the base; `false_alarm` is the chance that two
     equally good models differ by more than the threshold with so many flips, `false_alarm_high`
-    the same at the upper end of the flips' interval.
+    the same at the upper end of the flips' interval. Prompts that are `left_out` were asked of
+    neither side and count nowhere.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Suite(msgspec.Struct, kw_only=True):
     base_faults: dict[str, int] = {}
     notes: dict[str, int] = {}
     unchecked: int = 0
+    left_out: list[LeftOut] = []
 
 
 class Seen(msgspec.Struct, kw_only=True):

@@ -5,6 +5,7 @@ results.json. Chats are rendered by the base's own template, as a server renders
 trained on another one is measured as it will be met.
 """
 
+import itertools
 import os
 import random
 import time
@@ -36,6 +37,7 @@ from tuiwb.compare.evaluation.results import (
 )
 from tuiwb.compare.inference import generation
 from tuiwb.compare.inference.loading import BASE, Loaded, load_model
+from tuiwb.compare.left_out import LeftOut, fills, left_out_sentence
 from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import write_atomically
@@ -95,8 +97,10 @@ class _Evaluation:
         context.log(f"model on {loaded.device} in {loaded.dtype}")
         self.results.device, self.results.dtype = loaded.device, loaded.dtype
         prompts = [*heldout, *(a.prompt for found in asked.values() for a in found)]
-        encoded = [generation.encode(loaded, p) for p in prompts[:LOGIT_PROMPTS]]
-        if encoded:
+        asked_first = (
+            e for p in prompts if len((e := generation.encode(loaded, p)).ids) < loaded.room
+        )
+        if encoded := list(itertools.islice(asked_first, LOGIT_PROMPTS)):
             self.results.max_logit_difference = generation.max_logit_difference(loaded, encoded)
         copied = checks.copied_fields((_last(p), p.reference) for p in heldout)
         for task in tasks:
@@ -124,12 +128,31 @@ class _Evaluation:
             case "canary" | "ood":
                 if task not in asked:
                     return Suite(name=task, state="not run", reason=ABSENT[task])
-                if task == "canary":
-                    return self._canary(loaded, asked[task])
-                return self._ood(loaded, asked[task], copied)
+                return self._suite(loaded, task, asked[task], copied)
         return self._benchmark(loaded, task)
 
     # Suites
+
+    def _suite(
+        self, loaded: Loaded, task: str, asked: list[Asked], copied: frozenset[str]
+    ) -> Suite:
+        """A suite of the prompts that leave the model room for an answer; the others are told."""
+        source, fit = self.spec[task], []
+        left: list[LeftOut] = []
+        for a in asked:
+            if len(generation.encode(loaded, a.prompt).ids) < loaded.room:
+                fit.append(a)
+            else:
+                left.append(LeftOut(file=source, line=a.prompt.line, why=fills(loaded.room)))
+        if left:
+            self.context.log(f"{task}: {left_out_sentence(left)}", level="warning")
+        if not fit:
+            why = f"no prompt can be asked: {left_out_sentence(left)}"
+            return Suite(name=task, state="not run", reason=why, source=source, left_out=left)
+        canary = task == "canary"
+        suite = self._canary(loaded, fit) if canary else self._ood(loaded, fit, copied)
+        suite.left_out = left
+        return suite
 
     def _canary(self, loaded: Loaded, asked: list[Asked]) -> Suite:
         """First answers, the base once more in other batches, what came out different thrice."""

@@ -19,6 +19,7 @@ from tuiwb.compare.completions import ROLES, Answer, Completion, SideAnswer, wit
 from tuiwb.compare.inference.decoding import Budget, Row, decode
 from tuiwb.compare.inference.loading import Loaded, LoadedSide
 from tuiwb.compare.inference.sheet import blank
+from tuiwb.compare.left_out import fills
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.errors import BadInput, JobFailed
 
@@ -55,13 +56,17 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(loaded: Loaded, prompt: HeldOutPrompt, tokenizer: Any = None) -> Encoded:
     """The prompt as the model is trained to see it: the chat template with the answer's opening."""
-    tokenizer = tokenizer or loaded.tokenizer
+    return Encoded(prompt=prompt, ids=prompt_ids(tokenizer or loaded.tokenizer, prompt))
+
+
+def prompt_ids(tokenizer: Any, prompt: HeldOutPrompt) -> list[int]:
+    """The tokens of a prompt as `encode` has them; BadInput where the template can't write it."""
     if prompt.raw is not None:
-        ids = tokenizer(prompt.raw)["input_ids"]
+        ids: list[int] = tokenizer(prompt.raw)["input_ids"]
     else:
         text = rendered(tokenizer, prompt, prompt.messages, add_generation_prompt=True)
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return Encoded(prompt=prompt, ids=ids)
+    return ids
 
 
 def rendered(
@@ -158,8 +163,8 @@ def row_limit(loaded: Loaded, encoded: Encoded, asking: Asking) -> int:
     room = loaded.room - len(encoded.ids)
     if room < 1:
         raise BadInput(
-            f"the prompt on line {encoded.prompt.line} fills all {loaded.room} positions of the "
-            "model: shorten it or leave it out"
+            f"the prompt on line {encoded.prompt.line} {fills(loaded.room)}: shorten it or leave "
+            "it out"
         )
     return min(asking.max_new_tokens, room)
 

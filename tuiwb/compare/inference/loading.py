@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tuiwb.compare.inference.swaps import Swap, swapped, taken_back, values_of
 from tuiwb.errors import BadInput, MissingHere
 from tuiwb.stops import stop_tokens
 
 BASE = "__base__"  # PEFT's name for "no adapter" in a mixed batch
+UNKNOWN_ROOM = 1 << 20
+# A tokenizer by base, adapter and the base's revision.
+TokenizerOf = Callable[[str, str | None, str | None], Any]
 SHARE_FOR_COPIES = 0.25  # of the free memory, for weights to come back to
 SOFT_PROMPTS = frozenset(
     {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
@@ -162,20 +165,25 @@ def load_model(base: str, adapter: str | None, dtype: str, revision: str | None 
 
 
 def load_sides(
-    base: str, sides: Mapping[str, str | None], dtype: str, revision: str | None = None
+    base: str,
+    sides: Mapping[str, str | None],
+    dtype: str,
+    revision: str | None = None,
+    tokenizer_of: TokenizerOf | None = None,
 ) -> Loaded:
     """The base with every adapter that `sides` names (a folder, or None for the base itself).
 
     A side's tokenizer is the one training saved beside its adapter; the base's is that of the side
-    named adapter, else of the first one, whose prompts it is asked.
+    named adapter, else of the first one, whose prompts it is asked. `tokenizer_of` gives those that
+    are read already.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = _dtype(dtype, device)
     folders = list(dict.fromkeys(adapter for adapter in sides.values() if adapter is not None))
-    first = sides.get("adapter") or (folders[0] if folders else None)
+    first = _first_adapter(sides)
+    read = tokenizer_of or read_tokenizer
     tokenizers: dict[str | None, Any] = {
-        folder: _tokenizer(base, folder, revision)
-        for folder in (*folders, *[None][bool(folders) :])
+        folder: read(base, folder, revision) for folder in (*folders, *[None][bool(folders) :])
     }
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -218,7 +226,6 @@ def load_sides(
     last = list(found.values())[-1]
     plain = GenerationConfig(do_sample=False, num_beams=1, pad_token_id=last.tokenizer.pad_token_id)
     model.generation_config = inner.generation_config = plain
-    limit = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
     taken = inspect.signature(inner.forward).parameters
     loaded = Loaded(
         model=model,
@@ -227,7 +234,7 @@ def load_sides(
         dtype=str(chosen).split(".")[-1],
         has_adapter=bool(folders),
         stops=last.stops,
-        room=int(limit or 1 << 20),
+        room=_room(inner.config),
         sides=found,
         swaps=swaps,
         steps=taken.keys() >= _NEEDED and not getattr(inner, "_is_stateful", False),
@@ -235,6 +242,31 @@ def load_sides(
     # On a CPU a mixed batch copies rows for each LoRA layer: slower than taking turns.
     loaded.mixes = bool(folders) and device == "cuda" and not swaps and can_mix(loaded)
     return loaded
+
+
+def asked_with(
+    base: str, sides: Mapping[str, str | None], revision: str | None, tokenizer_of: TokenizerOf
+) -> tuple[int, list[Any]]:
+    """What `load_sides` would ask these sides with, without the weights: the most tokens that the
+    model can place, and each tokenizer. A base that can't be read has no limit here: to load it
+    says why."""
+    try:
+        config = AutoConfig.from_pretrained(base, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError):
+        return UNKNOWN_ROOM, []
+    first = _first_adapter(sides)
+    named = dict.fromkeys(adapter or first for adapter in sides.values())
+    return _room(config), [tokenizer_of(base, adapter, revision) for adapter in named]
+
+
+def _first_adapter(sides: Mapping[str, str | None]) -> str | None:
+    """The adapter whose tokenizer the base is asked with."""
+    return sides.get("adapter") or next(filter(None, sides.values()), None)
+
+
+def _room(config: Any) -> int:
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(limit or UNKNOWN_ROOM)
 
 
 def can_mix(loaded: Loaded) -> bool:
@@ -257,7 +289,7 @@ def _dtype(name: str, device: str) -> Any:
     return torch.float32
 
 
-def _tokenizer(base: str, adapter: str | None, revision: str | None) -> Any:
+def read_tokenizer(base: str, adapter: str | None, revision: str | None) -> Any:
     """The tokenizer training saved beside the adapter, else the base's; padded on the left."""
     beside = adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file()
     source, revision = (adapter, None) if beside else (base, revision)

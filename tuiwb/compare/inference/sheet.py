@@ -50,6 +50,7 @@ class Sheet:
             for name in self._roles:
                 if (found := c.answer(name)) is not None:
                     self._answers[name, c.id] = found
+        self._never: set[tuple[str, str]] = set()
         self._lines: list[SideAnswer] = []
         self._pairs: list[Completion] = []
         self._written = time.monotonic()
@@ -75,11 +76,16 @@ class Sheet:
     @property
     def answered(self) -> float:
         """How many prompts' worth of answers there are, of `len(prompts)`."""
-        return len(self._answers) / len(self.names)
+        return (len(self._answers) + len(self._never)) / len(self.names)
 
     def missing(self, side: str) -> list[HeldOutPrompt]:
         """The prompts that a side has not answered, in file order."""
-        return [p for p in self.prompts.values() if (side, p.id) not in self._answers]
+        known = self._answers.keys() | self._never
+        return [p for p in self.prompts.values() if (side, p.id) not in known]
+
+    def leave_out(self, side: str, prompts: Sequence[str]) -> None:
+        """Ask a side these prompts never, those apart that it has answered."""
+        self._never |= {(side, prompt) for prompt in prompts} - self._answers.keys()
 
     def take(self, answers: Sequence[SideAnswer]) -> list[Completion]:
         """Note answers; returns the pairs that they complete. They are on disk after `write`."""

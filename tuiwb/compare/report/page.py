@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.compare.completions import ROLES, Completion, Side, Summary, label_of
+from tuiwb.compare.left_out import left_out_sentence
 from tuiwb.compare.metrics import task as task_metrics
 from tuiwb.compare.metrics.json_fields import FieldSummary
 from tuiwb.compare.metrics.measure import main_metric
@@ -264,6 +265,7 @@ def _facts(spec: Mapping[str, Any], summary: Summary) -> list[Row]:
             applied += f", largest logit difference {summary.max_logit_difference:.3g}"
     rows = [
         ("prompts", f"{summary.done} of {summary.total}" + (f" from {prompts}" if prompts else "")),
+        ("left out", left_out_sentence(summary.left_out)),
         ("base model", Path(str(spec["base"])).name if spec.get("base") else ""),
         ("decoding", how),
         ("system turn", str(spec.get("system") or "")),

@@ -1,0 +1,39 @@
+"""Prompts that were left out because a model can't be asked them, and the sentence that says so."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+NAMED = 3
+
+
+class LeftOut(msgspec.Struct, kw_only=True, frozen=True):
+    """A row of a file that was not asked. `why` is worded to follow file:line; `side` is the name
+    of the one side that was not asked, '' where nobody was."""
+
+    file: str
+    line: int
+    why: str
+    side: str = ""
+
+    @property
+    def place(self) -> str:
+        """The row as people call it: the file's name and the line."""
+        return f"{Path(self.file).name}:{self.line}"
+
+
+def fills(room: int) -> str:
+    """Why a prompt leaves a model of `room` positions no place for an answer."""
+    return f"fills all {room} positions of the model"
+
+
+def left_out_sentence(left: Sequence[LeftOut]) -> str:
+    """Which prompts nobody answered and why, in one sentence without a full stop; '' for none."""
+    nobody = [one for one in left if not one.side]
+    if not nobody:
+        return ""
+    count = len(nobody)
+    named = "; ".join(f"{one.place} {one.why}" for one in nobody[:NAMED])
+    more = f" and {count - NAMED} more" if count > NAMED else ""
+    return f"{count} prompt{'' if count == 1 else 's'} left out: {named}{more}"

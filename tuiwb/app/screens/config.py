@@ -19,7 +19,6 @@ from textual.widgets import Static, TextArea
 from tuiwb.app.drafts import Drafts
 from tuiwb.app.screens.config_files import ConfigFiles
 from tuiwb.app.screens.dialogs import Ask
-from tuiwb.app.widgets.config_commands import ConfigCommands
 from tuiwb.app.widgets.config_editor import ConfigEditor, ConfigList
 from tuiwb.app.widgets.config_problems import lines_of, title_of
 from tuiwb.app.yaml_cursor import key_path
@@ -40,7 +39,6 @@ class ConfigScreen(ConfigFiles):
 
     MODE = "config"
     CSS_PATH = "config.tcss"
-    COMMANDS = ConfigFiles.COMMANDS | {ConfigCommands}
     HELP_TEXT = (
         "e or enter edits the text, esc ends that: letters are keys again. Parameter names are "
         "TRL's and PEFT's own; the panel below explains the key under the cursor. The file is "
@@ -50,12 +48,16 @@ class ConfigScreen(ConfigFiles):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave_editor", "Done", key_display="esc", priority=True),
         Binding("escape", "to_list", "List", key_display="esc", priority=True),
-        Binding("e,enter", "edit", "Edit"),
-        Binding("ctrl+s", "save", "Save", priority=True),
-        Binding("ctrl+t", "train", "Train", priority=True),
-        Binding("ctrl+n", "new", "New", priority=True),
-        Binding("ctrl+e", "next_problem", "To problem", priority=True),
-        Binding("ctrl+r", "revert", "Revert", priority=True),
+        Binding("e,enter", "edit", "Edit", tooltip="let letters go into the text"),
+        Binding("ctrl+s", "save", "Save", priority=True, tooltip="write the file"),
+        Binding("ctrl+t", "train", "Train", priority=True, tooltip="save, check, start a run"),
+        Binding("ctrl+n", "new", "New", priority=True, tooltip="a commented config"),
+        Binding(
+            "ctrl+e", "next_problem", "To problem", priority=True, tooltip="the cursor on the next"
+        ),
+        Binding(
+            "ctrl+r", "revert", "Revert", priority=True, tooltip="back to the file, edits dropped"
+        ),
         Binding("right_square_bracket,f2", "step_file(1)", "Next file", key_display="]"),
         Binding(
             "left_square_bracket", "step_file(-1)", "Previous file", key_display="[", show=False

@@ -116,6 +116,30 @@ def test_the_strongest_sign_is_the_reason(
     assert found.t == (1e9 if record else status(folder).seen)
 
 
+STARTED = "[transformers] Token indices sequence length is longer than the maximum (4335 > 1024)"
+LOGGED = STARTED + "\n{'loss': '1.2', 'epoch': '0.5'}\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "log", "ends"),
+    [
+        ({"signal": 9, "oom_kills": [3, 3]}, LOGGED, ""),
+        ({"signal": 9}, STARTED, ""),
+        ({"signal": 11}, LOGGED, ""),
+        ({"code": 3}, LOGGED, ""),
+        ({"code": 3}, LOGGED + "bus error on /mnt\nbye", "bus error on /mnt"),
+        ({"code": 3}, LOGGED + "bye", "bye"),
+        ({"signal": 6}, LOGGED + "terminate called\nbye", "terminate called"),
+        ({"code": 1}, LOGGED + "ValueError: no such thing", ""),
+    ],
+)
+def test_the_log_is_quoted_only_where_it_tells_of_the_end(
+    folder: Path, record: dict[str, Any], log: str, ends: str
+) -> None:
+    found = died(folder, log, **record)
+    assert found.sentence.partition("its log ends: ")[2].partition(";")[0] == ends
+
+
 def test_another_boot_is_a_restart_of_the_machine(folder: Path) -> None:
     found = died(folder, boot="another")
     assert found.cause == "restarted"

@@ -111,8 +111,8 @@ def why(folder: Path, state: "JobState") -> Death:
     way_on = f"it can resume from {resume}" if resume else "start it again to retry"
     if cause == "waiter":
         way_on = "queue it again"
-    last = next((line for line in reversed(words) if not line.startswith(_METRICS)), "")
-    said = f"; its log ends: {_short(last)}" if last and cause in _LOG_TELLS else ""
+    last = _last_word(words, cause)
+    said = f"; its log ends: {_short(last)}" if last and _short(last) not in reason else ""
     at = f" at step {state.step}" if cause != "waiter" else ""
     sentence = f"{reason}{at}{said}" + (f"; {mend}" if mend else "") + f"; {way_on}"
     return Death(
@@ -142,8 +142,26 @@ def ended_badly(folder: Path, state: "JobState") -> str:
 
 
 _METRICS = "{'"  # how the trainer prints its metrics: no reason to end
-# Causes whose line in the log says more than the cause itself.
-_LOG_TELLS = frozenset({"killed", "crashed", "exited", "unknown"})
+# Causes that a line of the log may say more of: a signal is the reason itself, and only what looks
+# like an error adds to a crash.
+_LOG_TELLS = frozenset({"exited", "unknown"})
+_ERRORS_TELL = frozenset({"crashed"}) | _LOG_TELLS
+_ERROR_LIKE = re.compile(
+    r"error|exception|fatal|fault\b|abort|assert|terminate|panic|killed|failed|can(?:not|'t)\b"
+    r"|no space left",
+    re.I,
+)
+
+
+def _last_word(words: list[str], cause: str) -> str:
+    """The line of the log that tells of the end: an error since the last metrics, else the last
+    line after them. What stands before them, such as a warning at the start, did not end it."""
+    at = max((n for n, line in enumerate(words) if line.startswith(_METRICS)), default=-1)
+    since = words[at + 1 :]
+    errors = [line for line in since if _ERROR_LIKE.search(line)]
+    if errors and cause in _ERRORS_TELL:
+        return errors[-1]
+    return since[-1] if since and cause in _LOG_TELLS else ""
 
 
 def exit_record(folder: Path) -> ExitRecord | None:

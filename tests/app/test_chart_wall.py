@@ -112,6 +112,28 @@ async def test_every_metric_has_a_chart_in_the_field_s_order_and_words() -> None
         assert "! alert" in app.line
 
 
+async def test_a_learning_rate_changed_by_hand_is_shown_whole_where_a_measured_spike_is_cut() -> (
+    None
+):
+    series = RunSeries()
+    for step in range(1, 201):
+        far = 0.01 if 188 <= step < 194 else 0.001 + 1e-6 * step
+        values = {"learning_rate": far, "grad_norm": far, "num_tokens": far, "lr-AdamW": far}
+        series.add([Metrics(t=1e9 + step, step=step, values=values)])
+    app = WallApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await shown(app, pilot, series)
+
+        def drawn(key: str) -> str:
+            chart = app.wall.chart(key)
+            return "\n".join(chart.render_line(y).text for y in range(1, chart.size.height))
+
+        assert "↑" in drawn("grad_norm")
+        for key in ("learning_rate", "num_tokens", "lr-AdamW"):
+            assert "↑" not in drawn(key)
+            assert "0.01" in drawn(key)
+
+
 @pytest.mark.parametrize(("size", "columns", "rows"), [((80, 24), 2, 2), ((120, 36), 3, 4)])
 async def test_charts_fill_the_wall_and_none_is_wider_than_it(
     size: tuple[int, int], columns: int, rows: int

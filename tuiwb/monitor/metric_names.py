@@ -68,8 +68,7 @@ LAST = (
     "total_flos",
 )
 PACES = frozenset({"steps_per_second", "samples_per_second"})  # of evaluating, where held out
-# Curves that are no noisy measurement: smoothing would only bend them.
-EXACT = frozenset({"learning_rate", "num_tokens", "epoch", "total_flos"})
+COUNTED = frozenset({"num_tokens", "num_input_tokens_seen", "epoch", "global_step", "total_flos"})
 HELD_OUT = ("eval_", "eval/")
 TRAINED = ("train/",)
 
@@ -119,6 +118,12 @@ def metric_of(name: str) -> tuple[str, bool]:
         if name.startswith(prefix) and len(name) > len(prefix):
             return name.removeprefix(prefix), False
     return name, False
+
+
+def is_exact(key: str) -> bool:
+    """Whether a metric is set or counted, not measured: smoothing would only bend it, and nothing
+    in it is an outlier. PyTorch Lightning and others name a rate a parameter group ("lr-AdamW")."""
+    return key in COUNTED or key == "lr" or key.startswith(("learning_rate", "lr-", "lr_", "lr/"))
 
 
 def charts_of(names: Iterable[str]) -> list[ChartOf]:

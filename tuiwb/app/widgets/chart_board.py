@@ -24,7 +24,7 @@ from tuiwb.app.widgets.chart_signs import NotNumbers, signs
 from tuiwb.app.widgets.still import StillVertical
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
-from tuiwb.monitor.metric_names import ChartOf, charts_of
+from tuiwb.monitor.metric_names import ChartOf, charts_of, is_exact
 from tuiwb.monitor.series import Axis, RunSeries
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.monitor.wall import Grid, grid
@@ -275,7 +275,7 @@ class ChartBoard(StillVertical):
         widget.axis = axis
         widget.smoothing = self.arranged.smoothing
         widget.log_y = key in self.arranged.log_y
-        widget.clip = self.arranged.clip
+        widget.clip = self.arranged.clip and not is_exact(self._charts[key].key)
         widget.extent, widget.view = self._extent, self.view
         widget.crosshair = self.crosshair
         curves = curves_of(self._charts[key], self._run_name, self._series, self._overlays, axis)

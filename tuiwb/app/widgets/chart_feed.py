@@ -11,7 +11,7 @@ import numpy as np
 
 from tuiwb.app.widgets.chart_curves import Curve
 from tuiwb.app.widgets.chart_paint import Mark
-from tuiwb.monitor.metric_names import EXACT, ChartOf
+from tuiwb.monitor.metric_names import ChartOf, is_exact
 from tuiwb.monitor.series import TOKENS, Axis, RunSeries
 
 COLOURS = ("secondary", "success", "warning", "error")
@@ -32,7 +32,7 @@ def curves_of(
 ) -> list[Curve]:
     """The curves of one chart, the lowest first: other runs, then this one's held-out values, then
     its training values. Other runs are told apart by colour and by a letter on their curves."""
-    smooth = chart.key not in EXACT
+    smooth = not is_exact(chart.key)
     curves: list[Curve] = []
     for number, overlay in reversed(list(enumerate(overlays))):
         colour, letter = COLOURS[number % len(COLOURS)], LETTERS[number % len(LETTERS)]

@@ -1,6 +1,7 @@
 """A search finds what looking at every row finds, however it narrows the file first."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tuiwb.data.found import found_in, found_rows
 from tuiwb.data.query import Seen, parse
 from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.data.search import ordered, search
+from tuiwb.errors import BadInput
 
 TEXTS = [
     "Refund please", "re fund", "REFUND", "straße", "STRASSE", "\u212aelvin", "kelvin", "ſun",
@@ -129,3 +131,26 @@ def test_facets_count_rows_and_leave_out_columns_of_many_values(
     for batch in open_dataset(path).batches(10):
         builder.add(batch)
     assert [f.group for f in facets([], builder.columns())] == ["even", "even"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("role:usr refund", "there is no role 'usr': did you mean role:user?"),
+        ("role:human", "did you mean role:user?"),
+        ("role:narator", "did you mean role:narrator?"),
+        ("role:zzz", "one of assistant, developer, system, tool, user, narrator"),
+    ],
+)
+def test_a_role_that_no_row_has_is_refused_with_the_one_that_may_be_meant(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    dataset = dataset_of(tmp_path, ["refund"])
+    path = tmp_path / "more.jsonl"
+    turns = [{"role": "Narrator", "content": "once"}, {"role": "assistant", "content": "ok"}]
+    path.write_text(json.dumps({"messages": turns}) + "\n")
+    with pytest.raises(BadInput, match=re.escape(words)):
+        found(open_dataset(path), text)
+    assert found(open_dataset(path), "role:narrator once") == [0]
+    assert found(dataset, "role:tool") == [], "a usual role may be asked for"
+    assert found(dataset, "role:user refund") == [0], "a broken row has no roles"

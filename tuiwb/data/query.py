@@ -53,13 +53,14 @@ class Query(NamedTuple):
     """A parsed filter.
 
     Every match holds each of `needles`, texts in lower case; with `found` set, every match has a
-    finding.
+    finding. `roles` are those it asks for.
     """
 
     text: str
     tests: tuple[Test, ...]
     needles: tuple[str, ...]
     found: bool = False
+    roles: tuple[str, ...] = ()
 
     def matches(self, seen: Seen) -> bool:
         """Whether the row passes every word of the filter."""
@@ -79,11 +80,13 @@ def parse(text: str) -> Query:
     tests: list[Test] = []
     needles: list[str] = []
     role, asked = "", False
+    roles: list[str] = []
     found = False
     for word in _words(text):
         key, colon, value = word.text.partition(":")
         if colon and key == "role" and not word.quoted:
             role, asked = value.lower(), False
+            roles.extend(filter(None, (role,)))
             continue
         test = None if word.quoted else _about_row(word.text)
         if test is None:
@@ -95,7 +98,7 @@ def parse(text: str) -> Query:
         tests.append(_not(test) if word.negated else test)
     if role and not asked:
         tests.append(_has_role(role))
-    return Query(text, tuple(tests), tuple(needles), found)
+    return Query(text, tuple(tests), tuple(needles), found, tuple(roles))
 
 
 _WORD = re.compile(r'-?/(?:\\.|[^/\\])+/(?=\s|$)|-?[\w.-]*[=:]?"[^"]*"|\S+')
@@ -190,7 +193,12 @@ def _regex(pattern: str, role: str) -> Test:
 
 
 def _has_role(role: str) -> Test:
-    return lambda seen: any(said == role for _field, said, _text in seen.row.fields())
+    return lambda seen: role in roles_of(seen.row)
+
+
+def roles_of(row: Row) -> set[str]:
+    """The roles of a row's texts, in lower case, '' for a bare text's."""
+    return {said.lower() for _field, said, _text in row.fields()}
 
 
 def _size(name: str, sign: str, wanted: int) -> Test:
@@ -258,8 +266,8 @@ def _mark(wanted: str) -> Test:
 
 def _texts(row: Row, role: str) -> list[str]:
     if row.shape == "broken":
-        return [row.text or ""]
-    return [text for _field, said, text in row.fields() if role in ("", said)]
+        return [] if role else [row.text or ""]
+    return [text for _field, said, text in row.fields() if role in ("", said.lower())]
 
 
 def _not(test: Test) -> Test:

@@ -4,14 +4,17 @@ as they come and give up when it likes.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.data.columns import RowColumns
+from tuiwb.data.formats import SHAREGPT_ROLES
 from tuiwb.data.found import FoundRows
-from tuiwb.data.query import Query, Seen
+from tuiwb.data.query import Query, Seen, roles_of
 from tuiwb.data.read import Dataset
 from tuiwb.data.rows import Row
+from tuiwb.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 BATCH = 500
 _PLAIN = re.compile(r"[a-z0-9 _.,:;!?'()@#$%&*+=<>~-]+")
+# Of chat templates in use; no dataset has to hold them to be asked for them.
+ROLES = ("system", "developer", "user", "assistant", "tool")
 MarkOf = Callable[[Row], tuple[str | None, str | None, bool]]
 
 
@@ -43,8 +48,11 @@ def search(
     """What `query` matches, batch by batch.
 
     `findings` by row number; `mark_of` gives a row's flag, its verdict, and whether it
-    was edited. A filter that wants findings opens only rows that have some.
+    was edited. A filter that wants findings opens only rows that have some. BadInput where it asks
+    for a role that no row has.
     """
+    for role in query.roles:
+        _check_role(dataset, role)
     for rows, seen in _candidates(dataset, query, findings):
         kept = [
             row.index
@@ -52,6 +60,30 @@ def search(
             if query.matches(Seen(row, findings.get(row.index, ()), *mark_of(row)))
         ]
         yield Found(kept, seen)
+
+
+def _check_role(dataset: Dataset, role: str) -> None:
+    """BadInput for a role that is neither usual nor in the dataset: it is mistyped."""
+    if role in ROLES:
+        return
+    plain = _PLAIN.fullmatch(role) is not None
+    seen = set(ROLES)
+    for rows in (
+        (some for some, _ in dataset.holding(role.encode())) if plain else dataset.batches(BATCH)
+    ):
+        for row in rows:
+            roles = roles_of(row)
+            if role in roles:
+                return
+            seen |= roles
+    for some in dataset.batches(BATCH):
+        seen = seen.union(*map(roles_of, some))
+        break
+    known = sorted(seen - {""}, key=lambda one: (one not in ROLES, one))
+    near = get_close_matches(role, known, 1)
+    meant = SHAREGPT_ROLES.get(role) or (near[0] if near else "")
+    hint = f"did you mean role:{meant}?" if meant else f"one of {', '.join(known)}"
+    raise BadInput(f"there is no role {role!r}: {hint}")
 
 
 def _candidates(

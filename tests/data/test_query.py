@@ -2,7 +2,8 @@
 
 import pytest
 
-from tuiwb.data.checks.finding import Finding
+from tuiwb.data.checks.finding import CHECKS, KINDS, Finding
+from tuiwb.data.checks.pii import KINDS as PII
 from tuiwb.data.formats import to_row
 from tuiwb.data.query import Seen, of_facet, parse, toggled
 from tuiwb.errors import BadInput
@@ -136,10 +137,17 @@ def test_a_facet_chosen_again_leaves_the_filter() -> None:
     assert toggled(text, 'topic="late parcel"') == "refund check:pii/email"
 
 
+def test_a_kind_of_personal_data_can_be_named_without_its_check_to_be_told_it() -> None:
+    assert set(KINDS["pii"]) == set(PII)
+    assert KINDS.keys() <= set(CHECKS)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("check:pi", "did you mean check:pii"),
+        ("check:card", r"there is no check 'card': did you mean check:pii/card\?"),
+        ("check:emial", "did you mean check:pii/email"),
         ("check:nope", "there is no check 'nope': one of malformed"),
         ("mark:gone", "mark: takes keep, drop, hard"),
         ("severity:bad", "severity: takes error, warning"),

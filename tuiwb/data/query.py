@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from tuiwb.data.checks.finding import CHECKS, Finding
+from tuiwb.data.checks.finding import CHECKS, KINDS, Finding
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
 
@@ -232,8 +232,12 @@ def _field(key: str, value: str) -> Test:
     if key == "check":
         check, _, kind = value.replace(":", "/").partition("/")
         if check not in CHECKS and check != "any":
-            near = get_close_matches(check, CHECKS, 1)
-            hint = f"did you mean check:{near[0]}?" if near else f"one of {', '.join(CHECKS)}"
+            named = {kind: f"{of}/{kind}" for of, kinds in KINDS.items() for kind in kinds}
+            named |= {name: name for name in CHECKS}
+            near = get_close_matches(check, named, 1)
+            hint = (
+                f"did you mean check:{named[near[0]]}?" if near else f"one of {', '.join(CHECKS)}"
+            )
             raise BadInput(f"there is no check {check!r}: {hint}")
         return lambda seen: any(
             value == "any" or (f.check == check and kind in ("", f.kind.lower()))

@@ -15,6 +15,22 @@ CHECKS = (
     *("language", "length", "system_prompt", "sizing", "synthetic_share", "too_long", "untrained"),
     *("template", "stop_token", "double_bos"),
 )
+# Kinds of finding by which a person may look for a check, as the table of rows shows them; those
+# of several checks are left out.
+KINDS = {
+    "pii": ("email", "phone", "card", "iban", "ip", "secret", "name", "address", "national_id"),
+    "injection": ("override", "persona", "leak", "payload", "tool_instruction", "encoded"),
+    "encoding": ("replacement", "control", "html", "escaped"),
+    "preference": ("same_answers", "nearly_same", "reversed", "both_labels"),
+    "sizing": ("too_small", "one_sided", "one_answer"),
+    "refusal": ("boilerplate", "refusal_beside_tools"),
+    "language": ("mismatch", "other_language"),
+    "template": ("control_token", "refused", "no_generation", "unread"),
+    "near_duplicate": ("case_or_space",),
+    "empty": ("placeholder",),
+    "length": ("cut_off",),
+    "untrained": ("blank_start",),
+}
 
 
 class Finding(msgspec.Struct, kw_only=True):

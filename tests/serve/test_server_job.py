@@ -18,7 +18,7 @@ from tuiwb.errors import BadInput, JobFailed, MissingHere
 from tuiwb.jobs.events import EventReader, State
 from tuiwb.jobs.folder import EVENTS
 from tuiwb.project import Project
-from tuiwb.serve import plan, servers
+from tuiwb.serve import plan, ports, servers
 from tuiwb.serve.client import ServerError
 from tuiwb.serve.traffic import read_traffic
 from tuiwb.serve.vllm_engine import command_line
@@ -189,6 +189,38 @@ def test_a_server_job_comes_up_answers_and_ends_by_sigterm_with_a_stream_open(
     phases = [e.phase for e in EventReader(folder / EVENTS).read() if isinstance(e, State)]
     assert phases[:2] == ["loading libraries", "loading model"]
     assert "ready" in phases
+
+
+def test_two_servers_that_start_at_once_settle_on_two_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one = ports.hold("127.0.0.1", free_port, named=False)
+    other = ports.hold("127.0.0.1", free_port, named=False)
+    assert one.port == free_port
+    assert other.port > free_port
+    # Who named a port gets it tried, and the sentence where it is taken.
+    assert ports.hold("127.0.0.1", free_port, named=True).port == free_port
+    one.close()
+    assert ports.hold("127.0.0.1", free_port, named=False).port == free_port
+
+
+@pytest.mark.slow
+def test_a_port_that_nobody_named_and_that_is_taken_by_then_gives_way_to_the_next(
+    project: Project,
+) -> None:
+    spec = plan.plan(project, engine="builtin")
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", spec.port))
+        busy.listen()
+        folder = plan.start(project, spec)
+        server = servers.wait_ready(folder, 120)
+        assert server.spec.port > spec.port
+        assert server.record is not None
+        assert server.record.url == server.spec.url == servers.server_at(folder).spec.url
+        assert [m.id for m in server.client().models()] == ["tiny-chat"]
+        states = [e for e in EventReader(folder / EVENTS).read() if isinstance(e, State)]
+        assert (states[-1].phase, states[-1].message) == ("ready", server.spec.url)
 
 
 @pytest.mark.slow

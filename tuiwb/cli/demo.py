@@ -190,16 +190,16 @@ def _compare(project: Project, run: str) -> dict[str, Any]:
 def _serve(project: Project, run: str) -> dict[str, str]:
     from tuiwb.data.read import open_dataset
     from tuiwb.serve.plan import plan, start
-    from tuiwb.serve.servers import client_for, server_at, stop, wait_ready
+    from tuiwb.serve.servers import server_at, stop, wait_ready
 
     spec = plan(project, [run], engine="builtin")
-    note(f"serve: {spec.url}")
     row = open_dataset(project.root / HELD_OUT).row(0)
     question = [{"role": m.role, "content": m.content} for m in (row.messages or [])[:-1]]
     folder = start(project, spec)
     try:
-        wait_ready(folder)
-        client = client_for(spec)
+        server = wait_ready(folder)
+        note(f"serve: {server.spec.url}")
+        client = server.client()
         answers = {
             model.id: inert(
                 client.complete(model.id, question, max_tokens=96, temperature=0).text,

@@ -107,7 +107,7 @@ def start(
     if detach:
         say(f"watch it:  tuiwb runs follow {folder.name}")
         raise typer.Exit(EXIT_FINE)
-    say(f"ready at {spec.url}/v1 with:")
+    say(f"ready at {server.spec.url}/v1 with:")
     for model in server.models:
         say(f"  {model.id}" + ("" if model.parent else "  (base)"))
     for alert in server.state.alerts:

@@ -9,7 +9,6 @@ import importlib.util
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 from tuiwb import jobs
 from tuiwb.errors import BadInput, MissingHere, TuiwbError
 from tuiwb.project import Project
+from tuiwb.serve.ports import choose_port
 from tuiwb.serve.preflight import CONFIG, WEIGHTS, read_config, require
 from tuiwb.serve.spec import ENGINES, Adapter, ServeSpec
 from tuiwb.train import base_model
@@ -26,8 +26,6 @@ from tuiwb.train.start import model_fingerprint
 
 KEY_VARIABLE = "TUIWB_API_KEY"
 PYTHON_VARIABLE = "TUIWB_VLLM_PYTHON"
-FIRST_PORT = 8000
-PORTS_TRIED = 100
 SPARE_LORAS = 4
 VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)  # vllm 0.32, config/lora.py; 1 and 8 are no use here
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -74,6 +72,7 @@ def plan(
         adapters=adapters,
         host=host,
         port=choose_port(host, port),
+        port_named=port is not None,
         python=python,
         api_key_env=key,
         max_model_len=max_model_len,
@@ -172,25 +171,6 @@ def has_gpu() -> bool:
     return count > 0
 
 
-def choose_port(host: str, port: int | None) -> int:
-    """`port` if it is free, or the first free one from 8000 on; BadInput when there is none."""
-    if port is not None:
-        if not 1 <= port <= 65535:
-            raise BadInput(f"{port} is no port: give one from 1 to 65535")
-        if reason := _port_trouble(host, port):
-            said = f"can't listen on {host} port {port}: {reason}; give another"
-            raise BadInput(f"{said} --port", on_screen=f"{said}, or leave the port empty")
-        return port
-    reason = ""
-    for candidate in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
-        reason = _port_trouble(host, candidate)
-        if not reason:
-            return candidate
-    raise BadInput(
-        f"can't listen on {host}, ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}: {reason}"
-    )
-
-
 def content_version(adapter: Path) -> str:
     """Eight hex digits of the sha256 of the adapter's config and weights."""
     digest = hashlib.sha256()
@@ -202,18 +182,6 @@ def content_version(adapter: Path) -> str:
         except OSError as error:
             raise BadInput(f"can't read {adapter / name}: {error.strerror}") from None
     return digest.hexdigest()[:8]
-
-
-def _port_trouble(host: str, port: int) -> str:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: a connection of the last server in TIME_WAIT does not hold the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return (error.strerror or str(error)).lower()
-    return ""
 
 
 def _key_variable(host: str) -> str | None:

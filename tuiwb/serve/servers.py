@@ -15,7 +15,7 @@ from tuiwb.serve.client import Client
 from tuiwb.serve.leftovers import end_leftovers
 from tuiwb.serve.plan import adapter_of, content_version
 from tuiwb.serve.preflight import require
-from tuiwb.serve.spec import Served, ServerRecord, ServeSpec, read_record, read_spec
+from tuiwb.serve.spec import Served, ServerRecord, ServeSpec, read_port, read_record, read_spec
 from tuiwb.train.finite import not_finite
 
 STOP_SECONDS = 40.0
@@ -79,10 +79,12 @@ def client_for(spec: ServeSpec, timeout: float = 60.0) -> Client:
 def server_at(folder: Path, state: JobState | None = None) -> Server:
     """The server job in `folder`."""
     job = jobs.load(folder)
+    spec = read_spec(job.spec, folder / "job.yaml")
+    spec.port = read_port(folder) or spec.port
     return Server(
         folder=folder,
         state=state or jobs.status(folder),
-        spec=read_spec(job.spec, folder / "job.yaml"),
+        spec=spec,
         record=read_record(folder),
     )
 

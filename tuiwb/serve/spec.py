@@ -8,6 +8,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
 
 RECORD = "server.json"
+PORT = "port.json"
 ENGINES = ("vllm", "builtin")
 
 
@@ -24,7 +25,9 @@ class ServeSpec(msgspec.Struct, kw_only=True):
     """Everything a server is started with; `api_key_env` names the variable that holds the key.
 
     `max_loras` counts adapters in the server's whole life plus the base; `max_model_len` is in
-    tokens, prompt and answer together (None: what the model can place).
+    tokens, prompt and answer together (None: what the model can place). A `port` that nobody
+    `port_named` is the one it was to be: where it is taken by then the worker takes the next free
+    one, and port.json says which.
     """
 
     engine: str
@@ -33,6 +36,7 @@ class ServeSpec(msgspec.Struct, kw_only=True):
     adapters: list[Adapter] = []
     host: str = "127.0.0.1"
     port: int = 8000
+    port_named: bool = True
     python: str | None = None
     api_key_env: str | None = None
     dtype: str = "auto"
@@ -78,6 +82,19 @@ def read_spec(plain: dict[str, object], where: Path) -> ServeSpec:
         return msgspec.convert(plain, ServeSpec)
     except msgspec.ValidationError as error:
         raise BadInput(f"{where}: not the spec of a server: {error}") from None
+
+
+def write_port(folder: Path, port: int) -> None:
+    """Leave the port a server listens on where it is not the one of its spec."""
+    write_atomically(folder / PORT, msgspec.json.encode({"port": port}))
+
+
+def read_port(folder: Path) -> int | None:
+    """The port that `write_port` left; None where the spec's holds."""
+    try:
+        return msgspec.json.decode((folder / PORT).read_bytes(), type=dict[str, int]).get("port")
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def read_record(folder: Path) -> ServerRecord | None:

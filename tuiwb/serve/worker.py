@@ -14,12 +14,14 @@ from tuiwb.jobs.folder import JOB
 from tuiwb.jobs.run import JobContext
 from tuiwb.serve import proof
 from tuiwb.serve.client import Client
+from tuiwb.serve.ports import HeldPort, hold
 from tuiwb.serve.spec import (
     RECORD,
     Served,
     ServerRecord,
     ServeSpec,
     read_spec,
+    write_port,
     write_record,
 )
 from tuiwb.serve.traffic import read_traffic
@@ -45,6 +47,24 @@ def run(context: JobContext) -> None:
     """Serve until told to stop; ends finished when stopped on request, failed on a crash."""
     spec = read_spec(context.spec, context.folder / JOB)
     key = _key(spec)
+    held = _settle_port(context, spec)
+    try:
+        _serve(context, spec, key)
+    finally:
+        held.close()
+
+
+def _settle_port(context: JobContext, spec: ServeSpec) -> HeldPort:
+    """Hold a port; where it is not the one of the plan, port.json and the log tell which."""
+    held = hold(spec.host, spec.port, named=spec.port_named)
+    if held.port != spec.port:
+        context.log(f"port {spec.port} is taken by now: this server listens on {held.port}")
+        spec.port = held.port
+        write_port(context.folder, held.port)
+    return held
+
+
+def _serve(context: JobContext, spec: ServeSpec, key: str | None) -> None:
     engine = _engine(spec, context, key)
     client = Client(spec.url, api_key=key, own=True)
     context.log(f"{engine.version}: {' '.join(engine.command)}")

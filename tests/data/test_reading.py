@@ -360,6 +360,22 @@ def test_rows_that_cannot_train_are_named_or_left_out(tmp_path: Path) -> None:
         training_examples([path], "dpo", malformed="skip")
 
 
+@pytest.mark.parametrize(
+    ("row", "lacking"),
+    [
+        ('{"text": "a {b"', "its end, at column 16, lacks '}'"),
+        ('{"messages": [{"role": "user"}', "its end, at column 31, lacks ']}'"),
+        ('{"messages": [', "its end, at column 15, lacks a value and then ']}'"),
+        ('{"text"', "its end, at column 8, lacks ':' with a value and then '}'"),
+        ('{"text": "a', "the text that begins at column 10 never ends"),
+    ],
+)
+def test_half_a_row_is_told_with_what_it_lacks(tmp_path: Path, row: str, lacking: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "whole"}}\n{row}\n')
+    assert open_dataset(path).row(1).problem == f"breaks off: half a JSON row ({lacking})"
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

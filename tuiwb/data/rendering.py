@@ -74,7 +74,8 @@ class TrainedTemplate:
             if not Path(model).exists():
                 raise BadInput(
                     f"there is no folder {model}, and the cache here holds no tokenizer of a hub "
-                    "model of that name: give a model's folder, or fetch it where there is a network"
+                    "model of that name: give a model's folder, or fetch it where there is a "
+                    "network"
                 ) from None
             words = " ".join(str(error).split())[:200]
             raise BadInput(

@@ -31,6 +31,11 @@ def is_own(node: DOMNode, binding: Binding) -> bool:
     )
 
 
+def only_moves(binding: Binding) -> bool:
+    """Whether it is on a key of the cursor block, with or without ctrl or shift."""
+    return binding.key.rpartition("+")[2] in MOVES
+
+
 def actions_of(screen: Screen[object]) -> Iterator[tuple[DOMNode, Binding, str]]:
     """What can be done on a screen now: whose it is, the binding, the key's name; each once, and
     what only moves about last."""

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tuiwb.app.keys import is_own
+from tuiwb.app.keys import is_own, only_moves
 from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
@@ -48,10 +48,12 @@ class HelpScreen(Modal[None]):
                 a.node is not screen,
             ),
         )
-        for _, binding, _enabled, tip in active:
+        for node, binding, _enabled, tip in active:
             if binding.description and not binding.action.startswith(("app.go", "go(")):
                 key = binding.key_display or app.get_key_display(binding)
                 words = EVERYWHERE.get(binding.action) or tip or binding.description
+                if only_moves(binding) and not is_own(node, binding):
+                    key, words = "arrows", "move; pgup, pgdn, home and end too"
                 rows.setdefault(words, key)
         width = max((len(key) for key in rows.values()), default=1)
         lines = [

@@ -186,8 +186,15 @@ async def test_ticks_of_the_recovery_stay(project: Project) -> None:
         await pilot.press("g")
         recovery = screen.query_one(RecoveryView)
         await until(lambda: len(recovery.items) == 6)
+        purpose = recovery.query_one("#purpose")
+        assert purpose.region.y == recovery.region.y
+        assert "a run came out badly" in "".join(s.text for s in purpose.render_line(0))
+        found = recovery.items[0]
+        assert found.line.plain == "1 left to you   Look at the data"
+        assert "not ticked by you" in found.detail.plain
         await pilot.press("space")
-        await until(lambda: recovery.items[0].line.plain.startswith("[x]"))
+        await until(lambda: recovery.items[0].line.plain.startswith("1 ticked by you "))
+        assert "left to you, ticked by you" in recovery.items[0].detail.plain
     assert (folder / "recovery.json").is_file()
 
 

@@ -35,7 +35,7 @@ def test_triage_says_what_is_wrong_and_exits_1_and_0_for_a_sound_run(tuiwb: Tuiw
     assert done.returncode == 1
     assert "critical  learning_rate_high: loss rose to" in done.stdout
     assert "change: training.learning_rate: 0.002" in done.stdout
-    assert "[ ] BAD learning_rate" in done.stdout
+    assert "looks wrong  learning_rate: " in done.stdout
     sound = tuiwb("runs", "triage", "sound", "--json")
     assert sound.returncode == 0, sound.stdout
     said = json.loads(sound.stdout)
@@ -54,7 +54,7 @@ def test_fix_writes_a_config_of_its_own_and_tick_is_kept(home: Path, tuiwb: Tuiw
     assert none.returncode == 2
     assert "has no fix for 'overfitting': there are" in none.stderr
     assert tuiwb("runs", "tick", "high", "data").returncode == 0
-    assert "[x]" in tuiwb("runs", "triage", "high").stdout
+    assert "(ticked by you)" in tuiwb("runs", "triage", "high").stdout
     assert tuiwb("runs", "tick", "high", "data", "--undo").returncode == 0
-    assert "[x]" not in tuiwb("runs", "triage", "high").stdout
+    assert "ticked by you" not in tuiwb("runs", "triage", "high").stdout
     assert tuiwb("runs", "tick", "high", "soul").returncode == 2

@@ -57,7 +57,7 @@ def begin(terminal: Terminal, project: Project) -> Path:
     terminal.press("^t")
     terminal.wait_for("Train as")
     terminal.press("enter")
-    terminal.wait_for("short-v1", "Recovery", seconds=90)
+    terminal.wait_for("short-v1", "Diagnose", seconds=90)
     return project.run("short-v1")
 
 

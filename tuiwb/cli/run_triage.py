@@ -1,4 +1,4 @@
-"""`tuiwb runs triage|fix|tick`: what is wrong with a run, its fix as a config, guided recovery."""
+"""`tuiwb runs triage|fix|tick`: what is wrong with a run, its fix as a config, where to look."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +11,13 @@ from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json
 from tuiwb.cli.run_folder import NameArgument, folder_of, project_of
 from tuiwb.errors import EXIT_FINDINGS, BadInput
 from tuiwb.jobs.events import Alert
-from tuiwb.monitor.recovery import KEYS, Key, Step, standing
+from tuiwb.monitor.recovery import KEYS, VERDICTS, Key, Step, standing
 from tuiwb.monitor.recovery import steps as recovery_steps
 from tuiwb.monitor.recovery import tick as keep_tick
 from tuiwb.monitor.triage import after
 
-MARKS = {"good": "ok  ", "bad": "BAD ", "unknown": "?   "}
+TICKED = "ticked by you"
+STEPS = "where to look, the likeliest cause first:"
 
 
 def triage(
@@ -25,7 +26,7 @@ def triage(
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """What is wrong with a run, with fixes and the steps of recovery; exit 1 from a warning on."""
+    """What is wrong with a run, with fixes and where to look; exit 1 from a warning on."""
     folder = folder_of(project_of(context, project), name)
     steps, alerts = recovery_steps(folder), standing_alerts(folder)
     if json:
@@ -33,7 +34,7 @@ def triage(
     else:
         for alert in alerts:
             _say_alert(alert)
-        say("recovery:" if not alerts else "\nrecovery:")
+        say(STEPS if not alerts else f"\n{STEPS}")
         for step in steps:
             _say_step(step)
     if any(alert.severity != "note" for alert in alerts):
@@ -44,12 +45,13 @@ def fix(
     context: typer.Context,
     name: NameArgument,
     rule: Annotated[
-        str, typer.Argument(help="The alert's rule, or a recovery step.", show_default=False)
+        str,
+        typer.Argument(help="The alert's rule, or a step of the diagnosis.", show_default=False),
     ],
     json: JsonOption = False,
     project: ProjectOption = None,
 ) -> None:
-    """Write an alert's fix (or a recovery step's) into a config of its own, CONFIG-fix-N.yaml."""
+    """Write an alert's fix (or a diagnosis step's) into a config of its own, CONFIG-fix-N.yaml."""
     from tuiwb.train.fixes import apply_change, told
 
     home = project_of(context, project)
@@ -79,7 +81,7 @@ def tick(
     undo: Annotated[bool, typer.Option("--undo", help="Take the tick back.")] = False,
     project: ProjectOption = None,
 ) -> None:
-    """Tick a step of a run's recovery."""
+    """Tick a step of a run's diagnosis, once you have looked at it."""
     folder = folder_of(project_of(context, project), name)
     chosen: Key | None = next((key for key in KEYS if key == step), None)
     if chosen is None:
@@ -107,8 +109,8 @@ def _say_alert(alert: Alert) -> None:
 
 
 def _say_step(step: Step) -> None:
-    ticked = "x" if step.ticked else " "
-    say(f"[{ticked}] {MARKS[step.verdict]}{step.key}: {step.title}")
+    ticked = f" ({TICKED})" if step.ticked is not None else ""
+    say(f"{VERDICTS[step.verdict]:<12} {step.key}: {step.title}{ticked}")
     for line in step.evidence:
-        say(f"         {line}")
-    say(f"         -> {step.action}")
+        say(f"             {line}")
+    say(f"             -> {step.action}")

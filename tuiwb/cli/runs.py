@@ -37,7 +37,7 @@ app.command(short_help="Put runs away: lists leave them out.")(run_labels.archiv
 app.command(short_help="Move runs to the trash; restore, or purge them.")(run_files.remove)
 app.command(short_help="Say what is wrong with a run, and how to mend it.")(run_triage.triage)
 app.command(short_help="Write an alert's fix into a config of its own.")(run_triage.fix)
-app.command(short_help="Tick a step of a run's recovery.")(run_triage.tick)
+app.command(short_help="Tick a step of a run's diagnosis.")(run_triage.tick)
 
 FilterOption = Annotated[
     str,

@@ -32,6 +32,12 @@ BY_HEART = 0.2
 Key = Literal["data", "template", "adapter", "metrics", "learning_rate", "miniature"]
 Verdict = Literal["good", "bad", "unknown"]
 KEYS: tuple[Key, ...] = get_args(Key)
+# What the program found of a step, in words that are not those of a person's tick.
+VERDICTS: dict[Verdict, str] = {
+    "good": "looks fine",
+    "bad": "looks wrong",
+    "unknown": "left to you",
+}
 
 # Which step an alert belongs to.
 STEP_OF: dict[str, Key] = {

@@ -1,4 +1,4 @@
-"""Guided recovery of a bad run: its steps, what was found at each, ticks that stay.
+"""Where to look when a run came out badly: steps, what was found at each, ticks that stay.
 
 In: the run's folder. The steps look at files, so they are read in a thread.
 """
@@ -7,38 +7,42 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
+from textual.widgets import Static
 
 from tuiwb.app.widgets.alerts_view import AlertsView, Piece, change_lines
 from tuiwb.app.widgets.list_and_detail import Item, ListAndDetail
 from tuiwb.app.widgets.run_head import MUTED
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import JOB
-from tuiwb.monitor.recovery import Step, steps, tick
+from tuiwb.monitor.recovery import VERDICTS, Step, steps, tick
 from tuiwb.text import inert
 
 NOT_OURS = "not offered: it looks at what tuiwb's own runs keep"
-VERDICTS = {
-    "good": ("looks right", "$text-success"),
-    "bad": ("looks wrong", "$text-error"),
-    "unknown": ("for you to look at", MUTED),
-}
+PURPOSE = "When a run came out badly: where to look, the likeliest cause first"
+STYLES = {"good": "$text-success", "bad": "$text-error", "unknown": MUTED}
+TICKED = "ticked by you"
 
 
 def step_item(number: int, step: Step) -> Item:
-    """A step's tick, title and verdict; what it checks, what was found, what to do."""
-    verdict, style = VERDICTS[step.verdict]
-    box = "[x]" if step.ticked is not None else "[ ]"
+    """A step's title, and the person's tick or else the program's verdict; then both, what it
+    checks, what was found, what to do."""
+    verdict, style = VERDICTS[step.verdict], STYLES[step.verdict]
+    ticked = step.ticked is not None
+    title = inert(step.title, one_line=True)
     line = Content.assemble(
-        (f"{box} ", "bold $text-success" if step.ticked is not None else ""),
-        f"{number} {inert(step.title, one_line=True)}  ",
-        ({"good": "✓", "bad": "✗"}.get(step.verdict, ""), style),
+        f"{number} ",
+        (f"{TICKED if ticked else verdict:<{len(TICKED)}} ", "$text-accent" if ticked else style),
+        title,
     )
     pieces: list[Piece] = [
-        (f"{number} {inert(step.title, one_line=True)}", "bold"),
-        (f"  {verdict}\n", style),
+        (f"{number} {title}\n", "bold"),
+        (verdict, style),
+        (" to tuiwb, " if step.verdict != "unknown" else ", ", MUTED),
+        (f"{TICKED}\n", "$text-accent") if ticked else ("not ticked by you\n", MUTED),
         (f"{inert(step.checks)}\n", MUTED),
     ]
     pieces += [f"{inert(found)}\n" for found in step.evidence]
@@ -51,6 +55,13 @@ def step_item(number: int, step: Step) -> Item:
 class RecoveryView(ListAndDetail):
     """The steps in order; space ticks one, `f` writes the change it offers into a new config."""
 
+    DEFAULT_CSS = """
+    RecoveryView {
+        & > #purpose { dock: top; height: 1; padding: 0 1; color: $text-muted; }
+        & > OptionList { width: 46%; }
+        &.-empty > #purpose { display: none; }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "tick", "Tick", key_display="space"),
         Binding("f", "fix", "Fix"),
@@ -68,6 +79,10 @@ class RecoveryView(ListAndDetail):
         self.acts = acts
         self._folder: Path | None = None
         self._steps: list[Step] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(PURPOSE), id="purpose", markup=False)
+        yield from super().compose()
 
     def look(self, folder: Path) -> None:
         """Look at a run's files again."""
@@ -92,7 +107,7 @@ class RecoveryView(ListAndDetail):
         if message.folder != self._folder:
             return
         self._steps = message.found
-        self.say_nothing(message.problem or "nothing to recover here: this is no training run")
+        self.say_nothing(message.problem or "nothing to diagnose here: this is no training run")
         self.show([step_item(n, step) for n, step in enumerate(self._steps, 1)])
         self.refresh_bindings()
 

@@ -48,7 +48,7 @@ PANES = (
     ("L", "log", "Log"),
     ("O", "samples", "Outputs"),
     ("a", "alerts", "Alerts"),
-    ("g", "recovery", "Recovery"),
+    ("g", "recovery", "Diagnose"),
 )
 WIDE = 150  # columns from which two panes stand side by side
 LOOK_EVERY = 0.35  # seconds: three times a second at most

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.data.some_rows import chat, findings, pair, places
+from tuiwb.data.audit_text import audit_lines
 from tuiwb.data.checks.sizing import Sizing, uses
 from tuiwb.errors import BadInput
 
@@ -41,6 +42,25 @@ def test_without_a_use_the_audit_says_what_the_size_suits() -> None:
         audit = check.audit()
         assert (audit["suits"], audit["use"]) == (suits, use)
         assert ("note" in audit) is (suits == [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (1, "1 row is fewer than the 500 examples that a fixed output format or style takes"),
+        (80, "80 rows are fewer than the 500 examples that a fixed output format or style takes"),
+        (500, "500 rows are enough for: format"),
+    ],
+)
+def test_the_size_is_told_once_in_words_that_fit_the_number(rows: int, said: str) -> None:
+    check = Sizing()
+    findings(check, chats(rows))
+    overview = {"formats": {}, "turns": {}, "characters": {"median": 1, "p95": 2, "longest": 3}}
+    lines = [line.text for line in audit_lines(overview | {"sizing": check.audit()})]
+    assert lines[lines.index("Size") + 1 : -1] == [said]
+    one = Sizing("format")
+    (finding,) = (f for f in findings(one, chats(1)) if f.kind == "too_small")
+    assert finding.sentence.startswith("1 row is few for")
 
 
 def test_an_unknown_use_is_refused_with_the_known_ones() -> None:

@@ -7,7 +7,7 @@ caller's to make inert.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from tuiwb.text import short_count
+from tuiwb.text import counted, short_count
 
 BAR = 32
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -61,11 +61,12 @@ def _sizing(audit: Mapping[str, Any]) -> Iterator[Line]:
     yield Line("Size", "head")
     if sizing.get("use"):
         yield Line(f"the chosen use: {sizing['use']}")
-    suits = ", ".join(sizing.get("suits") or ()) or "no use in the sizing table"
-    verb = "row is" if sizing["rows"] == 1 else "rows are"
-    yield Line(f"{sizing['rows']:,} {verb} enough for: {suits}")
+    rows = f"{counted(sizing['rows'], 'row')} {'is' if sizing['rows'] == 1 else 'are'}"
+    suits = ", ".join(sizing.get("suits") or ())
     if sizing.get("note"):
         yield Line(str(sizing["note"]), "warn")
+    else:
+        yield Line(f"{rows} enough for: {suits}" if suits else f"{rows} too few for any use")
     for name, words in (("good_share", "marked good"), ("single_turn_share", "of a single turn")):
         if name in sizing:
             yield Line(f"{sizing[name]:.0%} of rows {words}")

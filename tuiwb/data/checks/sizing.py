@@ -14,6 +14,7 @@ from tuiwb.data.checks.places import Places
 from tuiwb.data.checks.texts import texts_of
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
+from tuiwb.text import counted
 
 ONE_LABEL = 0.8
 ONE_ANSWER = 0.3
@@ -88,7 +89,7 @@ class Sizing:
             yield self._places.found(
                 0,
                 "sizing",
-                f"{self.rows} rows are few for {need['words']}: {least} to {need['most']} "
+                f"{self._rows_are()} few for {need['words']}: {least} to {need['most']} "
                 f"{need['unit']} are usual",
                 kind="too_small",
                 field="",
@@ -146,7 +147,7 @@ class Sizing:
             possible = [uses()[use]] if use else list(uses().values())
             need = min(possible, key=lambda entry: int(entry["least"]))
             audit["note"] = (
-                f"{self.rows} rows are fewer than the {need['least']} {need['unit']} that "
+                f"{self._rows_are()} fewer than the {need['least']:,} {need['unit']} that "
                 f"{need['words']} takes"
             )
         if self._labels:
@@ -162,6 +163,9 @@ class Sizing:
                 "most_called": dict(self._called.most_common(5)),
             }
         return audit
+
+    def _rows_are(self) -> str:
+        return f"{counted(self.rows, 'row')} {'is' if self.rows == 1 else 'are'}"
 
     def _only_preferences(self) -> bool:
         pairs = self._shapes["preference"] + self._shapes["kto"]

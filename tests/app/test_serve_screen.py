@@ -125,7 +125,7 @@ async def test_what_will_be_served_has_a_marked_box(project: Project) -> None:
 
 
 def test_a_long_model_name_is_cut_and_the_columns_stay_aligned() -> None:
-    traffic = Traffic(models={"x" * 90: ModelTraffic(requests=12345, first_token_mean=0.0123)})
+    traffic = Traffic(models={"x" * 90: ModelTraffic(requests=12345, first_token_p50=0.0123)})
     lines = [
         model_line(Served(id="x" * 90, parent="b"), traffic, 60).plain,
         model_line(Served(id="b"), traffic, 60).plain,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuiwb.serve.builtin.metrics import EDGES, Counters
+from tuiwb.serve.builtin.metrics import Counters
 from tuiwb.serve.builtin.protocol import RequestError, read_request
 from tuiwb.serve.builtin.text_stream import TextStream
-from tuiwb.serve.traffic import quantile, read_traffic
+from tuiwb.serve.traffic import read_traffic
 
 
 def decode(ids: list[int]) -> str:
@@ -103,29 +103,35 @@ def test_counters_come_back_from_their_own_text_with_hostile_names() -> None:
     model = traffic.models[name]
     assert (traffic.running, model.requests, model.errors) == (2, 2, 1)
     assert (model.prompt_tokens, model.generated_tokens) == (6, 8)
-    assert model.first_token_mean == pytest.approx(0.2)
+    assert model.first_token_p50 == pytest.approx(0.2)
     assert model.request_mean == pytest.approx(0.5)
 
 
-@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=40), st.sampled_from([0.5, 0.95]))
-def test_a_quantile_lies_in_the_bucket_of_the_true_one(seconds: list[float], q: float) -> None:
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=40))
+def test_median_and_95th_percentile_of_the_first_token_are_times_that_were_measured(
+    seconds: list[float],
+) -> None:
     counters = Counters()
     for value in seconds:
         counters.ended(
             "m", "ok", prompt_tokens=0, generated_tokens=0, first_token_seconds=value, seconds=value
         )
     traffic = read_traffic(counters.text({}))
-    got = traffic.first_token_p50 if q == 0.5 else traffic.first_token_p95
-    true = sorted(seconds)[max(0, math.ceil(q * len(seconds)) - 1)]
-    high = next((edge for edge in EDGES if edge >= true), EDGES[-1])
-    low = max([0.0, *(edge for edge in EDGES if edge < true)])
-    assert got is not None
-    assert min(low, EDGES[-1]) <= got <= high
+    ordered = sorted(seconds)
+    assert traffic.first_token_p50 == ordered[math.ceil(0.5 * len(ordered)) - 1]
+    assert traffic.first_token_p95 == ordered[math.ceil(0.95 * len(ordered)) - 1]
+    assert traffic.models["m"].first_token_p50 == traffic.first_token_p50
 
 
-def test_an_empty_histogram_has_no_quantile() -> None:
-    assert quantile({}, 0.5) is None
-    assert quantile({1.0: 0.0, math.inf: 0.0}, 0.5) is None
+def test_one_request_has_one_time_to_the_first_token_wherever_it_is_told() -> None:
+    counters = Counters()
+    counters.ended(
+        "m", "ok", prompt_tokens=1, generated_tokens=1, first_token_seconds=0.015, seconds=0.1
+    )
+    traffic = read_traffic(counters.text({}))
+    told = (traffic.first_token_p50, traffic.first_token_p95, traffic.models["m"].first_token_p50)
+    assert told == (0.015, 0.015, 0.015)
+    assert read_traffic(Counters().text({})).first_token_p50 is None
 
 
 def test_vllm_gauges_are_read_and_broken_lines_passed_over() -> None:

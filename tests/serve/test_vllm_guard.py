@@ -116,7 +116,7 @@ def test_traffic_is_counted_by_model_whole_and_streamed(ask: Ask) -> None:
     first, second = traffic.models["first"], traffic.models["second"]
     assert (first.requests, first.prompt_tokens, first.generated_tokens) == (1, 5, 2)
     assert (second.requests, second.prompt_tokens, second.generated_tokens) == (1, 7, 1)
-    assert second.first_token_mean is not None
+    assert second.first_token_p50 is not None
 
 
 def test_what_the_server_job_itself_asks_is_nobodys_traffic(ask: Ask) -> None:

@@ -15,18 +15,20 @@ _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
 class ModelTraffic(msgspec.Struct, kw_only=True):
-    """One model's traffic since the server started; times in seconds, None before the first."""
+    """One model's traffic since the server started; times in seconds, None before the first. The
+    time to the first token is the median of its last thousand answers."""
 
     requests: int = 0
     errors: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
-    first_token_mean: float | None = None
+    first_token_p50: float | None = None
     request_mean: float | None = None
 
 
 class Traffic(msgspec.Struct, kw_only=True):
-    """A server's traffic at one moment; `kv_used` is a share between 0 and 1."""
+    """A server's traffic at one moment; `kv_used` is a share between 0 and 1, times to the first
+    token are of the last thousand answers."""
 
     running: int = 0
     waiting: int = 0
@@ -42,7 +44,6 @@ def read_traffic(text: str) -> Traffic:
     """Fold /metrics into `Traffic`; lines of no interest and broken ones are passed over."""
     traffic = Traffic()
     sums: dict[tuple[str, str, str], float] = {}
-    buckets: dict[float, float] = {}
     for name, labels, value in _samples(text):
         model = labels.get("model", "")
         match name:
@@ -63,43 +64,18 @@ def read_traffic(text: str) -> Traffic:
             case "tuiwb_generation_tokens_total":
                 traffic.models.setdefault(model, ModelTraffic()).generated_tokens += int(value)
                 traffic.generated_tokens += int(value)
-            case "tuiwb_first_token_seconds_bucket":
-                edge = float(labels.get("le", "+Inf"))
-                buckets[edge] = buckets.get(edge, 0.0) + value
-            case (
-                "tuiwb_first_token_seconds_sum"
-                | "tuiwb_first_token_seconds_count"
-                | "tuiwb_request_seconds_sum"
-                | "tuiwb_request_seconds_count"
-            ):
+            case "tuiwb_first_token_recent_seconds" if labels.get("quantile") == "0.5":
+                traffic.models.setdefault(model, ModelTraffic()).first_token_p50 = value
+            case "tuiwb_server_first_token_recent_seconds" if labels.get("quantile") == "0.5":
+                traffic.first_token_p50 = value
+            case "tuiwb_server_first_token_recent_seconds" if labels.get("quantile") == "0.95":
+                traffic.first_token_p95 = value
+            case "tuiwb_request_seconds_sum" | "tuiwb_request_seconds_count":
                 series, _, part = name.rpartition("_")
                 sums[series, model, part] = value
     for name, of in traffic.models.items():
-        of.first_token_mean = _mean(sums, "tuiwb_first_token_seconds", name)
         of.request_mean = _mean(sums, "tuiwb_request_seconds", name)
-    traffic.first_token_p50 = quantile(buckets, 0.5)
-    traffic.first_token_p95 = quantile(buckets, 0.95)
     return traffic
-
-
-def quantile(buckets: dict[float, float], q: float) -> float | None:
-    """A quantile of a cumulative histogram {upper edge: count}, linear within a bucket.
-
-    As Prometheus's histogram_quantile: above the last finite edge, that edge; None when empty.
-    """
-    edges = sorted(buckets)
-    if not edges or buckets[edges[-1]] == 0:
-        return None
-    rank = q * buckets[edges[-1]]
-    below, low = 0.0, 0.0
-    for edge in edges:
-        if buckets[edge] >= rank:
-            if edge == float("inf"):
-                return low
-            inside = buckets[edge] - below
-            return low + (edge - low) * ((rank - below) / inside if inside else 1.0)
-        below, low = buckets[edge], edge
-    return low
 
 
 def _mean(sums: dict[tuple[str, str, str], float], series: str, model: str) -> float | None:

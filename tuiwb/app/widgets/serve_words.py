@@ -120,7 +120,7 @@ def model_line(model: Served, traffic: Traffic | None, width: int, verdict: str 
         short_count(of.errors),
         short_count(of.prompt_tokens),
         short_count(of.generated_tokens),
-        seconds(of.first_token_mean),
+        seconds(of.first_token_p50),
     )
     return Content(_columns(name, cells, width))
 

@@ -3,12 +3,18 @@
 Only the standard library and nothing of ours: this file also runs inside vLLM's own Python.
 """
 
+import math
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 
 # The header of the server job's own requests (proof, probe): nobody asked them, none are counted.
 OWN = "x-tuiwb-own"
 EDGES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+# Answers whose time to the first token is kept as it was: of few, a histogram says too little.
+RECENT = 1000
+QUANTILES = (0.5, 0.95)
 
 
 class Histogram:
@@ -42,6 +48,8 @@ class Counters:
         self._generated: dict[str, int] = {}
         self._first: dict[str, Histogram] = {}
         self._whole: dict[str, Histogram] = {}
+        self._recent: dict[str, deque[float]] = {}
+        self._recent_of_all: deque[float] = deque(maxlen=RECENT)
         self.adapter_loads = 0
 
     def ended(
@@ -62,6 +70,9 @@ class Counters:
             self._generated[model] = self._generated.get(model, 0) + generated_tokens
             if first_token_seconds is not None:
                 self._first.setdefault(model, Histogram()).add(first_token_seconds)
+                self._recent_of_all.append(first_token_seconds)
+                of = self._recent.setdefault(model, deque(maxlen=RECENT))
+                of.append(first_token_seconds)
             self._whole.setdefault(model, Histogram()).add(seconds)
 
     def text(self, gauges: Mapping[str, float]) -> str:
@@ -89,7 +100,24 @@ class Counters:
                 lines.append(f"# TYPE {name} histogram")
                 for model, histogram in histograms.items():
                     lines += histogram.lines(name, f'model="{escape(model)}"')
+            lines.append("# TYPE tuiwb_first_token_recent_seconds gauge")
+            for model, seconds in self._recent.items():
+                labels = f'model="{escape(model)}",'
+                lines += _quantiles("tuiwb_first_token_recent_seconds", labels, seconds)
+            lines.append("# TYPE tuiwb_server_first_token_recent_seconds gauge")
+            name = "tuiwb_server_first_token_recent_seconds"
+            lines += _quantiles(name, "", self._recent_of_all)
         return "\n".join(lines) + "\n"
+
+
+def _quantiles(name: str, labels: str, seconds: Sequence[float]) -> list[str]:
+    """Nearest-rank quantiles of what was observed, none of nothing."""
+    ordered = sorted(seconds)
+    return [
+        f'{name}{{{labels}quantile="{q}"}} {ordered[math.ceil(q * len(ordered)) - 1]}'
+        for q in QUANTILES
+        if ordered
+    ]
 
 
 def escape(label: str) -> str:

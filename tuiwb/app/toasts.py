@@ -53,6 +53,11 @@ class ToastApp(PromptApp):
             return free and len(self._notifications) > 0
         return super().check_action(action, parameters)
 
+    def take_back(self, message: str) -> None:
+        """Take away the toasts that say this, where something newer says more."""
+        for toast in [t for t in self._notifications if t.message == inert(message)]:
+            self._unnotify(toast)
+
     def action_dismiss_toasts(self) -> None:
         """Take all toasts away."""
         self.clear_notifications()

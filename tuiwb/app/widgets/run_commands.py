@@ -17,6 +17,7 @@ from tuiwb import jobs
 from tuiwb.app.failed_thread import complain_of
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.run_dialogs import ChangeInFlight
+from tuiwb.app.toasts import ToastApp
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.jobs.events import AnyEvent, Control
@@ -46,7 +47,7 @@ class RunCommands(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._sent: dict[str, str] = {}
+        self._sent: dict[str, tuple[str, str]] = {}  # by id: what was asked, the toast that said it
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """As every screen does."""
@@ -89,7 +90,9 @@ class RunCommands(Vertical):
         """Show what the worker answered to commands from here."""
         for event in events:
             if isinstance(event, Control) and event.id in self._sent:
-                command = self._sent.pop(event.id)
+                command, toast = self._sent.pop(event.id)
+                if toast and isinstance(self.app, ToastApp):
+                    self.app.take_back(toast)
                 words = f"{command}: {event.note or ('done' if event.ok else 'it could not')}"
                 self.notify(words, severity="information" if event.ok else "warning")
 
@@ -149,8 +152,9 @@ class RunCommands(Vertical):
 
     def _to_run(self, command: str, words: str) -> None:
         if self.watched is not None:
-            self._tell(self.watched.folder, command)
-            self.notify(f"{self.watched.name} {words}")
+            toast = f"{self.watched.name} {words}"
+            self._tell(self.watched.folder, command, toast)
+            self.notify(toast)
 
     def _asking(
         self,
@@ -169,13 +173,13 @@ class RunCommands(Vertical):
         self.app.push_screen(Confirm(question(state), detail(state)), answer)
 
     @work(thread=True, exit_on_error=False, group="tell")
-    def _tell(self, folder: Path, command: str, **args: object) -> None:
+    def _tell(self, folder: Path, command: str, toast: str = "", **args: object) -> None:
         try:
             sent = jobs.send(folder, command, **args)
         except (TuiwbError, OSError) as error:
             self._complain(error)
         else:
-            self._sent[sent.id] = f"{folder.name}, {command}"
+            self._sent[sent.id] = (f"{folder.name}, {command}", toast)
 
     @work(thread=True, exit_on_error=False, group="stop-now")
     def _stop_now(self, folder: Path) -> None:

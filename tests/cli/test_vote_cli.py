@@ -103,12 +103,14 @@ def test_status_says_how_far_every_rater_is_and_agreement_once_revealed(
     tuiwb("vote", "support-v1", "--rater", "kim", said="t\nt\n")
     done = tuiwb("vote", "support-v1", "--status")
     assert done.stdout == (
-        "mia: 0 of 7 pairs have a vote, 7 skipped, open\nkim: 2 of 7 pairs have a vote, open\n"
+        "mia: 0 of 7 pairs have a vote, 7 skipped, open (2 of them repeats that check the rater)\n"
+        "kim: 2 of 7 pairs have a vote, open (2 of them repeats that check the rater)\n"
     )
     tuiwb("vote", "support-v1", "--rater", "kim", "--reveal")
     tuiwb("vote", "support-v1", "--reveal")
     told = document(tuiwb("vote", "support-v1", "--status", "--json"))
     assert [r["revealed"] for r in told["raters"]] == [True, True]
+    assert [(r["pairs"], r["repeats"]) for r in told["raters"]] == [(7, 2), (7, 2)]
     assert told["agreement"][0]["kappa"]["n"] == 0
 
 

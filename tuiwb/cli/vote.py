@@ -166,12 +166,18 @@ def _state(seen: Sides, ballot: Any) -> dict[str, Any]:
 
 
 def _status(seen: Sides, json: bool) -> None:
-    from tuiwb.compare.vote.raters import agreements, progress, read_ballots
+    from tuiwb.compare.vote.raters import agreements, progress, read_ballots, repeats_in
     from tuiwb.compare.vote.records import votes_name
 
     ballots = read_ballots(seen.folder, seen.completions, seen.sides)
     rows = [
-        {"rater": b.rater, "voted": b.voted, "pairs": len(b.pairs), "revealed": b.revealed}
+        {
+            "rater": b.rater,
+            "voted": b.voted,
+            "pairs": len(b.pairs),
+            "repeats": sum(pair.repeat for pair in b.pairs),
+            "revealed": b.revealed,
+        }
         for b in ballots
     ]
     found = agreements(ballots)
@@ -183,7 +189,8 @@ def _status(seen: Sides, json: bool) -> None:
         say("nobody has voted yet")
     for ballot in ballots:
         said = "revealed" if ballot.revealed else "open"
-        say(f"{ballot.rater or 'unnamed'}: {progress(ballot)}, {said}")
+        repeats = f" ({about})" if (about := repeats_in(ballot)) else ""
+        say(f"{ballot.rater or 'unnamed'}: {progress(ballot)}, {said}{repeats}")
     _say_agreements(found)
 
 
@@ -271,11 +278,12 @@ def _by_line(seen: Sides, ballot: Any) -> None:
     """Prompt, left, right, one key; in a terminal without enter, from a pipe a line each."""
     import time
 
-    from tuiwb.compare.vote.raters import progress
+    from tuiwb.compare.vote.raters import progress, repeats_in
 
     if ballot.revealed:
         raise BadInput("these votes were revealed, which locks them: --reveal shows the tally")
-    note(f"{ballot.rater} votes: {progress(ballot)}")
+    repeats = f" ({about})" if (about := repeats_in(ballot)) else ""
+    note(f"{ballot.rater} votes: {progress(ballot)}{repeats}")
     place = ballot.next_open()
     while place is not None:
         pair = ballot.pairs[place]

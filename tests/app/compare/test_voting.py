@@ -51,6 +51,7 @@ async def test_a_blind_vote_needs_only_the_home_row_and_survives_the_terminal(pr
         screen = await begun(pilot, app)
         assert "Blind vote 0 of 7" in head(screen)
         assert "mia" in head(screen)
+        assert "pair 1 of 7, 2 of them repeats that check the rater" in shown(screen)
         await pilot.press("a", "l", "space")
         assert "Blind vote 3 of 7" in head(screen)
         assert "pair 3: tie" in head(screen)

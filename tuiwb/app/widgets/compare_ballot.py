@@ -13,6 +13,7 @@ from tuiwb.app.widgets.compare_view import NOTHING, Look
 from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.vote.ballot import Ballot, Choice
+from tuiwb.compare.vote.raters import repeats_in
 
 CHOICES: dict[Choice, str] = {
     "left": "left is better",
@@ -37,6 +38,8 @@ def blind_pair(
     said = ["no vote yet" if choice is None else f"your vote: {CHOICES[choice]}"]
     said += [words.noted(note)] if note else []
     title = f"pair {place + 1} of {len(ballot.pairs)}"
+    if repeats := repeats_in(ballot):
+        title += f", {repeats}"
     return PairText(
         title=f"{title}  Markdown" if look.markdown else title,
         subtitle="  ".join(said),

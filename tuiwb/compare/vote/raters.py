@@ -106,6 +106,16 @@ def progress(ballot: Ballot) -> str:
     return f"{said}, {skipped} skipped" if skipped else said
 
 
+def repeats_in(ballot: Ballot) -> str:
+    """What the pairs beyond the prompts are, '' where there are none; never which ones."""
+    count = sum(pair.repeat for pair in ballot.pairs)
+    if not count:
+        return ""
+    return (
+        f"{count} of them {'repeats that check' if count > 1 else 'a repeat that checks'} the rater"
+    )
+
+
 def agreements(ballots: Iterable[Ballot]) -> list[Agreement]:
     """Every two raters that revealed, on the pairs both decided; identical answers, which nobody
     was asked about, are left out."""

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 from tuiwb.settings_problem import settings_problem
 from tuiwb.yaml_words import complaint_of, in_words, unmarked
 
@@ -256,7 +257,7 @@ def _read_settings(path: Path) -> Settings:
         plain: Any = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if isinstance(plain, dict) and isinstance(plain.get("judge"), str):
             plain["judge"] = {"model": plain["judge"]}
-        return msgspec.convert(plain or {}, Settings)
+        return msgspec.convert(plain or {}, prepared(Settings))
     except yaml.YAMLError as error:
         raise BadInput(f"{path}{_not_yaml(text, error)}") from None
     except msgspec.ValidationError as error:

@@ -20,6 +20,7 @@ from tuiwb.compare.metrics.scored import Answered, Asked
 from tuiwb.compare.metrics.slices import Slice
 from tuiwb.compare.metrics.task import MetricSummary
 from tuiwb.jobs.lines import decode_lines
+from tuiwb.prepared import prepared
 
 COMPLETIONS = "completions.jsonl"
 ANSWERS = "answers.jsonl"
@@ -387,7 +388,7 @@ def _side(completions: Sequence[Completion], name: str) -> Side:
 def read_summary(folder: Path) -> Summary | None:
     """summary.json of a comparison that ended; None before that."""
     try:
-        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=Summary)
+        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=prepared(Summary))
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -402,7 +403,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 def read_evidence(folder: Path) -> float | None:
     """What evidence.json says; None without it."""
     try:
-        found = msgspec.json.decode((folder / EVIDENCE).read_bytes(), type=Evidence)
+        found = msgspec.json.decode((folder / EVIDENCE).read_bytes(), type=prepared(Evidence))
     except (OSError, msgspec.MsgspecError):
         return None
     return found.max_logit_difference

@@ -13,6 +13,7 @@ import msgspec
 
 from tuiwb.data.checks.finding import Finding
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ class FoundRows(Mapping[int, Sequence[Finding]]):
             with self._path.open("rb") as file:
                 file.seek(start)
                 lines = file.read(end - start).split(b"\n")
-            return [msgspec.json.decode(line, type=Finding) for line in lines if line]
+            return [msgspec.json.decode(line, type=prepared(Finding)) for line in lines if line]
         except (OSError, msgspec.MsgspecError):
             return []
 

@@ -14,6 +14,7 @@ import msgspec
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import fingerprint
+from tuiwb.prepared import prepared
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -87,7 +88,7 @@ def read_manifest(folder: Path) -> Version:
     path = folder / MANIFEST
     try:
         # Python's json: a file's name that is not UTF-8 stands there as lone surrogates.
-        version = msgspec.convert(json.loads(path.read_bytes()), Version)
+        version = msgspec.convert(json.loads(path.read_bytes()), prepared(Version))
     except FileNotFoundError:
         raise BadInput(f"{folder} is not a version of a dataset (no {MANIFEST} in it)") from None
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:

@@ -24,6 +24,7 @@ from tuiwb.data.formats import to_row
 from tuiwb.data.records import Rows, encode_line, row_key
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 
 FORMAT = 1
 SUFFIX = ".marks"
@@ -369,12 +370,12 @@ def _holds(key: str, row: int, rows: Rows) -> bool:
 def _entry(line: bytes) -> Entry | None:
     """A line of the journal; None for a torn one, or one this version doesn't know."""
     try:
-        return msgspec.json.decode(line, type=Entry)
+        return msgspec.json.decode(line, type=prepared(Entry))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
     try:
         # An edit may hold lone surrogates or NaN, which strict JSON has no room for.
-        return msgspec.convert(json.loads(line), Entry)
+        return msgspec.convert(json.loads(line), prepared(Entry))
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return None
 

@@ -21,6 +21,7 @@ from tuiwb.data.examples import lone_surrogate
 from tuiwb.data.rendered import Measured, ModelFacts, Rendered, Token
 from tuiwb.data.rows import Message, Row
 from tuiwb.errors import BadInput, JobFailed, MissingHere, TuiwbError
+from tuiwb.prepared import prepared
 
 __all__ = [
     "Measured",
@@ -161,7 +162,7 @@ class Sidecar:
             raise BadInput(f"{row.where} {row.problem}: it can't be rendered")
         options = {"as_chat": as_chat, "assistant_only_loss": assistant_only_loss}
         answer = self._ask(model, "render", row=_plain(row), max_length=max_length, **options)
-        return msgspec.convert(answer, Rendered)
+        return msgspec.convert(answer, prepared(Rendered))
 
     def measure(
         self,
@@ -183,12 +184,12 @@ class Sidecar:
         answer = self._ask(
             model, "measure", rows=plain, max_length=max_length, every=every, **options
         )
-        return msgspec.convert(answer, list[Measured])
+        return msgspec.convert(answer, prepared(list[Measured]))
 
     def describe(self, model: str | Path, *, assistant_only_loss: bool = True) -> ModelFacts:
         """What `model`'s tokenizer and chat template do to every row."""
         answer = self._ask(model, "describe", assistant_only_loss=assistant_only_loss)
-        return msgspec.convert(answer, ModelFacts)
+        return msgspec.convert(answer, prepared(ModelFacts))
 
     def load(self, model: str | Path) -> None:
         """Start the process and load the tokenizer, so that the next request is quick."""

@@ -21,6 +21,7 @@ from tuiwb.data.sources import files_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.events import Artifact, EventWriter, State
 from tuiwb.jobs.folder import EVENTS, write_atomically
+from tuiwb.prepared import prepared
 from tuiwb.project import Project
 
 __all__ = ["COLUMNS", "FINDINGS", "REPORT", "Checked", "Summary", "newest_report", "report_of"]
@@ -111,7 +112,7 @@ def free_folder(parent: Path, stem: str) -> Path:
 def report_of(folder: Path, path: Path) -> Checked:
     """What the check in `folder` found in the dataset at `path`."""
     try:
-        summary = msgspec.json.decode((folder / SUMMARY).read_bytes(), type=Summary)
+        summary = msgspec.json.decode((folder / SUMMARY).read_bytes(), type=prepared(Summary))
     except (OSError, msgspec.MsgspecError):
         return Checked(None, None, None, False)
     try:

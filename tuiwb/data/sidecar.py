@@ -19,6 +19,7 @@ import msgspec
 
 from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput, MissingHere, TuiwbError
+from tuiwb.prepared import prepared
 
 
 def hide_what_is_not_needed() -> None:
@@ -104,10 +105,10 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 def _request(line: bytes) -> Request:
     try:
-        return msgspec.json.decode(line, type=Request)
+        return msgspec.json.decode(line, type=prepared(Request))
     except msgspec.DecodeError:
         # Lone surrogates and NaN, which only the slower decoder reads.
-        return msgspec.convert(json.loads(line), Request)
+        return msgspec.convert(json.loads(line), prepared(Request))
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 
 from tuiwb.data.formats import SHAREGPT_ROLES, Unreadable, chat_of
 from tuiwb.data.rows import Message, Row
+from tuiwb.prepared import prepared
 
 # Fields that make another format of a chat.
 _OTHERS = frozenset(("label", "kto_tag", "chosen", "rejected"))
@@ -44,7 +45,10 @@ class TypedReader:
             (name, Any, msgspec.field(default=None)) for name, _ in self._others
         ]
         struct = msgspec.defstruct(
-            "Record", [("turns", type_), *columns], rename=names, forbid_unknown_fields=True
+            "Record",
+            [("turns", prepared(type_)), *columns],
+            rename=names,
+            forbid_unknown_fields=True,
         )
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(struct).decode
 

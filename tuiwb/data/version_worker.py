@@ -19,6 +19,7 @@ from tuiwb.data.versions import Outcome, Progress
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.run import JobContext
+from tuiwb.prepared import prepared
 
 RESULT = "version.json"
 
@@ -70,16 +71,16 @@ def _done(spec: dict[str, Any], progress: Progress) -> Outcome:
     operation, parameters = spec.get("operation"), spec.get("parameters") or {}
     try:
         if operation == "clean":
-            cleaning = msgspec.convert(parameters.get("cleaning") or {}, Cleaning)
+            cleaning = msgspec.convert(parameters.get("cleaning") or {}, prepared(Cleaning))
             return clean(path, cleaning, name=name, root=root, progress=progress)
         if operation == "split":
-            apart = msgspec.convert(parameters, SplitParameters)
+            apart = msgspec.convert(parameters, prepared(SplitParameters))
             return split(
                 path, share=apart.share, rows=apart.rows, seed=apart.seed, by=apart.by,
                 name=name, root=root, progress=progress,
             )  # fmt: skip
         if operation == "mix":
-            mixed = msgspec.convert(parameters, MixParameters)
+            mixed = msgspec.convert(parameters, prepared(MixParameters))
             return mix(
                 path, mixed.general, share=mixed.share, seed=mixed.seed,
                 name=name, root=root, progress=progress,

@@ -11,6 +11,7 @@ import msgspec
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import CONTROL
+from tuiwb.prepared import prepared
 
 COMMANDS = ("stop", "checkpoint", "evaluate", "pause", "resume", "set")
 
@@ -79,7 +80,7 @@ class ControlReader:
         commands = []
         for line in chunk[:whole].splitlines():
             try:
-                commands.append(msgspec.json.decode(line, type=Command))
+                commands.append(msgspec.json.decode(line, type=prepared(Command)))
             except msgspec.MsgspecError:
                 continue
         return commands

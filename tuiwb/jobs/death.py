@@ -16,6 +16,7 @@ from tuiwb.jobs import process
 from tuiwb.jobs.folder import LOG
 from tuiwb.jobs.lines import tail
 from tuiwb.jobs.supervise import EXIT, kernel_lines
+from tuiwb.prepared import prepared
 from tuiwb.text import short_bytes
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _last_word(words: list[str], cause: str) -> str:
 def exit_record(folder: Path) -> ExitRecord | None:
     """exit.json, if it is about the process that process.json names."""
     try:
-        found = msgspec.json.decode((folder / EXIT).read_bytes(), type=ExitRecord)
+        found = msgspec.json.decode((folder / EXIT).read_bytes(), type=prepared(ExitRecord))
     except (OSError, msgspec.MsgspecError):
         return None
     identity = process.read(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 ENVIRONMENT = "environment.json"
 LIBRARIES = (
@@ -41,6 +42,6 @@ def write_environment(folder: Path) -> None:
 def read_environment(folder: Path) -> Environment | None:
     """The versions a job ran with; None when it never began, or they can't be read."""
     try:
-        return msgspec.json.decode((folder / ENVIRONMENT).read_bytes(), type=Environment)
+        return msgspec.json.decode((folder / ENVIRONMENT).read_bytes(), type=prepared(Environment))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

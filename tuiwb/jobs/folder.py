@@ -14,6 +14,7 @@ import msgspec
 import tuiwb
 from tuiwb.errors import BadInput
 from tuiwb.jobs.moved import present, roots
+from tuiwb.prepared import prepared
 
 JOB = "job.yaml"
 PROCESS = "process.json"
@@ -93,7 +94,7 @@ def load(folder: Path) -> Job:
     Of a project that was moved or copied, paths inside it are told as they are now.
     """
     try:
-        job = msgspec.yaml.decode((folder / JOB).read_bytes(), type=Job)
+        job = msgspec.yaml.decode((folder / JOB).read_bytes(), type=prepared(Job))
     except FileNotFoundError:
         raise BadInput(f"{folder} is not a job folder (no {JOB} in it)") from None
     except OSError as error:

@@ -13,6 +13,7 @@ import msgspec
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lock import alone
+from tuiwb.prepared import prepared
 
 LABELS = "labels.json"
 MOST_NOTE = 20_000  # characters
@@ -54,7 +55,7 @@ def read_labels(folder: Path) -> Labels:
     path = folder / LABELS
     try:
         with path.open("rb") as file:
-            labels = msgspec.json.decode(file.read(MOST_BYTES), type=Labels)
+            labels = msgspec.json.decode(file.read(MOST_BYTES), type=prepared(Labels))
     except FileNotFoundError:
         return NONE
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

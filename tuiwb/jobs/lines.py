@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from tuiwb.prepared import prepared
+
 T = TypeVar("T")
 
 
@@ -34,7 +36,7 @@ def append_lines(path: Path, values: Iterable[msgspec.Struct], *, durable: bool 
 
 def decode_lines(chunk: bytes, kind: type[T]) -> list[T]:
     """Lines of JSON as values of `kind`; a torn or foreign line is passed over."""
-    decoder = msgspec.json.Decoder(kind)
+    decoder = msgspec.json.Decoder(prepared(kind))
     values = []
     for line in chunk.split(b"\n"):
         try:

@@ -14,6 +14,7 @@ from tuiwb.jobs.events import (
     Sample,
     State,
 )
+from tuiwb.prepared import prepared
 
 _Other = State | Progress | Device | Sample | Artifact | Alert | Log | Control
 
@@ -33,7 +34,7 @@ class _Block(msgspec.Struct, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Block)
+_decoder = msgspec.msgpack.Decoder(prepared(_Block))
 
 
 def pack(block: Block) -> bytes:

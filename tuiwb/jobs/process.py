@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.jobs.folder import PROCESS, write_atomically
+from tuiwb.prepared import prepared
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -90,7 +91,7 @@ def write(folder: Path, identity: ProcessIdentity) -> None:
 def read(folder: Path) -> ProcessIdentity | None:
     """The identity left in the job folder, if any."""
     try:
-        return msgspec.json.decode((folder / PROCESS).read_bytes(), type=ProcessIdentity)
+        return msgspec.json.decode((folder / PROCESS).read_bytes(), type=prepared(ProcessIdentity))
     except (OSError, msgspec.MsgspecError):
         return None
 

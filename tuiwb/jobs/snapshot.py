@@ -13,6 +13,7 @@ import msgspec
 
 from tuiwb.jobs.state import JobState
 from tuiwb.jobs.tally import Tally
+from tuiwb.prepared import prepared
 
 SNAPSHOT = ".events.state"
 WORTH = 2 << 20  # bytes of log read since the last snapshot that make a new one worth its write
@@ -70,7 +71,7 @@ def load_snapshot(log: Path) -> Snapshot | None:
     """The kept state, if it fits the log as it is now."""
     try:
         data = log.with_name(SNAPSHOT).read_bytes()
-        snapshot = msgspec.msgpack.decode(data, type=Snapshot)
+        snapshot = msgspec.msgpack.decode(data, type=prepared(Snapshot))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return snapshot if fits(snapshot, log) else None

@@ -20,6 +20,7 @@ from tuiwb.jobs import process
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.state import status
 from tuiwb.jobs.turns import Ticket
+from tuiwb.prepared import prepared
 
 HOME = "TUIWB_QUEUE"
 LOOK_EVERY = 0.02  # seconds between two tries for the lock
@@ -110,7 +111,7 @@ def _has_trained(ticket: Ticket) -> bool:
 def read_ticket(path: Path) -> Ticket | None:
     """A ticket's file; None when it is gone or no ticket."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Ticket)
+        return msgspec.json.decode(path.read_bytes(), type=prepared(Ticket))
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 
 TABLE = Path(__file__).with_name("prices.yaml")
 # English and JSON run near 3.5 characters a token; an estimate says "about". A letter outside ASCII
@@ -96,6 +97,6 @@ def tokens_of(text: str) -> int:
 
 def _read(path: Path) -> Prices:
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Prices)
+        return msgspec.yaml.decode(path.read_bytes(), type=prepared(Prices))
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInput(f"{path} is not a price table: {error}") from None

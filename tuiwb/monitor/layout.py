@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,7 +84,7 @@ def read_layout(path: Path | None) -> Layout:
     try:
         if path is None:
             return Layout()
-        layout = msgspec.json.decode(path.read_bytes(), type=Layout)
+        layout = msgspec.json.decode(path.read_bytes(), type=prepared(Layout))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Layout()
     return layout if 0 <= layout.smoothing < 1 else layout.changed(smoothing=0.0)

@@ -19,6 +19,7 @@ from tuiwb.jobs.snapshot import Snapshot, fits, replace_derived, snapshot_of
 from tuiwb.jobs.state import JobState
 from tuiwb.monitor.columns import Column
 from tuiwb.monitor.series import RunSeries, SeriesParts, TrackParts
+from tuiwb.prepared import prepared
 
 SERIES = ".events.series"
 WORTH = 16 << 20  # bytes of log read since the file was written that make it worth writing again
@@ -82,7 +83,7 @@ def _read(file: FileIO, log: Path) -> tuple[RunSeries, Snapshot] | None:
     (length,) = _LENGTH.unpack(start[len(_MAGIC) :])
     if length > min(size, _MOST_HEADER):
         return None
-    header = msgspec.msgpack.decode(file.read(length), type=_Header)
+    header = msgspec.msgpack.decode(file.read(length), type=prepared(_Header))
     if not fits(header.snapshot, log):
         return None
     values = sum(track.rows * TrackParts.columns_of(track.names) for track in header.tracks)

@@ -14,6 +14,7 @@ from tuiwb.jobs.events import Gpu
 from tuiwb.jobs.turns import Ticket
 from tuiwb.jobs.waiter import greet, wait
 from tuiwb.monitor.device import sample
+from tuiwb.prepared import prepared
 
 
 def hardware() -> list[Gpu]:
@@ -37,4 +38,8 @@ def main(folder: Path, python: str, ticket: Ticket) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.argv[3], type=Ticket)))
+    sys.exit(
+        main(
+            Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.argv[3], type=prepared(Ticket))
+        )
+    )

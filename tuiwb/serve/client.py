@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tuiwb.errors import JobFailed
+from tuiwb.prepared import prepared
 from tuiwb.serve.builtin.metrics import OWN
 from tuiwb.serve.spec import Served
 from tuiwb.text import inert
@@ -63,7 +64,7 @@ class Client:
     def models(self) -> list[Served]:
         """What the server holds: the base (no parent) and its adapters."""
         plain = self._json("GET", "/v1/models")
-        return msgspec.convert(plain.get("data", []), list[Served], strict=False)
+        return msgspec.convert(plain.get("data", []), prepared(list[Served]), strict=False)
 
     def metrics(self) -> str:
         """The text of /metrics (Prometheus exposition format)."""

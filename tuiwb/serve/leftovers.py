@@ -15,6 +15,7 @@ import psutil
 from tuiwb.jobs import process
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.process import ProcessIdentity
+from tuiwb.prepared import prepared
 
 ENGINE = "engine.json"
 SHARED_MEMORY = Path("/dev/shm")
@@ -62,7 +63,7 @@ def shared_memory_of(pids: set[int]) -> list[str]:
 def end_leftovers(folder: Path) -> int:
     """End what engine.json names and is still alive; returns how many processes that were."""
     try:
-        noted = msgspec.json.decode((folder / ENGINE).read_bytes(), type=EngineProcesses)
+        noted = msgspec.json.decode((folder / ENGINE).read_bytes(), type=prepared(EngineProcesses))
     except (OSError, msgspec.MsgspecError):
         return 0
     return end(noted, folder)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 from tuiwb.text import inert
 from tuiwb.train.finite import not_finite
 from tuiwb.train.safetensors_header import Tensor, read_header, read_model_headers
@@ -55,7 +56,7 @@ def read_config(adapter: Path) -> AdapterConfig:
     """adapter_config.json of an adapter folder; BadInput when it is missing or unreadable."""
     path = adapter / CONFIG
     try:
-        return msgspec.json.decode(path.read_bytes(), type=AdapterConfig)
+        return msgspec.json.decode(path.read_bytes(), type=prepared(AdapterConfig))
     except FileNotFoundError:
         raise BadInput(f"{adapter} is not an adapter folder: it has no {CONFIG}") from None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

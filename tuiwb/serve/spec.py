@@ -6,6 +6,7 @@ import msgspec
 
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 RECORD = "server.json"
 PORT = "port.json"
@@ -79,7 +80,7 @@ class ServerRecord(msgspec.Struct, kw_only=True):
 def read_spec(plain: dict[str, object], where: Path) -> ServeSpec:
     """A job's spec, typed; BadInput when it is not a server's."""
     try:
-        return msgspec.convert(plain, ServeSpec)
+        return msgspec.convert(plain, prepared(ServeSpec))
     except msgspec.ValidationError as error:
         raise BadInput(f"{where}: not the spec of a server: {error}") from None
 
@@ -100,7 +101,7 @@ def read_port(folder: Path) -> int | None:
 def read_record(folder: Path) -> ServerRecord | None:
     """What the server in `folder` last said of itself; None before it was ready."""
     try:
-        return msgspec.json.decode((folder / RECORD).read_bytes(), type=ServerRecord)
+        return msgspec.json.decode((folder / RECORD).read_bytes(), type=prepared(ServerRecord))
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 from tuiwb.train.base_model import read_json
 
 MOST_HEADER_BYTES = 100_000_000
@@ -219,7 +220,7 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 header = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
             header.pop("__metadata__", None)
             for name, raw in header.items():
-                tensor = msgspec.json.decode(raw, type=_Tensor)
+                tensor = msgspec.json.decode(raw, type=prepared(_Tensor))
                 found[name] = (tensor.dtype, tuple(tensor.shape))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 
 MOST_HEADER_BYTES = 100_000_000
 
@@ -34,7 +35,9 @@ def read_header(path: Path) -> dict[str, Tensor]:
                 )
             raw = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
-        tensors = {name: msgspec.json.decode(value, type=Tensor) for name, value in raw.items()}
+        tensors = {
+            name: msgspec.json.decode(value, type=prepared(Tensor)) for name, value in raw.items()
+        }
     except OSError as error:
         raise BadInput(f"can't read {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -9,6 +9,7 @@ import msgspec
 import re2
 
 from tuiwb.compare.metrics.task import normalise, normalised_match, parse_json, same_value
+from tuiwb.prepared import prepared
 
 MOST_REGEX = 1000
 # A unit said so often in a row at an answer's end, over so many characters, is no text any more.
@@ -41,7 +42,7 @@ def read_expect(value: Any) -> Expect | None:
     if not isinstance(value, dict):
         return None
     try:
-        found = msgspec.convert(value, Expect)
+        found = msgspec.convert(value, prepared(Expect))
     except msgspec.ValidationError as error:
         raise ValueError(f"has an expect that can't be checked: {error}") from None
     if found.regex is not None:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import yaml
 
+from tuiwb.prepared import prepared
+
 PROBE = Path(__file__).parent / "general.yaml"
 
 
@@ -34,7 +36,7 @@ def read_probe(path: Path = PROBE) -> Probe:
     plain: Any = yaml.load(
         path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     )
-    return msgspec.convert(plain, Probe)
+    return msgspec.convert(plain, prepared(Probe))
 
 
 def chosen(scores: Sequence[float]) -> int:

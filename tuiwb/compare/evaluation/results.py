@@ -21,6 +21,7 @@ from tuiwb.compare.stats.counts import (
 )
 from tuiwb.compare.stats.paired import mean_interval, sign_flip_test, tango
 from tuiwb.jobs.lines import decode_lines
+from tuiwb.prepared import prepared
 
 ITEMS = "items.jsonl"
 RESULTS = "results.json"
@@ -149,7 +150,7 @@ def read_items(folder: Path) -> list[Item]:
 def read_results(folder: Path) -> Results | None:
     """results.json of an evaluation that ended; None before that."""
     try:
-        return msgspec.json.decode((folder / RESULTS).read_bytes(), type=Results)
+        return msgspec.json.decode((folder / RESULTS).read_bytes(), type=prepared(Results))
     except (OSError, msgspec.MsgspecError):
         return None
 

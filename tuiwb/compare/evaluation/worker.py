@@ -44,6 +44,7 @@ from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
 from tuiwb.monitor import notify
+from tuiwb.prepared import prepared
 from tuiwb.train.base_model import chat_template, hub_snapshot
 
 WATCH_EVERY = 0.5
@@ -238,7 +239,7 @@ class _Evaluation:
         """A harness task; its figures are kept beside the items, so that it is done once."""
         kept = self.context.folder / f"{BENCHMARKS}-{task}.json"
         try:
-            return msgspec.json.decode(kept.read_bytes(), type=Suite)
+            return msgspec.json.decode(kept.read_bytes(), type=prepared(Suite))
         except (OSError, msgspec.MsgspecError):
             pass
 

@@ -16,6 +16,7 @@ from tuiwb.compare.gate.line import GateLine
 from tuiwb.compare.gate.lines import lines_of
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 from tuiwb.project import Project
 
 __all__ = [
@@ -115,7 +116,7 @@ def write_gate(run: Path, found: Gate) -> Path:
 def read_gate(run: Path) -> Gate | None:
     """The gate kept in a run's folder; None where there is none that can be read."""
     try:
-        return msgspec.json.decode((run / GATE).read_bytes(), type=Gate)
+        return msgspec.json.decode((run / GATE).read_bytes(), type=prepared(Gate))
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -19,6 +19,7 @@ from tuiwb.compare.sides import Side
 from tuiwb.errors import JobFailed
 from tuiwb.llm.client import Client, Endpoint
 from tuiwb.llm.prices import Prices, Usage, tokens_of
+from tuiwb.prepared import prepared
 
 CONCURRENCY = {"served": 16, "api": 4}
 DEADLINE = 180.0
@@ -180,7 +181,7 @@ def request_of(prompt: HeldOutPrompt, asking: Asking) -> str:
 
 def read_said(text: str) -> Said:
     """What an endpoint's text holds; ValueError for anything else."""
-    return msgspec.json.decode(text, type=Said)
+    return msgspec.json.decode(text, type=prepared(Said))
 
 
 def _answer(

@@ -18,6 +18,7 @@ from tuiwb.compare.completions import Completion
 from tuiwb.compare.judge.rubric import Rubric
 from tuiwb.jobs.lines import decode_lines
 from tuiwb.llm.prices import Usage
+from tuiwb.prepared import prepared
 
 VERDICTS = "verdicts.jsonl"
 # What a verdict takes to write, in tokens, as estimates assume.
@@ -149,7 +150,7 @@ class Control(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 def read_controls() -> list[Control]:
     """The planted controls."""
-    return msgspec.yaml.decode(CONTROLS.read_bytes(), type=list[Control])
+    return msgspec.yaml.decode(CONTROLS.read_bytes(), type=prepared(list[Control]))
 
 
 def questions(
@@ -233,7 +234,7 @@ def parse_verdict(text: str) -> Verdict:
     if text.startswith("```"):
         text = text.partition("\n")[2].rpartition("```")[0]
     try:
-        found = msgspec.json.decode(text.encode("utf-8", "replace"), type=Verdict)
+        found = msgspec.json.decode(text.encode("utf-8", "replace"), type=prepared(Verdict))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"not a verdict: {error}") from None
     found.reasoning = found.reasoning[:MOST_REASONING]

@@ -28,6 +28,7 @@ from tuiwb.compare.stats.counts import (
 )
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import load
+from tuiwb.prepared import prepared
 
 JUDGE_SUMMARY = "summary.json"
 INVALID_LIMIT = 0.05
@@ -240,7 +241,9 @@ def kappa_of(one: Mapping[str, str], other: Mapping[str, str]) -> Kappa:
 def read_judge_summary(folder: Path) -> JudgeSummary | None:
     """summary.json of a judge job that ended; None before that."""
     try:
-        return msgspec.json.decode((folder / JUDGE_SUMMARY).read_bytes(), type=JudgeSummary)
+        return msgspec.json.decode(
+            (folder / JUDGE_SUMMARY).read_bytes(), type=prepared(JudgeSummary)
+        )
     except (OSError, msgspec.MsgspecError):
         return None
 

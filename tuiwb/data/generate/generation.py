@@ -22,6 +22,7 @@ from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.run import JobContext
 from tuiwb.llm.client import Answer, Client
 from tuiwb.llm.prices import Usage
+from tuiwb.prepared import prepared
 
 PHASE = "generating"
 # Characters kept of an answer.
@@ -34,7 +35,7 @@ class Generation:
 
     def __init__(self, context: JobContext) -> None:
         self.context, self.folder = context, context.folder
-        self.spec = msgspec.convert(context.spec, GenerateSpec)
+        self.spec = msgspec.convert(context.spec, prepared(GenerateSpec))
         self.seeds = Seeds(self.spec.seeds)
         seeds = self.seeds.dataset
         self.source = Source(self.spec.seeds, len(seeds), seeds.files)

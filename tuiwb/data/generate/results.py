@@ -21,6 +21,7 @@ from tuiwb.data.provenance import COLUMN, SYNTHETIC
 from tuiwb.data.records import encode_line
 from tuiwb.data.rows import Row
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 GENERATED = "generated.jsonl"
 REJECTED = "rejected.jsonl"
@@ -179,6 +180,6 @@ def readable(form: Any, redact: Callable[[str], str]) -> Callable[[str], Parsed]
 def read_generate_summary(folder: Path) -> GenerateSummary | None:
     """summary.json of a generate job; None before there is one."""
     try:
-        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=GenerateSummary)
+        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=prepared(GenerateSummary))
     except (OSError, msgspec.MsgspecError):
         return None

@@ -18,6 +18,7 @@ from tuiwb.data.read import Dataset, open_dataset
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import load
 from tuiwb.llm.prices import Prices, Usage, read_prices, tokens_of
+from tuiwb.prepared import prepared
 from tuiwb.project import Project
 
 KIND = "generate"
@@ -72,7 +73,7 @@ def spec_of(folder: Path) -> GenerateSpec:
     if job.kind != KIND:
         raise BadInput(f"{folder.name} is a {job.kind} job, not a generation: choose another name")
     try:
-        return msgspec.convert(job.spec, GenerateSpec)
+        return msgspec.convert(job.spec, prepared(GenerateSpec))
     except msgspec.ValidationError as error:
         raise BadInput(f"{folder / 'job.yaml'}: not the spec of a generation: {error}") from None
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.jobs.folder import write_atomically
+from tuiwb.prepared import prepared
 
 FACTS = "triage.json"
 
@@ -98,6 +99,6 @@ def keep_facts(run: Path, facts: DataFacts) -> None:
 def read_facts(run: Path) -> DataFacts | None:
     """The facts a run's worker kept; None where there are none that can be read."""
     try:
-        return msgspec.json.decode((run / FACTS).read_bytes(), type=DataFacts)
+        return msgspec.json.decode((run / FACTS).read_bytes(), type=prepared(DataFacts))
     except (OSError, RecursionError, msgspec.MsgspecError):
         return None

@@ -20,6 +20,7 @@ from tuiwb.monitor.triage.adapter import read_adapter
 from tuiwb.monitor.triage.bases import Outcome, outcome_of
 from tuiwb.monitor.triage.facts import AdapterFacts, Answers, read_facts
 from tuiwb.monitor.triage.rule import section, setting
+from tuiwb.prepared import prepared
 
 ADAPTER, COMPARE = "adapter", "compare"
 NAMED = 8
@@ -75,7 +76,7 @@ def answers(run: Path) -> Answers | None:
             "metrics": [m for m in summary["metrics"] if m.get("adapter") is not None],
             "not_json": list(_not_json(folder / "completions.jsonl", str(spec["prompts"]))),
         }
-        return msgspec.convert(found, Answers)
+        return msgspec.convert(found, prepared(Answers))
     except (
         OSError,
         ValueError,

@@ -41,6 +41,11 @@ def records(run: Path, name: str = "votes.jsonl") -> list[dict]:
     return [json.loads(line) for line in (run / "compare" / name).read_text().splitlines()]
 
 
+def said(app: WorkbenchApp) -> list[str]:
+    """What was notified so far, each up to its first colon."""
+    return [str(n.message).split(":")[0] for n in app._notifications]
+
+
 def kinds(run: Path) -> list[str]:
     return [record["type"] for record in records(run) if record["type"] != "seen"]
 
@@ -51,6 +56,8 @@ async def test_a_blind_vote_needs_only_the_home_row_and_survives_the_terminal(pr
         screen = await begun(pilot, app)
         assert "Blind vote 0 of 7" in head(screen)
         assert "mia" in head(screen)
+        await pilot.press("i", "G")
+        assert said(app) == ["hidden until you reveal"] * 2
         assert "pair 1 of 7, 2 of them repeats that check the rater" in shown(screen)
         await pilot.press("a", "l", "space")
         assert "Blind vote 3 of 7" in head(screen)
@@ -202,6 +209,9 @@ async def test_an_open_vote_covers_names_figures_and_list_until_one_asks_for_the
         assert not screen.query_one("#prompts").display
         await pilot.press("i", "w", "t", "j")
         assert app.screen is screen
+        assert said(app) == ["hidden until you reveal"] * 3
+        await pilot.press("G")
+        assert said(app) == ["hidden until you reveal"] * 4
         await pilot.press("y")
         assert "question" in shown(screen)
         assert "JSON" in head(screen)

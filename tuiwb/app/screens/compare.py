@@ -50,6 +50,7 @@ class CompareScreen(CompareVotes):
         Binding("e", "review", "Review"),
         Binding("i", "figures", "Figures"),
         Binding("G", "gate", "Gate", key_display="G"),
+        Binding("i,G,w,t", "covered", show=False),
         Binding("w", "middle('diff')", "Diff"),
         Binding("t", "middle('tokens')", "Tokens", show=False),
         Binding("o", "sides", "Sides"),
@@ -100,7 +101,7 @@ class CompareScreen(CompareVotes):
             return at_work is not None
         if action == "step_run":
             return len(self._runs) > 1
-        if action == "uncover":
+        if action in ("uncover", "covered"):
             return self.covered
         if action == "gate":
             return self.run is not None and not self.covered

@@ -54,6 +54,10 @@ class PairScreen(WorkbenchScreen):
         """Say why something can't be done."""
         self.notify(inert(sentence), severity="error", markup=False)
 
+    def action_covered(self) -> None:
+        """Say why a key that shows names or figures shows nothing while a vote is open."""
+        self.notify("hidden until you reveal: r reveals, and locks your votes", markup=False)
+
     def action_markdown(self) -> None:
         """Answers rendered as Markdown, or plain as the models wrote them."""
         self.look = replace(self.look, markdown=not self.look.markdown)

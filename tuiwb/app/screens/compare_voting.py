@@ -37,6 +37,7 @@ class VoteScreen(PairScreen):
         Binding("n", "next_open", "Next without a vote", show=False),
         Binding("c", "note", "Note on this pair", show=False),
         Binding("r", "reveal", "Reveal"),
+        Binding("i,G,w,t", "covered", show=False),
         Binding("v,escape,q", "leave", "Leave", key_display="v"),
     ]
 

@@ -15,6 +15,7 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.serve import ServeScreen
 from tuiwb.app.widgets.serve_dialog import StartServer
 from tuiwb.app.widgets.serve_words import model_line, talk
+from tuiwb.jobs import process
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.folder import EVENTS, LOG
 from tuiwb.project import Project
@@ -80,6 +81,29 @@ async def test_an_ended_server_shows_why_it_ended_and_its_log_with_hostile_text_
         await until(lambda: "[red]base[/red]" in listed(app, "#models")[0])
         assert "serve-1  failed" in listed(app, "#servers")[0]
         assert not app.screen.query_one("#say").display
+
+
+async def test_enter_on_a_server_that_starts_or_has_ended_says_so(project: Project) -> None:
+    folder = ended_server(project, "serve-1", "finished", "")
+    identity = process.identify(os.getpid())
+    (folder / "process.json").write_bytes(msgspec.json.encode(identity))
+    writer = EventWriter(folder / EVENTS)
+    writer.emit(State(state="starting", phase="loading model"))
+    app = WorkbenchApp(project)
+
+    def said() -> list[str]:
+        return [str(n.message) for n in app._notifications]
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot)
+        await until(lambda: "loading model" in shown(app, "#head"))
+        await pilot.press("enter")
+        assert said() == ["serve-1 is still starting (loading model): it answers once it is ready"]
+        writer.emit(State(state="finished"))
+        writer.close()
+        await until(lambda: "finished" in shown(app, "#head"))
+        await pilot.press("enter")
+        assert said()[1:] == ["serve-1 is not up (finished): n starts a new one"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (12, 4), (40, 10)])

@@ -11,6 +11,7 @@ from textual.message import Message
 
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Confirm, Pick
+from tuiwb.app.widgets import serve_words as words
 from tuiwb.app.widgets.serve_dialog import StartServer, Wanted
 from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.serve import plan
@@ -166,7 +167,8 @@ class ServerJobs(WorkbenchScreen):
 
     def ready_server(self) -> Server | None:
         """The chosen server where it answers; else None, and that is said."""
-        if self.server is not None and self.server.ready:
-            return self.server
-        self.notify("this server does not answer", severity="warning")
+        server = self.server
+        if server is None or server.ready:
+            return server
+        self.notify(words.why_silent(server), severity="warning", markup=False)
         return None

@@ -42,6 +42,16 @@ def phase_word(server: Server) -> str:
     return state.word
 
 
+def why_silent(server: Server) -> str:
+    """Why a server that is not ready answers nothing, and what to do."""
+    name, state = inert(server.folder.name, one_line=True), server.state
+    if not state.running:
+        return f"{name} is not up ({state.word}): n starts a new one"
+    if state.state == "stopping":
+        return f"{name} is stopping"
+    return f"{name} is still starting ({phase_word(server)}): it answers once it is ready"
+
+
 def head(server: Server, traffic: Traffic | None, now: float | None = None) -> Content:
     """Two lines: where it is and on what; then the queue, or what went wrong."""
     state = server.state

@@ -1,7 +1,15 @@
 """Threads that decode to a type for the first time do not end the process."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import tuiwb
+
+# Types that hold no record: nothing of them is kept from one decoding to the next.
+PLAIN = re.compile(r"(dict|list)\[(str|int|Any|msgspec\.Raw|, )*\]")
 
 SCRIPT = """
 import sys, threading
@@ -36,3 +44,22 @@ def test_two_threads_that_decode_to_a_type_first_both_get_their_record() -> None
         [sys.executable, "-c", SCRIPT, "prepared"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "all decoded", "")
+
+
+def test_every_record_is_decoded_to_as_a_prepared_type() -> None:
+    seen = 0
+    for path in Path(tuiwb.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_bytes())):
+            if not isinstance(call, ast.Call):
+                continue
+            name = ast.unparse(call.func)
+            if name == "msgspec.convert":
+                kinds = call.args[1:2]
+            elif re.fullmatch(r"msgspec\.(json|yaml|msgpack)\.decode", name):
+                kinds = [one.value for one in call.keywords if one.arg == "type"]
+            else:
+                continue
+            for kind in map(ast.unparse, kinds):
+                seen += 1
+                assert kind.startswith("prepared(") or PLAIN.fullmatch(kind), (path, kind)
+    assert seen > 40

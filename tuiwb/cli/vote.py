@@ -19,6 +19,7 @@ from tuiwb.cli.common import (
     single,
 )
 from tuiwb.errors import BadInput
+from tuiwb.prepared import prepared
 from tuiwb.text import inert
 
 app = single()
@@ -250,7 +251,7 @@ def _import(ballot: Any, path: Path) -> int:
         if not line.strip():
             continue
         try:
-            record = msgspec.convert({"type": "vote", **msgspec.json.decode(line)}, Vote)
+            record = msgspec.convert({"type": "vote", **msgspec.json.decode(line)}, prepared(Vote))
         except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
             raise BadInput(
                 f"{path}:{number} is no vote ({line.decode('utf-8', 'replace')[:80]}): write "

@@ -7,8 +7,6 @@ once for the first time, both do, and the process can end by a segmentation faul
 import threading
 from typing import Any, TypeVar
 
-import msgspec
-
 T = TypeVar("T")
 
 _ready: set[Any] = set()
@@ -20,6 +18,8 @@ def prepared(kind: type[T]) -> type[T]:
     if kind not in _ready:
         with _one_at_a_time:
             if kind not in _ready:
+                import msgspec.msgpack  # here: who only imports this module pays nothing
+
                 msgspec.msgpack.Decoder(kind)
                 _ready.add(kind)
     return kind

@@ -276,6 +276,23 @@ async def test_the_palette_names_the_screens_keys_before_the_programs_own(
         assert "Help" not in names
 
 
+async def test_the_palette_opens_where_a_key_s_name_or_words_look_like_markup(
+    project: Project,
+) -> None:
+    (project.root / "data" / "more.jsonl").write_bytes(
+        (project.root / "data" / "chats.jsonl").read_bytes()
+    )
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.action_go("data")
+        await until(lambda: "right_square_bracket" in app.screen.active_bindings)
+        await pilot.press("ctrl+p")
+        found = app.screen.query(OptionList).last()
+        await until(lambda: found.option_count > 12)
+        words = [str(found.get_option_at_index(n).prompt) for n in range(found.option_count)]
+        assert "File\nthe file before, the next ([/])" in words
+
+
 async def test_enter_answers_no_question_of_yes_or_no(project: Project) -> None:
     app = WorkbenchApp(project)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from textual.command import DiscoveryHit, Hit, Hits
+from textual.markup import escape
 from textual.system_commands import SystemCommandsProvider
 from textual.types import IgnoreReturnCallbackType
 
@@ -21,7 +22,8 @@ class KeyCommands(SystemCommandsProvider):
             async def run(action: str = binding.action, node: object = node) -> None:
                 await app.run_action(action, default_namespace=node)  # type: ignore[arg-type]
 
-            yield binding.description, words, run
+            # The palette reads what a command says as markup, and `[/]` is a key's name.
+            yield binding.description, escape(words), run
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""

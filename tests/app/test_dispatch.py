@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import partial, partialmethod, wraps
 from typing import Any
 
 import pytest
@@ -22,9 +22,30 @@ from tuiwb.app.widgets.chart import Chart
 from tuiwb.app.widgets.chart_wall import ChartWall
 from tuiwb.app.widgets.run_view import RunView
 
+
+class Asked(Message):
+    """A message of the test's own."""
+
+
+class AskedAgain(Asked):
+    """One that the handlers of another take, too."""
+
+
+class Odd(Widget):
+    """Registers one handler for a message and for its base, and has two for the base by name."""
+
+    @on(AskedAgain)
+    @on(Asked)
+    def _for_both(self) -> None: ...
+
+    def on_asked(self) -> None: ...
+
+    def _on_asked(self) -> None: ...
+
+
 PUMPS = [
     WorkbenchApp, DataScreen, TrainScreen, ChartWall, Chart, RunView, Static, DataTable, Input,
-    OptionList, Button,
+    OptionList, Button, Odd,
 ]  # fmt: skip
 
 
@@ -48,10 +69,6 @@ def test_every_class_has_the_handlers_that_walking_its_bases_finds(
         assert list(dispatch.handlers(at, kind.handler_name, message)) == walked, kind
         found += len(walked)
     assert found > 5
-
-
-class Asked(Message):
-    """A message of the test's own."""
 
 
 class Base(Widget):
@@ -126,9 +143,17 @@ class Called:
     @staticmethod
     def of_none(event: object) -> None: ...
 
+    partly = partialmethod(bound, 1)
+
 
 @wraps(Called.bound)
 def wrapped(*args: Any, **kwargs: Any) -> Any: ...
+
+
+def signed(*args: Any, **kwargs: Any) -> Any: ...
+
+
+signed.__signature__ = inspect.signature(Called.of_none)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +167,10 @@ def wrapped(*args: Any, **kwargs: Any) -> Any: ...
         Called().of_class,
         Called.of_none,
         Called(),
+        Called().partly,
+        Called.partly,
         wrapped,
+        signed,
         print,
         [].append,
         partial(Called().bound, 1),

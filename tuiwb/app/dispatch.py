@@ -19,6 +19,8 @@ Plan = tuple[tuple[type, tuple[Handler, ...]], ...]  # each class that has some,
 
 _by_walking = MessagePump._get_dispatch_methods
 _by_inspecting = _callback._count_parameters
+# What a function bears that has another's signature; partialmethod's by its two names.
+_STANDS_IN = ("__wrapped__", "__signature__", "_partialmethod", "__partialmethod__")
 _plans: dict[tuple[type, type, str], Plan | None] = {}
 
 
@@ -74,9 +76,7 @@ def count_parameters(function: Handler) -> int:
     """How many parameters a function or bound method takes, as `inspect.signature` counts them."""
     bound = isinstance(function, MethodType)
     plain = function.__func__ if isinstance(function, MethodType) else function
-    if not inspect.isfunction(plain) or not plain.__dict__.keys().isdisjoint(
-        ("__wrapped__", "__signature__")
-    ):
+    if not inspect.isfunction(plain) or not plain.__dict__.keys().isdisjoint(_STANDS_IN):
         return _by_inspecting(function)
     code = plain.__code__
     stars = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)

@@ -225,6 +225,16 @@ async def test_what_is_arranged_is_kept_for_the_next_launch(tmp_path: Path) -> N
         assert "10 of 11 charts" in again.line
 
 
+async def test_what_the_last_key_before_leaving_arranged_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "charts.json"
+    app = WallApp(path)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await shown(app, pilot, run_of())
+        app.wall.action_log_y()
+        app.exit()
+    assert read_layout(path).log_y == {"loss"}
+
+
 async def test_charts_are_moved_on_the_wall() -> None:
     app = WallApp()
     async with app.run_test(size=(120, 60)) as pilot:

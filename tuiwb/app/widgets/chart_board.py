@@ -54,7 +54,7 @@ class ChartBoard(StillVertical):
     def __init__(self, layout_file: Path | None = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.layout_file = layout_file
-        self.arranged = read_layout(layout_file)
+        self.arranged = self._kept = read_layout(layout_file)
         self.view: View = None
         self.crosshair: float | None = None
         self.follow = True
@@ -229,8 +229,17 @@ class ChartBoard(StillVertical):
     @work(thread=True, exit_on_error=False, group="layout")
     def _keep_layout(self) -> None:
         """Write what is arranged now; a disk may take its time."""
+        self._write_layout()
+
+    def on_unmount(self) -> None:
+        """Keep what was arranged last: after that key nothing may have been painted any more."""
+        self._write_layout()
+
+    def _write_layout(self) -> None:
         with self._keeping:
-            write_layout(self.layout_file, self.arranged)
+            if self._kept is not (arranged := self.arranged):
+                write_layout(self.layout_file, arranged)
+                self._kept = arranged
 
     # What the charts hold
 

@@ -282,3 +282,19 @@ async def test_ten_million_rows_paint_only_what_is_seen() -> None:
         assert len(asked) < 500
         await pilot.click(VirtualTable, offset=(5, 1))
         assert table.cursor == table.scroll_offset.y
+
+
+@pytest.mark.parametrize("height", [30, 31, 33, 36])
+async def test_the_list_of_datasets_begins_with_a_name_however_far_down_the_open_one_is(
+    project: Project, height: int
+) -> None:
+    for n in range(12):
+        (project.root / "data" / f"set{n:02}.jsonl").write_text(chat("hello"))
+    config = project.root / "configs" / "first.yaml"
+    config.write_text(config.read_text().replace("chats.jsonl", "set11.jsonl"))
+    async with WorkbenchApp(project).run_test(size=(120, height)) as pilot:
+        screen = await opened(pilot)
+        menu = screen.query_one(DatasetMenu)
+        await until(lambda: menu.scroll_offset.y > 0)
+        await until(lambda: "1 row" in menu.render_line(menu.size.height - 1).text)
+        assert ".jsonl" in menu.render_line(0).text

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -103,6 +103,10 @@ class DataScreen(RowPrompts):
         self._checked = None
         self._report_folder = None
         self._table.focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Half of the column for the datasets, where there are many."""
+        self._files.fit(event.size.height // 2 - 1)
 
     def on_unmount(self) -> None:
         """No thread goes on reading a file that nobody looks at."""

@@ -15,6 +15,8 @@ from tuiwb.errors import TuiwbError
 from tuiwb.project import Project
 from tuiwb.text import counted, inert
 
+LINES = 2  # of each dataset: its name, and what it holds
+
 
 class DatasetMenu(Menu):
     """Moving through it opens; the screen hears of it by OptionHighlighted."""
@@ -45,6 +47,14 @@ class DatasetMenu(Menu):
         if self.option_count and self.highlighted != self.paths.index(path):
             with self.prevent(OptionList.OptionHighlighted):
                 self.highlighted = self.paths.index(path)
+
+    def fit(self, height: int) -> None:
+        """Take at most `height` lines, one fewer where the first could not be a dataset's name."""
+        self.styles.max_height = height - (height - self.gutter.height) % LINES
+
+    def on_resize(self) -> None:
+        """What is open stays in sight."""
+        self.scroll_to_highlight()
 
     def _list(self) -> None:
         kept = self.highlighted or 0

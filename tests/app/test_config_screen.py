@@ -86,7 +86,7 @@ async def test_keys_move_between_screens_and_lines_until_one_edits(
 async def test_the_error_is_shown_with_its_line_and_the_nearest_name(project: Project) -> None:
     async with config_of(project) as (app, pilot):
         await until(lambda: "learning_rate" in shown(app, "#problem-lines"))
-        assert " 5 " in shown(app, "#problem-lines")
+        assert "line 5: " in shown(app, "#problem-lines")
         assert "not in the cache here" in shown(app, "#problem-lines"), "named things are looked at"
         await pilot.press("ctrl+e", "ctrl+e")
         editor = app.screen.query_one("#editor", TextArea)

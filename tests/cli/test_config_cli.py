@@ -46,10 +46,9 @@ def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(home: Path) -
     done = tuiwb("config", "check", "bad.yaml", cwd=home)
     assert done.returncode == 2
     first, second = done.stdout.splitlines()
-    assert first.startswith("bad.yaml:3: unknown key 'rr' in lora: ")
-    assert (
-        second
-        == "bad.yaml:5: training.max_steps must be a whole number at least -1, not the text 'a'"
+    assert first.startswith("bad.yaml:3: error: unknown key 'rr' in lora: ")
+    assert second == (
+        "bad.yaml:5: error: training.max_steps must be a whole number at least -1, not the text 'a'"
     )
 
 

@@ -31,6 +31,12 @@ def test_the_smallest_config_is_fine_and_has_every_default() -> None:
     assert config.lora.target_modules == "all-linear"
 
 
+@pytest.mark.parametrize(("named", "line"), [("", 2), ("  heldout: null\n", 4)])
+def test_a_missing_held_out_file_is_told_where_it_would_stand(named: str, line: int) -> None:
+    (warning,) = said(f"model: {{base: m}}\ndata:\n  train: d\n{named}", "warning")
+    assert warning.startswith(f"c.yaml:{line}: warning: no data.heldout")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

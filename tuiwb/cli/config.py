@@ -32,7 +32,7 @@ def check(
         say_json({"file": str(file), "ok": not errors, "problems": problems})
     else:
         for problem in problems:
-            say(problem.at(file))
+            say(f"{file}:{problem.line}: {problem.kind}: {problem.message}")
         if only_here:
             say(f"{file}: right, but this machine lacks what it wants")
         elif not errors:

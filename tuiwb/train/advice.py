@@ -88,7 +88,7 @@ def _data(config: RunConfig) -> Said:
                 "eval_on_start wants data.heldout: name a held-out file or set it to false",
             )
         yield (
-            "data",
+            "data.heldout",
             "warning",
             "no data.heldout: overfitting can't be seen and compare has nothing to generate for",
         )

@@ -21,10 +21,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = "error"
     here: bool = False
 
+    @property
+    def kind(self) -> str:
+        """error, warning, note, or that this machine lacks something."""
+        return "missing here" if self.here else self.severity
+
     def at(self, path: object) -> str:
         """`file:line: message` as compilers print it; what is no plain error says so."""
-        kind = "" if self.severity == "error" else f"{self.severity}: "
-        kind = "missing here: " if self.here else kind
+        kind = "" if self.kind == "error" else f"{self.kind}: "
         return f"{path}:{self.line}: {kind}{self.message}"
 
 

@@ -38,7 +38,7 @@ def lines_of(problems: "Sequence[Problem]") -> Content:
     """A line each, and first whether the config can be trained here."""
     lines = [
         Content.assemble(
-            (f"{MARKS[p.severity][0]} {p.line:>3} ", MARKS[p.severity][1]),
+            (f"{MARKS[p.severity][0]} line {p.line}: ", MARKS[p.severity][1]),
             ("missing here: " if p.here else "", "bold"),
             inert(p.message),
         )

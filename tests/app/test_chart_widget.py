@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
 
@@ -252,6 +253,41 @@ async def test_every_theme_has_colours_for_a_chart(theme: str) -> None:
         app.theme = "textual-light"
         await pilot.pause()
         assert [s.style for s in app.chart.render_line(4)] != before
+
+
+async def painted(theme: str, *, ansi: bool | None = None) -> list[Style]:
+    """The styles of all that a chart with two curves, a mark and a crosshair puts out."""
+    app = OneChart(theme)
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.ansi_color = ansi
+        app.chart.smoothing, app.chart.crosshair = 0.6, 50.0
+        curves = [Curve("train", series_of(RAMP)), Curve("b", series_of(RAMP, "b"), "accent")]
+        app.chart.show(curves, [Mark(20.0, "alert")])
+        await pilot.pause()
+        strips = app.chart.render_lines(app.chart.size.region)
+        return [style for strip in strips for _, style, _ in strip if style is not None]
+
+
+async def test_an_ansi_theme_that_is_to_be_in_full_colour_leaves_none_to_the_terminal() -> None:
+    def left_to_it(styles: list[Style]) -> list[Style]:
+        return [
+            s for s in styles if s.dim or any(c and not c.triplet for c in (s.color, s.bgcolor))
+        ]
+
+    assert left_to_it(await painted("ansi-dark"))
+    assert not left_to_it(await painted("ansi-dark", ansi=False))
+
+
+async def test_without_colour_a_chart_is_grey(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def coloured(styles: list[Style]) -> list[Style]:
+        triplets = [(s, c.triplet) for s in styles for c in (s.color, s.bgcolor) if c and c.triplet]
+        return [style for style, triplet in triplets if len(set(triplet)) > 1]
+
+    assert coloured(await painted("workbench-dark"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not coloured(await painted("workbench-dark"))
 
 
 async def test_ascii_glyphs_make_a_chart_of_ascii_alone() -> None:

@@ -102,9 +102,10 @@ async def test_the_key_under_the_cursor_is_explained_while_reading(project: Proj
 
 async def test_saving_writes_the_file_and_keeps_comments(project: Project) -> None:
     path = project.root / "configs" / "first.yaml"
-    async with config_of(project) as (_app, pilot):
+    async with config_of(project) as (app, pilot):
         await pilot.press("enter", *"# mine", "enter", "ctrl+s")
         await until(lambda: path.read_text().startswith("# mine\nmodel:"))
+        await until(lambda: said(app) == "saved configs/first.yaml")
 
 
 async def test_unsaved_edits_come_back_and_can_be_taken_back(project: Project) -> None:

@@ -92,7 +92,9 @@ class ConfigFiles(WorkbenchScreen):
             try:
                 text = path.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                self.notify(f"can't read {path}: {error}", severity="error", markup=False)
+                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                name = self.project.shorten(path)
+                self.notify(f"can't read {name}: {why}", severity="error", markup=False)
                 return
         self._path, self._on_disk = path, text
         self.editor.edit_on(False)
@@ -198,7 +200,11 @@ class ConfigFiles(WorkbenchScreen):
         if self._path is None and not self.editor.text.strip():
             self.notify("nothing to save: ctrl+n makes a config", severity="warning")
             return
-        self._save_then(lambda: self.notify(f"saved {self._path}", markup=False))
+        self._save_then(self._say_saved)
+
+    def _say_saved(self) -> None:
+        if self._path is not None:
+            self.notify(f"saved {self.project.shorten(self._path)}", markup=False)
 
     def _save_then(self, then: Callable[[], object]) -> None:
         path = self._path

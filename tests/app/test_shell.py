@@ -16,6 +16,7 @@ from tuiwb.app.screens.train import TrainScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.nowhere import Nowhere
 from tuiwb.app.yaml_cursor import key_path
+from tuiwb.compare.gate.verdict import Gate, write_gate
 from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
 from tuiwb.jobs.folder import EVENTS
 from tuiwb.project import Project
@@ -146,6 +147,11 @@ def test_next_steps_follow_the_work(project: Project) -> None:
     first = next_steps(data, configs, both)[0]
     assert (first.mode, "one: vote, judge, and ask the gate" in first.why) == ("compare", True)
     (folder / "gate.json").write_text("{}")
+    assert next_steps(data, configs, both)[0].mode == "serve"
+    write_gate(folder, Gate(run="one", verdict="NO-SHIP", lines=[]))
+    first = next_steps(data, configs, both)[0]
+    assert (first.mode, first.why) == ("compare", "one may not ship (NO-SHIP): G there says why")
+    write_gate(folder, Gate(run="one", verdict="SHIP", lines=[]))
     assert next_steps(data, configs, both)[0].mode == "serve"
     states[folder].state = "running"
     assert next_steps(data, configs, states)[0].mode == "train"

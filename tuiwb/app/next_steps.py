@@ -1,8 +1,10 @@
-"""What to do next, told from what is in the project. Pure."""
+"""What to do next, told from what is in the project."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tuiwb.jobs import JobState
 
@@ -30,6 +32,8 @@ def next_steps(
     fallen = [s for s in jobs.values() if s.kind == "train" and s.state in ("died", "failed")]
     undecided = [f for f in trained if f in compared and not (f / "gate.json").is_file()]
     uncompared = [f for f in trained if f not in compared]
+    # The gate's word on the newest adapter; older ones were followed by another.
+    refused = trained[-1] if trained and _may_not_ship(trained[-1]) else None
     # Of interest until something was trained after it.
     runs = [f for f, s in jobs.items() if s.kind == "train"]
     newest = max(runs, key=lambda f: jobs[f].created, default=None)
@@ -49,7 +53,9 @@ def next_steps(
     else:
         watch_words = f"{len(trained)} finished" if trained else "no run yet"
     watch = Step("4", "train", "Watch the runs", watch_words)
-    if uncompared:
+    if refused is not None:
+        compare_words = f"{refused.name} may not ship (NO-SHIP): G there says why"
+    elif uncompared:
         compare_words = f"{uncompared[-1].name} has not been compared with its base"
     elif undecided:
         compare_words = f"{undecided[-1].name}: vote, judge, and ask the gate (G) if it may ship"
@@ -61,7 +67,7 @@ def next_steps(
 
     if training or (fallen and not trained) or diverged:
         first = [watch]
-    elif uncompared or undecided:
+    elif refused is not None or uncompared or undecided:
         first = [compare]
     elif trained:
         first = [serve]
@@ -70,6 +76,20 @@ def next_steps(
     else:
         first = [data, config]
     return first + [s for s in (data, config, watch, compare, serve) if s not in first]
+
+
+def _may_not_ship(run: Path) -> bool:
+    """Whether the gate that was kept for a run says NO-SHIP. Read here in two words: all that makes
+    a verdict would have to be imported before the first screen is painted."""
+    try:
+        kept = msgspec.json.decode((run / "gate.json").read_bytes(), type=_Kept)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return kept.verdict == "NO-SHIP"
+
+
+class _Kept(msgspec.Struct):
+    verdict: str
 
 
 def _not_finite(state: JobState) -> bool:

@@ -24,6 +24,7 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
+from tuiwb.compare.go_on import anew
 from tuiwb.compare.inference.sheet import Sheet
 from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, plan, prepare
 from tuiwb.compare.prompts import held_out
@@ -193,6 +194,22 @@ def listening() -> Iterator[str]:
     """An address where a connection is taken; nobody asks more of it here."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_what_a_new_comparison_would_do_is_told_before_it_is_started(runs, listening, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", listening)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-0123456789")
+    prepare(plan(runs, "one", max_new_tokens=9))
+    joins = anew(runs, "one", ["base", "anthropic:claude-sonnet-5-5"])
+    assert joins.spec["max_new_tokens"] == 9
+    assert joins.replaces == ""
+    (cost,) = joins.costs
+    assert cost.startswith("5 calls to claude-sonnet-5-5")
+    assert joins.sentence == cost
+    other = anew(runs, "one", ["two"])
+    assert other.costs == []
+    assert "are kept in the run's folder" in other.sentence
+    assert anew(runs, "one", ["base"]).sentence == ""
 
 
 def test_only_an_api_side_s_own_answers_lower_what_is_confirmed(runs, listening, monkeypatch):

@@ -144,7 +144,8 @@ def as_before(project: Project, run_name: str) -> dict[str, Any]:
     if not Path(spec["prompts"]).is_file():
         raise BadInput(
             f"there is no prompts file {spec['prompts']} any more: 'tuiwb compare {run_name} "
-            "--prompts FILE' asks others"
+            "--prompts FILE' asks others",
+            on_screen=f"there is no prompts file {spec['prompts']} any more: n asks others",
         )
     return spec
 
@@ -204,6 +205,12 @@ def bring_back(spec: dict[str, Any], tell: Callable[[str], object]) -> bool:
         return False
     take_back(folder, there, tell)
     return True
+
+
+def check(spec: dict[str, Any]) -> None:
+    """BadInput or MissingHere for what would end the job of `spec` at its start."""
+    there = standing(spec, fingerprints(spec))
+    _check_can_begin(spec, load(there) if (there / JOB).is_file() else None)
 
 
 def _check_can_begin(spec: dict[str, Any], old: Job | None) -> None:
@@ -392,12 +399,13 @@ def _prompts_of(
 ) -> Path:
     given = prompts or data.get("heldout")
     if not given:
-        asked = f"run 'tuiwb compare {run_name} --prompts data/FILE.jsonl' in a terminal"
         raise BadInput(
             f"run {run_name} has no held-out file: give one with --prompts data/FILE.jsonl",
-            on_screen=f"run {run_name} has no held-out file to take prompts from: {asked}",
+            on_screen=f"run {run_name} has no held-out file to take prompts from: name a dataset "
+            "file under Prompts (n, New comparison)",
         )
     path = project.resolve(given).resolve()
     if not path.is_file():
-        raise BadInput(f"there is no prompts file {path}: give a dataset file with --prompts")
+        said = f"there is no prompts file {path}: give a dataset file"
+        raise BadInput(f"{said} with --prompts", on_screen=said)
     return path

@@ -47,7 +47,10 @@ def sides_of(project: Project, run_name: str, against: Sequence[str]) -> list[Si
     """The sides of a comparison of a run: the first of `against` takes the role base, the run
     itself the role adapter, the others follow. BadInput or MissingHere for what is not there."""
     if not against:
-        raise BadInput("there is nothing to compare against: give --against base, or leave it out")
+        nothing = "there is nothing to compare against"
+        raise BadInput(
+            f"{nothing}: give --against base, or leave it out", on_screen=f"{nothing}: name base"
+        )
     run = project.run(run_name)
     own = _run_side(run, "adapter")
     found = [(_against(project, run, word), word) for word in against]

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 
 from tests.app.compare.comparing import (
     answer,
@@ -19,11 +19,15 @@ from tests.compare.judge_server import JudgeServer
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.compare_judge import AskJudge
+from tuiwb.app.screens.compare_new import NewComparison
+from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.figures import FiguresScreen
 from tuiwb.compare.completions import COMPLETIONS, summarise
 from tuiwb.compare.plan import plan, prepare
 from tuiwb.compare.vote.records import VOTES, Vote
 from tuiwb.jobs.lines import append_lines
+
+NAMES = ("against", "file", "limit")  # the fields of a new comparison
 
 
 async def test_without_a_run_it_says_what_to_do(project):
@@ -188,10 +192,80 @@ async def test_enter_takes_back_the_comparison_that_asked_the_same_and_says_so(p
         await until(lambda: any("already compared" in n.message for n in app._notifications))
         (run / "adapter" / "adapter_model.safetensors").write_bytes(b"1")
         await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, Confirm))
+        asked = " ".join(str(s.content) for s in app.screen.query(Static))
+        assert "The answers shown, with 1 vote, are kept" in asked
+        await pilot.press("n")
+        await until(lambda: app.screen is screen)
+        assert "second" in shown(screen)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
         await until(lambda: "first" in shown(screen))
         told = " ".join(n.message for n in app._notifications)
         assert "with 1 vote, is set aside as support-v1/compare-2" in told
         assert "support-v1/compare-1 asked the same: it is taken back, with 1 vote" in told
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_n_asks_other_sides_or_prompts_and_says_in_the_form_what_can_not_be(
+    project, compared, size
+):
+    app = WorkbenchApp(project)
+
+    def problem() -> str:
+        return str(app.screen.query_one("#problem", Static).content)
+
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "base says 0" in shown(screen))
+        trained(project, "support-v2")
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NewComparison))
+        fields = {name: app.screen.query_one(f"#{name}", Input) for name in NAMES}
+        assert [field.value for field in fields.values()] == ["base", "", "6"]
+        for name, said, sentence in (
+            ("against", "base suport-v2", "did you mean 'support-v2'?"),
+            ("against", "base support-v1", "are the same model"),
+            ("file", "data/none.jsonl", "there is no prompts file"),
+            ("limit", "0", "0 is no number of prompts: give 1 to 1,000,000"),
+        ):
+            before, fields[name].value = fields[name].value, said
+            await pilot.press("enter")
+            await until(lambda sentence=sentence: sentence in problem())
+            assert "--" not in problem()
+            assert isinstance(app.screen, NewComparison)
+            fields[name].value = before
+        fields["against"].value = "base support-v2"
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, Confirm))
+        asked = " ".join(str(s.content) for s in app.screen.query(Static))
+        assert "The answers shown are kept" in asked
+        await pilot.press("n")
+        await until(lambda: app.screen is screen)
+        assert "base says 0" in shown(screen)
+    assert not (compared / "compare-1").exists()
+
+
+async def test_what_was_asked_before_comes_back_from_the_form(project):
+    run = trained(project)
+    for limit, base in ((3, "first"), (4, "second")):
+        folder = prepare(plan(project, "support-v1", limit=limit))
+        append_lines(folder / COMPLETIONS, [answer(0, base=base)])
+        finished(run)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app)
+        await until(lambda: "second" in shown(screen))
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NewComparison))
+        app.screen.query_one("#limit", Input).value = "3"
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, Confirm))
+        asked = " ".join(str(s.content) for s in app.screen.query(Static))
+        assert "compare-1 asked this before: it takes their place" in asked
+        await pilot.press("y")
+        await until(lambda: "first" in shown(screen))
 
 
 @pytest.mark.slow
@@ -214,3 +288,12 @@ async def test_enter_compares_and_answers_come_to_the_screen_while_the_job_runs(
         await until(lambda: screen.at_work() is None)
         await pilot.press("g")
         await until(lambda: any("already compared" in n.message for n in app._notifications))
+        await pilot.press("n")
+        await until(lambda: isinstance(app.screen, NewComparison))
+        app.screen.query_one("#limit", Input).value = "2"
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: "1 of 2" in shown(screen), 120)
+        assert (run / "compare-1" / "summary.json").is_file()
+        await until(lambda: jobs.status(run / "compare").state == "finished", 60)

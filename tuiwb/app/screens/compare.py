@@ -40,6 +40,7 @@ class CompareScreen(CompareVotes):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,g", "start", "Compare", key_display="enter"),
+        Binding("n", "new", "New", tooltip="New comparison: other sides or prompts"),
         Binding("x", "stop", "Stop"),
         Binding("v", "vote", "Vote blind"),
         Binding("j", "move(1)", "Move", key_display="j/k"),
@@ -94,8 +95,8 @@ class CompareScreen(CompareVotes):
             return self._all_answered() and not (ballot is not None and ballot.revealed)
         if action == "reveal":
             return ballot is not None and ballot.hides
-        if action in ("judge", "start"):
-            ready = self.run is not None if action == "start" else self._all_answered()
+        if action in ("judge", "start", "new"):
+            ready = self._all_answered() if action == "judge" else self.run is not None
             return at_work is None and ready
         if action == "stop":
             return at_work is not None
@@ -154,7 +155,7 @@ class CompareScreen(CompareVotes):
             self.look_again()
 
     def started(self) -> None:
-        self.looked, self._place = None, 0
+        self.looked, self._place, self.sides = None, 0, MAIN_PAIR
         # It may be one that was taken back, with a vote that is open.
         self.uncovered = self.verdicts = False
         super().started()

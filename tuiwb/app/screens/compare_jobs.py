@@ -8,15 +8,19 @@ from textual.message import Message
 
 from tuiwb import jobs
 from tuiwb.app.screens.compare_judge import AskJudge
+from tuiwb.app.screens.compare_new import NewComparison
 from tuiwb.app.screens.compare_pair import PairScreen
-from tuiwb.compare.go_on import go_on
+from tuiwb.app.screens.dialogs import Confirm
+from tuiwb.compare.go_on import Ahead, ahead, begin
 from tuiwb.compare.judge.choices import JudgeChoices, judge_choices
 from tuiwb.compare.judge.plan import JUDGE, start_judge
-from tuiwb.compare.plan import COMPARE
+from tuiwb.compare.plan import COMPARE, as_before
 from tuiwb.compare.vote.records import MAIN_PAIR
 from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
+
+GO_AHEAD = "Start this comparison?"
 
 
 class CompareJobs(PairScreen):
@@ -37,6 +41,13 @@ class CompareJobs(PairScreen):
         def __init__(self, run: Path, choices: JudgeChoices) -> None:
             super().__init__()
             self.run, self.choices = run, choices
+
+    class Found(Message):
+        """What comparing a run again would do."""
+
+        def __init__(self, run: Path, found: Ahead) -> None:
+            super().__init__()
+            self.run, self.found = run, found
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,18 +71,57 @@ class CompareJobs(PairScreen):
     def action_start(self) -> None:
         """Start, or go on with, the comparison of this run."""
         if self.run is not None:
-            self._start(self.run)
+            self._look_ahead(self.run)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
-    def _start(self, run: Path) -> None:
+    def _look_ahead(self, run: Path) -> None:
+        try:
+            found = ahead(self.project, as_before(self.project, run.name))
+        except (TuiwbError, OSError) as error:
+            self.post_message(self.Refused(on_screen(error)))
+            return
+        self.post_message(self.Found(run, found))
+
+    @on(Found)
+    def _start_what_was_found(self, message: Found) -> None:
+        if message.run == self.run and self.is_current:
+            changed = "Files have changed since these answers: compare again?"
+            self._ask_and_begin(message.found, changed if message.found.replaces else GO_AHEAD)
+
+    def action_new(self) -> None:
+        """Choose sides and prompts for another comparison of this run."""
+        run = self.run
+        if run is None:
+            return
+
+        def answer(found: Ahead | None) -> None:
+            if found is not None and run == self.run:
+                self._ask_and_begin(found, GO_AHEAD)
+
+        self.app.push_screen(NewComparison(self.project, run.name), answer)
+
+    def _ask_and_begin(self, found: Ahead, question: str) -> None:
+        """Start what was looked at; asks first where that moves answers away, or costs money."""
+
+        def answer(sure: bool | None) -> None:
+            if sure:
+                self._begin(found)
+
+        if found.sentence:
+            self.app.push_screen(Confirm(question, found.sentence), answer)
+        else:
+            self._begin(found)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="compare-act")
+    def _begin(self, found: Ahead) -> None:
         def tell(sentence: str) -> None:
             self.post_message(self.Refused(sentence, "information"))
 
         try:
-            if go_on(self.project, run.name, tell) == "answered":
+            if begin(self.project, found.spec, tell) == "answered":
                 tell(
-                    "already compared: adapter and prompts are the same; 'tuiwb compare "
-                    f"{run.name}' in a terminal asks other prompts or sides"
+                    "already compared: adapter and prompts are the same; n asks other prompts or "
+                    "sides"
                 )
                 return
         except (TuiwbError, OSError) as error:

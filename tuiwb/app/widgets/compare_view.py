@@ -219,5 +219,6 @@ def _nothing_yet(subject: Subject) -> Content:
     return Content(
         f"{failed}Press enter: base and fine-tune answer at most {seen.spec['limit']} prompts of "
         f"{prompts}, greedily, at most {seen.spec['max_new_tokens']} new tokens each.\n\n"
-        "The job goes on without this screen; answers appear here as they come."
+        "n chooses other sides or prompts. The job goes on without this screen; answers appear "
+        "here as they come."
     )

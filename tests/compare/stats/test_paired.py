@@ -187,6 +187,12 @@ def test_few_differences_have_the_exact_p_of_scipys_permutations(values):
     assert sign_flip_test(values) == pytest.approx(min(1.0, theirs.pvalue), abs=1e-9)
 
 
+def test_differences_that_cancel_but_for_rounding_have_a_p_of_one():
+    cancelling = [0.3, 0.3, -0.5, 0.3, -1.0, 0.3, 0.3]
+    assert 0 < abs(sum(cancelling)) < 1e-15
+    assert sign_flip_test(cancelling) == 1.0
+
+
 def test_many_differences_have_the_p_of_the_t_test_about():
     values = numpy.random.default_rng(6).normal(0.35, 1.0, 60)
     assert sign_flip_test(values.tolist()) == pytest.approx(

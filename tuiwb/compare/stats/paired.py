@@ -213,8 +213,8 @@ def sign_flip_test(differences: Sequence[float], *, seed: int = 0) -> float:
     seen = abs(float(values.sum()))
     if n >= _LARGE:
         return math.erfc(seen / math.sqrt(2 * float((values**2).sum())))
-    # Sums of the same values in another order differ in their last bits.
-    least = seen * (1 - 1e-12) - 1e-300
+    # Sums of the same values in another order differ in the last bits of what is summed.
+    least = seen - 1e-12 * float(abs(values).sum())
     if n <= _EXACT_FLIPS:
         signs = 1 - 2 * (numpy.arange(2**n)[:, None] >> numpy.arange(n) & 1)
         return float((abs(signs @ values) >= least).mean())

@@ -8,6 +8,8 @@ import pytest
 from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
+from textual.color import Color
+from textual.strip import Strip
 
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.chart import Chart, Curve, Mark
@@ -253,6 +255,26 @@ async def test_every_theme_has_colours_for_a_chart(theme: str) -> None:
         app.theme = "textual-light"
         await pilot.pause()
         assert [s.style for s in app.chart.render_line(4)] != before
+
+
+async def test_a_style_that_is_given_once_it_is_painted_is_painted_too() -> None:
+    app = OneChart()
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.chart.show([Curve("train", series_of(RAMP))])
+        await pilot.pause()
+
+        def strips() -> list[Strip]:
+            return app.chart.render_lines(app.chart.size.region)
+
+        assert strips()[0].text.startswith("─ loss")
+        red = Color.parse("red").rich_color
+        assert not [s for s in strips()[4] if s.style and s.style.bgcolor == red]
+        app.screen.styles.background = "red"
+        await pilot.pause()
+        assert {s.style.bgcolor for s in strips()[4] if s.style} == {red}
+        app.chart.styles.border = ("heavy", "blue")
+        await pilot.pause()
+        assert app.chart.render_lines(app.chart.outer_size.region)[0].text == f"┏{'━' * 58}┓"
 
 
 async def painted(theme: str, *, ansi: bool | None = None) -> list[Style]:

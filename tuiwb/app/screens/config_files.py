@@ -262,7 +262,11 @@ class ConfigFiles(WorkbenchScreen):
             write_atomically(path, text.encode("utf-8"))
         except OSError as error:
             self._told = self._keep(text)
-            kept = f"nor a draft: the edit {HERE_ONLY}" if self._told else "it is kept as a draft"
+            kept = (
+                f"nor a draft: the edit {HERE_ONLY}"
+                if self._told
+                else "the edit is kept as a draft"
+            )
             self.notify(
                 f"can't write {self.project.shorten(path)}: {error.strerror}; {kept}",
                 severity="error",

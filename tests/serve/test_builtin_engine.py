@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.serve.waiting import until
+from tuiwb.serve import proof
 from tuiwb.serve.client import Client, ServerError
 from tuiwb.serve.traffic import read_traffic
 
@@ -245,6 +246,19 @@ def test_a_bad_adapter_is_refused_with_its_reason_and_the_server_lives_on(
         client.load_adapter("bad", str(bad))
     assert refused.value.status == 400
     assert "bad" not in {m.id for m in client.models()}
+
+
+def test_a_chat_too_long_for_the_server_does_not_keep_adapters_from_being_told_apart(
+    client: Client, tmp_path: Path
+) -> None:
+    heldout = tmp_path / "heldout.jsonl"
+    long = {"messages": [{"role": "user", "content": "where is my order? " * 4000}]}
+    heldout.write_text(f"{json.dumps(long)}\n")
+    chats = proof.candidates(str(heldout))
+    assert len(chats) == 4
+    assert proof.not_applied(client, "tiny-chat", ["first"], chats) == []
+    with pytest.raises(ServerError, match="tokens"):
+        proof.not_applied(client, "tiny-chat", ["first"], chats[:1])
 
 
 def test_metrics_count_requests_tokens_and_waiting_by_model(client: Client) -> None:

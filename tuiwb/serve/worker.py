@@ -127,7 +127,7 @@ def _load_adapters(context: JobContext, spec: ServeSpec, client: Client) -> list
         context.state("starting", "proving adapters")
         names = [adapter.name for adapter in spec.adapters]
         try:
-            chats = proof.prompts(spec.heldout)
+            chats = proof.candidates(spec.heldout)
             for alert in proof.not_applied(client, spec.base_name, names, chats):
                 context.emit(alert)
         except TuiwbError as error:

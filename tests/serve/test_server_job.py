@@ -6,9 +6,11 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.serve.test_preflight import pair, write_safetensors
@@ -20,6 +22,7 @@ from tuiwb.jobs.folder import EVENTS
 from tuiwb.project import Project
 from tuiwb.serve import plan, ports, servers
 from tuiwb.serve.client import ServerError
+from tuiwb.serve.spec import ServeSpec
 from tuiwb.serve.traffic import read_traffic
 from tuiwb.serve.vllm_engine import command_line
 
@@ -189,6 +192,19 @@ def test_a_server_job_comes_up_answers_and_ends_by_sigterm_with_a_stream_open(
     phases = [e.phase for e in EventReader(folder / EVENTS).read() if isinstance(e, State)]
     assert phases[:2] == ["loading libraries", "loading model"]
     assert "ready" in phases
+
+
+def test_servers_that_are_made_at_once_get_a_folder_each(project: Project, base: Path) -> None:
+    spec = msgspec.to_builtins(ServeSpec(engine="builtin", base=str(base), base_name="b"))
+    together = threading.Barrier(4)
+
+    def make(_: int) -> Path:
+        together.wait()
+        return plan.create(project, spec)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(make, range(4)))
+    assert {folder.name for folder in made} == {f"serve-{n}" for n in range(1, 5)}
 
 
 def test_two_servers_that_start_at_once_settle_on_two_ports(

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -88,8 +89,7 @@ def plan(
 
 def start(project: Project, spec: ServeSpec) -> Path:
     """Make runs/serve-N and launch its worker, detached; returns the folder."""
-    folder = _next_folder(project)
-    jobs.create(folder, "serve", msgspec.to_builtins(spec))
+    folder = create(project, msgspec.to_builtins(spec))
     python = spec.python if spec.engine == "builtin" else None
     try:
         jobs.launch(folder, python=python)
@@ -330,6 +330,19 @@ def _builtin_python(project: Project) -> str | None:
             f"the built-in engine needs {', '.join(lacking)}: pip install 'tuiwb[train]'"
         )
     return None
+
+
+def create(project: Project, spec: dict[str, Any]) -> Path:
+    """Make runs/serve-N with its job.yaml; where another start was faster, the next one."""
+    while True:
+        folder = _next_folder(project)
+        try:
+            jobs.create(folder, "serve", spec)
+        except BadInput:
+            if not folder.exists():
+                raise
+        else:
+            return folder
 
 
 def _next_folder(project: Project) -> Path:

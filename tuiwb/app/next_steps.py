@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tuiwb.jobs import JobState
+from tuiwb.prepared import prepared
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _may_not_ship(run: Path) -> bool:
     """Whether the gate that was kept for a run says NO-SHIP. Read here in two words: all that makes
     a verdict would have to be imported before the first screen is painted."""
     try:
-        kept = msgspec.json.decode((run / "gate.json").read_bytes(), type=_Kept)
+        kept = msgspec.json.decode((run / "gate.json").read_bytes(), type=prepared(_Kept))
     except (OSError, msgspec.MsgspecError):
         return False
     return kept.verdict == "NO-SHIP"

@@ -4,11 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList, Static, TextArea
 
 from tests.app.conftest import until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
+from tuiwb.app.keys import actions_of
 from tuiwb.app.next_steps import next_steps
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.help import HelpScreen
@@ -111,6 +112,33 @@ async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project)
             assert words in text
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
+
+
+async def test_help_and_palette_tell_our_keys_from_those_of_textual_s_widgets(
+    project: Project,
+) -> None:
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 60)) as pilot:
+        await until(lambda: isinstance(app.focused, OptionList))
+        names = {binding.description for _, binding, _ in actions_of(app.screen)}
+        assert "Open" in names
+        assert not names & {"First", "Last", "Page Up", "Page Down"}
+        await app.action_go("config")
+        editor = app.screen.query_one(TextArea)
+        await until(lambda: editor.text)
+        await pilot.press("e")
+        await until(lambda: not editor.read_only)
+        await pilot.press("f1")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        told = [line.strip() for line in str(app.screen.query_one(Static).content).split("\n")]
+        assert told.index("^p  Commands") < told.index("^x  Cut")
+        assert told.count("arrows  move; pgup, pgdn, home and end too") == 1
+        assert not [line for line in told if line.endswith(("Cursor up", "Cursor word left"))]
+        await pilot.press("escape", "ctrl+p")
+        found = app.screen.query(OptionList).last()
+        await until(lambda: found.option_count > 8)
+        assert "Save" in said(found)
+        assert "Cut" not in said(found)
 
 
 def test_every_shipped_theme_loads_and_a_broken_one_is_a_sentence(tmp_path: Path) -> None:

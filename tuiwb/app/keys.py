@@ -43,8 +43,8 @@ def actions_of(screen: Screen[object]) -> Iterator[tuple[DOMNode, Binding, str]]
     moves = {one.binding.description for one in active if one.binding.key in MOVES}
     said = set()
     for node, binding, enabled, _ in sorted(active, key=lambda a: a.binding.description in moves):
-        known = binding.description in said or binding.action.startswith(EVERYWHERE)
-        if enabled and binding.description and not known and is_own(node, binding):
+        told = binding.description in said or binding.action.startswith(EVERYWHERE)
+        if enabled and binding.description and not told and is_own(node, binding):
             said.add(binding.description)
             key = binding.key_display or screen.app.get_key_display(binding)
             yield node, binding, key

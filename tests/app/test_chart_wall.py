@@ -216,6 +216,7 @@ async def test_what_is_arranged_is_kept_for_the_next_launch(tmp_path: Path) -> N
         titles = app.titles
         assert len(titles) == 10
         assert app.wall.chart("grad_norm").log_y
+        await until(lambda: read_layout(path) == app.wall.arranged)  # before the program ends
     again = WallApp(path)
     async with again.run_test(size=(120, 60)) as pilot:
         await shown(again, pilot, run_of())

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from tuiwb.monitor.ticks import (
     reading,
     time_ticks,
 )
+from tuiwb.monitor.trace import Trace
 from tuiwb.monitor.view import LEAST, at_tail, pan, span, zoom
 
 
@@ -166,3 +168,10 @@ def test_ticks_of_steps_are_whole_numbers_wherever_one_is_in_view(
 def test_the_axis_of_a_run_of_three_steps_names_three_steps() -> None:
     assert count_ticks(1, 3, 9) == [1, 2, 3]
     assert count_ticks(1.2, 1.8, 4) == pytest.approx([1.2, 1.4, 1.6, 1.8]), "none is in view"
+
+
+def test_marks_stand_in_the_columns_of_their_x_each_once_and_those_outside_nowhere() -> None:
+    drawn = plot([Line(Trace.of([0.0, 100.0], [1.0, 2.0]))], 10, 4)
+    assert drawn.x_range == (0.0, 100.0)
+    assert drawn.columns(np.array([100.0, 55.0, 51.0, 0.0, -1.0, 101.0, math.nan])) == [0, 5, 9]
+    assert drawn.columns(np.array([])) == []

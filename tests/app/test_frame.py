@@ -6,6 +6,7 @@ from typing import Any
 import pyte
 from rich.console import Console
 from rich.segment import Segment
+from rich.style import Style
 from textual._compositor import CompositorUpdate, LayoutUpdate
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -137,3 +138,19 @@ def test_a_row_that_is_not_laid_out_to_its_end_is_painted_as_far_as_it_is() -> N
     rows: Any = [[Strip([Segment("left")]), None], [None]]
     update = Frame().difference(LayoutUpdate(rows, Region(0, 0, 8, 2)))
     assert "left" in update.render_segments(Console(force_terminal=True))
+
+
+def test_of_a_changed_row_no_more_is_sent_than_its_cells_and_their_look_once() -> None:
+    frame, console = Frame(), Console(force_terminal=True, color_system="truecolor")
+    red = Style(color="#ff0000")
+
+    def sent(*segments: Segment) -> str:
+        update = LayoutUpdate([[Strip(segments)]], Region(0, 0, 30, 1))
+        return frame.difference(update).render_segments(console)
+
+    sent(Segment("a long word", red), Segment(" and its end: loss", None), Segment("!", red))
+    again = sent(Segment("a lo", red), Segment("NG word", red), Segment(" and its end: loss?"))
+    assert again == "\x1b[1;5H\x1b[38;2;255;0;0mNG\x1b[0m\x1b[1;30H?"
+    assert sent(Segment("A ", red), Segment("LONG", red), Segment(" word and its end: loss?")) == (
+        "\x1b[1;1H\x1b[38;2;255;0;0mA LONG\x1b[0m word"
+    )

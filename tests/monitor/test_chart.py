@@ -149,6 +149,18 @@ def test_a_zoomed_line_goes_on_to_the_points_beside_the_view() -> None:
     assert {c for row in range(5) for c in touched(drawn, row)} == set(range(40))
 
 
+@pytest.mark.parametrize(("before", "top_left"), [(1.0, True), (0.0, False), (math.nan, False)])
+def test_a_zoomed_line_comes_from_the_height_of_the_point_before_the_view(
+    before: float, top_left: bool
+) -> None:
+    x, y = [0.0, 40.0, 50.0, 60.0, 100.0], [before, 0.0, 1.0, 0.0, 0.0]
+    drawn = plot([Line.of(x, y)], 20, 6, view=(20.0, 80.0))
+    left = {row for row in range(6) if 0 in touched(drawn, row)}
+    assert bool(left - {5}) == top_left
+    assert bool(left) == math.isfinite(before)
+    assert [row for row in range(6) if 19 in touched(drawn, row)] == [5]
+
+
 def test_a_column_and_its_x_agree() -> None:
     drawn = plot([Line.of([10, 110], [0, 1])], 50, 4)
     assert all(drawn.column(drawn.x_at(c)) == c for c in range(50))

@@ -172,6 +172,7 @@ def test_a_regression_of_exactly_the_threshold_is_let_pass():
             "tuiwb compare support-v1",
         ),
         (evidence(results=None, eval_problem="not evaluated"), "canary", "--tasks canary"),
+        (evidence(results=None, eval_problem="not evaluated"), "ood", "--tasks ood"),
         (with_suites(suite("canary", 80, 20, 0)), "canary", "chat template"),
         (with_suites(suite("canary", 8, 8, 0)), "canary", "write 50 or more"),
         (with_suites(suite("general", 200, 52, 0, chance=0.25)), "general", "at chance"),

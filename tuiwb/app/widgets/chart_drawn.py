@@ -152,7 +152,7 @@ class DrawnChart(Still):
             return self._strips[y]
         return Strip.blank(self.size.width, self.rich_style)
 
-    def _base(self) -> "_Base":
+    def _base(self) -> _Base:
         """What the widget's own styles say, asked again where any may be another."""
         above = tuple(node.styles._cache_key for node in self.ancestors_with_self)
         if self._styled is None or self._styled.above != above:

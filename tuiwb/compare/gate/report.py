@@ -114,8 +114,8 @@ def html(run: Path, found: Gate, results: Results | None, items: list[Item]) -> 
     if drawn := picture(found.lines):
         parts.append(f"<h2>Change against the base, and what is let pass</h2>{drawn}")
     parts.append(_curves(run))
-    for title, header, lost in _tables(results, items):
-        parts.append(f"<h2>{escaped(title)}</h2>{table(header, lost)}")
+    for title, header, listed in _tables(results, items):
+        parts.append(f"<h2>{escaped(title)}</h2>{table(header, listed)}")
     parts.append(f'<p class="dim">{escaped(_made(found))}</p></body></html>\n')
     return "\n".join(filter(None, parts))
 

@@ -101,6 +101,24 @@ async def test_new_metrics_appear_without_a_key(project: Project) -> None:
         assert "step 11/20" in words(screen, "how")
 
 
+async def test_a_run_that_nobody_sees_is_not_read_until_it_is_shown_again(
+    project: Project,
+) -> None:
+    folder = a_run(project, "live", "running", steps=10)
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await on_train(app, pilot)
+        await until(lambda: screen.is_open and "step 10/20" in words(screen, "how"))
+        await pilot.press("1")
+        await until(lambda: app.current_mode == "home")
+        add(folder, [Metrics(step=11, total_steps=20, values={"loss": 0.777})])
+        screen.view.look_now()
+        await until(lambda: app.jobs[folder].step == 11)
+        assert "step 10/20" in words(screen, "how")
+        await pilot.press("4")
+        await until(lambda: "step 11/20" in words(screen, "how"))
+
+
 async def test_another_state_is_painted_at_once(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

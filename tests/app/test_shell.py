@@ -127,10 +127,11 @@ async def test_help_and_palette_tell_our_keys_from_those_of_textual_s_widgets(
         editor = app.screen.query_one(TextArea)
         await until(lambda: editor.text)
         await pilot.press("e")
-        await until(lambda: not editor.read_only)
+        await until(lambda: not editor.read_only and "ctrl+e" in app.screen.active_bindings)
         await pilot.press("f1")
         await until(lambda: isinstance(app.screen, HelpScreen))
         told = [line.strip() for line in str(app.screen.query_one(Static).content).split("\n")]
+        assert "^e  to the next problem" in told
         assert told.index("^p  Commands") < told.index("^x  Cut")
         assert told.count("arrows  move; pgup, pgdn, home and end too") == 1
         assert not [line for line in told if line.endswith(("Cursor up", "Cursor word left"))]

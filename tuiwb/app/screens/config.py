@@ -53,7 +53,7 @@ class ConfigScreen(ConfigFiles):
         Binding("ctrl+t", "train", "Train", priority=True, tooltip="save, check, start a run"),
         Binding("ctrl+n", "new", "New", priority=True, tooltip="a commented config"),
         Binding(
-            "ctrl+e", "next_problem", "To problem", priority=True, tooltip="the cursor on the next"
+            "ctrl+e", "next_problem", "To problem", priority=True, tooltip="to the next problem"
         ),
         Binding(
             "ctrl+r", "revert", "Revert", priority=True, tooltip="back to the file, edits dropped"

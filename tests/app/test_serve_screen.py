@@ -106,6 +106,23 @@ async def test_enter_on_a_server_that_starts_or_has_ended_says_so(project: Proje
         assert said()[1:] == ["serve-1 is not up (finished): n starts a new one"]
 
 
+async def test_a_server_that_was_started_is_shown_in_the_place_of_another(
+    project: Project,
+) -> None:
+    faults = {
+        ended_server(project, name, "failed", f"{name} crashed"): f"{name} crashed"
+        for name in ("serve-1", "serve-2")
+    }
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot)
+        await until(lambda: "crashed" in shown(app, "#head"))
+        other = next(f for f, fault in faults.items() if fault not in shown(app, "#head"))
+        app.screen.post_message(ServeScreen.Told("it is starting", "information", other))
+        await until(lambda: faults[other] in shown(app, "#head"))
+        assert "it is starting" in [n.message for n in app._notifications]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (12, 4), (40, 10)])
 async def test_tiny_terminals_do_not_crash_it(project: Project, size: tuple[int, int]) -> None:
     ended_server(project, "serve-1", "finished", "")

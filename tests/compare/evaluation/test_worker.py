@@ -1,9 +1,11 @@
 """The evaluate job with a real tiny model and a real adapter."""
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -30,7 +32,8 @@ def canary(
         path = write_rows(project.root / "data" / "set.jsonl", [chat(q, "x") for q in questions])
         spec = plan(project, "support-v1", tasks=["canary"], canary=path, max_new_tokens=3)
         folder = prepare(spec)
-        main(folder)
+        with mock.patch.dict(os.environ):  # the worker sets that of its own process
+            main(folder)
         assert jobs.status(folder).state == "finished", jobs.status(folder).message
         results = read_results(folder)
         assert results is not None

@@ -6,8 +6,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-# Of every screen: places, help, the way out.
-EVERYWHERE = ("app.go", "go(", "help", "letter_help", "command_palette", "quit")
+# Of every screen, and so no command of one: help, commands, the way out; places are named apart.
+OF_THE_PROGRAM = frozenset(("help", "letter_help", "command_palette", "quit"))
+TO_A_PLACE = ("app.go(", "go(")
 MOVES = frozenset(("up", "down", "left", "right", "pageup", "pagedown", "home", "end"))
 
 
@@ -43,7 +44,8 @@ def actions_of(screen: Screen[object]) -> Iterator[tuple[DOMNode, Binding, str]]
     moves = {one.binding.description for one in active if one.binding.key in MOVES}
     said = set()
     for node, binding, enabled, _ in sorted(active, key=lambda a: a.binding.description in moves):
-        told = binding.description in said or binding.action.startswith(EVERYWHERE)
+        of_all = binding.action in OF_THE_PROGRAM or binding.action.startswith(TO_A_PLACE)
+        told = of_all or binding.description in said
         if enabled and binding.description and not told and is_own(node, binding):
             said.add(binding.description)
             key = binding.key_display or screen.app.get_key_display(binding)

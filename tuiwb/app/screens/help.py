@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tuiwb.app.keys import is_own, only_moves
+from tuiwb.app.keys import TO_A_PLACE, is_own, only_moves
 from tuiwb.app.widgets.modal import SCROLL, Modal
 from tuiwb.app.widgets.nav_bar import PLACES
 
@@ -49,7 +49,7 @@ class HelpScreen(Modal[None]):
             ),
         )
         for node, binding, _enabled, tip in active:
-            if binding.description and not binding.action.startswith(("app.go", "go(")):
+            if binding.description and not binding.action.startswith(TO_A_PLACE):
                 key = binding.key_display or app.get_key_display(binding)
                 words = EVERYWHERE.get(binding.action) or tip or binding.description
                 if only_moves(binding) and not is_own(node, binding):

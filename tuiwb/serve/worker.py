@@ -6,6 +6,8 @@ Both engines are driven alike: through HTTP, as every client drives them.
 import os
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from tuiwb.errors import BadInput, JobFailed, MissingHere, TuiwbError
@@ -47,9 +49,10 @@ def run(context: JobContext) -> None:
     """Serve until told to stop; ends finished when stopped on request, failed on a crash."""
     spec = read_spec(context.spec, context.folder / JOB)
     key = _key(spec)
+    kind = _engine(spec)  # before the port is settled: its libraries take seconds to load
     held = _settle_port(context, spec)
     try:
-        _serve(context, spec, key)
+        _serve(context, spec, kind(spec, context.folder, key), key)
     finally:
         held.close()
 
@@ -64,8 +67,7 @@ def _settle_port(context: JobContext, spec: ServeSpec) -> HeldPort:
     return held
 
 
-def _serve(context: JobContext, spec: ServeSpec, key: str | None) -> None:
-    engine = _engine(spec, context, key)
+def _serve(context: JobContext, spec: ServeSpec, engine: Engine, key: str | None) -> None:
     client = Client(spec.url, api_key=key, own=True)
     context.log(f"{engine.version}: {' '.join(engine.command)}")
     for warning in spec.warnings:
@@ -94,15 +96,15 @@ def _key(spec: ServeSpec) -> str | None:
     return key
 
 
-def _engine(spec: ServeSpec, context: JobContext, key: str | None) -> Engine:
+def _engine(spec: ServeSpec) -> Callable[[ServeSpec, Path, str | None], Engine]:
     if spec.engine == "vllm":
         from tuiwb.serve.vllm_engine import VllmEngine
 
-        return VllmEngine(spec, context.folder, key)
+        return VllmEngine
     if spec.engine == "builtin":
         from tuiwb.serve.builtin.in_process import BuiltinEngine
 
-        return BuiltinEngine(spec, context.folder, key)
+        return BuiltinEngine
     raise BadInput(f"there is no engine {spec.engine!r}")
 
 

@@ -71,9 +71,15 @@ def test_every_class_has_the_handlers_that_walking_its_bases_finds(
     assert found > 5
 
 
+def said(widget: Widget) -> list[str]:
+    """Which handlers ran in the app of a widget."""
+    assert isinstance(widget.app, Chooses)
+    return widget.app.said
+
+
 class Base(Widget):
     def on_asked(self, message: Asked) -> None:
-        self.app.said.append("base")  # type: ignore[attr-defined]
+        said(self).append("base")
 
 
 class Above(Base):
@@ -81,10 +87,10 @@ class Above(Base):
 
     @on(Asked)
     def _first(self, message: Asked) -> None:
-        self.app.said.append("decorated")  # type: ignore[attr-defined]
+        said(self).append("decorated")
 
     def on_asked(self, message: Asked) -> None:
-        self.app.said.append("named")  # type: ignore[attr-defined]
+        said(self).append("named")
         if self.stops:
             message.prevent_default()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from textual.command import DiscoveryHit, Hit, Hits
+from textual.dom import DOMNode
 from textual.markup import escape
 from textual.system_commands import SystemCommandsProvider
 from textual.types import IgnoreReturnCallbackType
@@ -19,8 +20,8 @@ class KeyCommands(SystemCommandsProvider):
         for node, binding, key in actions_of(self.screen):
             words = f"{binding.tooltip} ({key})" if binding.tooltip else f"key {key}"
 
-            async def run(action: str = binding.action, node: object = node) -> None:
-                await app.run_action(action, default_namespace=node)  # type: ignore[arg-type]
+            async def run(action: str = binding.action, node: DOMNode = node) -> None:
+                await app.run_action(action, default_namespace=node)
 
             # The palette reads what a command says as markup, and `[/]` is a key's name.
             yield binding.description, escape(words), run

@@ -15,6 +15,8 @@ from tuiwb.jobs import blocks, helper, standing
 from tuiwb.jobs.blocks import Block, BlockDecoder
 from tuiwb.jobs.events import AnyEvent, Log, Metrics, encode
 from tuiwb.jobs.folder import EVENTS, create
+from tuiwb.jobs.helper import Helper
+from tuiwb.jobs.log_file import LogFile
 from tuiwb.jobs.packed_block import pack, unpack
 from tuiwb.jobs.standing import Standing
 
@@ -112,9 +114,34 @@ def test_torn_broken_and_endless_lines_are_passed_over_by_both(job: Path, long_l
     reading = Reading(write(job, log))
     reading.until_helped()
     reading.to_the_end(beside=True)
-    assert reading.helped > 5
+    assert reading.helped > 20
     assert reading.steps == steps_of(log)
     assert same(told(reading.standing.state), told(expected(log)))
+
+
+def test_a_part_of_few_lines_is_left_to_the_reader_and_the_next_ones_are_not(
+    job: Path, long_log: bytes
+) -> None:
+    before = long_log[: long_log.index(b"\n", 2 * PART) + 1]
+    begin = 4 * PART - 2000  # of the first part, for a reader at 0: where the long line ends
+    log = before.ljust(begin - 1, b"x") + b"\n" + long_log[len(before) :]
+    write(job, log)
+    about = (job / EVENTS).stat()
+    other = Helper(job / EVENTS, about.st_ino, len(log))
+    reading, taken = LogFile(job / EVENTS), 0
+    left: list[int] = []
+    other.order(0)
+    while not other.over:
+        if (part := other.next_part) is None:
+            select.select([other._fd], [], [], 20.0)
+        elif found := other.take(20.0):
+            reading.skip(found[0])
+            taken += 1
+        elif other.next_part != part:
+            left.append(part)
+        other.order(reading.offset)
+    assert left == [begin]
+    assert taken > 20
 
 
 def test_what_is_added_while_two_processes_read_is_read_too(job: Path, long_log: bytes) -> None:

@@ -13,6 +13,7 @@ def everything(log: LogFile, limit: int) -> bytes:
     read = b""
     while lines := log.lines(limit):
         assert lines.endswith(b"\n")
+        assert len(lines) <= limit or lines.count(b"\n") == 1
         read += lines
     return read
 

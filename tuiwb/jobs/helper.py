@@ -75,7 +75,10 @@ class Helper:
             self.close()
 
     def take(self, seconds: float) -> tuple[int, Block] | None:
-        """The next part, if it comes within `seconds`, and where it ends."""
+        """The next part, if it comes within `seconds`, and where it ends.
+
+        None leaves it to the reader where `next_part` has moved on: few lines make no block.
+        """
         until = time.monotonic() + seconds
         self._receive()
         while not self._come and not self._ended and (left := until - time.monotonic()) > 0:
@@ -90,14 +93,14 @@ class Helper:
             # What it read is what lies here only as long as the file is the same.
             about = self._log.stat()
             _, end = self._parts[0]
-            if about.st_ino != self._inode or about.st_size < end or not data:
+            if about.st_ino != self._inode or about.st_size < end:
                 raise EOFError
-            block = unpack(data)
+            block = unpack(data) if data else None
         except (OSError, EOFError, ValueError, msgspec.MsgspecError):
             self.close()
             return None
         self._parts.popleft()
-        return end, block
+        return None if block is None else (end, block)
 
     def close(self) -> None:
         """End the process; nothing more comes."""

@@ -92,13 +92,14 @@ class LogFile:
         self.inode, self.size = about.st_ino, about.st_size
 
     def _chunk(self, file: BinaryIO, limit: int) -> bytes:
-        """About `limit` bytes; more where no line ends within, up to the longest line."""
+        """About `limit` bytes; where no line ends within, just that line, up to the longest."""
         chunk = file.read(limit)
         pieces = [chunk]
         length = len(chunk)
         while chunk and b"\n" not in chunk and not self._skipping and length < self._longest:
             # Never past the size seen: what is written meanwhile is the next call's.
             chunk = file.read(min(max(limit, length), self.size - self.offset - length))
+            chunk = chunk[: chunk.find(b"\n") + 1] or chunk
             pieces.append(chunk)
             length += len(chunk)
         return b"".join(pieces)

@@ -99,7 +99,7 @@ class Standing:
                     self._helper.order(self.log.offset)
                     if self._helper.next_part == self.log.offset:
                         block = self._helped(max(0.0, until - time.monotonic()))
-                        if block is None and not self._helper.over:
+                        if block is None and self._helper.next_part == self.log.offset:
                             break  # it comes with the next poll
                 lines = self._lines() if block is None else []
                 if self.log.generation != self.generation:

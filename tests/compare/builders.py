@@ -1,6 +1,8 @@
 """What the tests of comparing build: a tiny model, an adapter, rows, a run's folder."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,14 @@ def wait_until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
     return value
+
+
+def kill_worker(folder: Path) -> None:
+    """SIGKILL to the worker of a job that runs."""
+    state = jobs.status(folder)
+    assert state.running, state
+    assert state.pid is not None
+    os.kill(state.pid, signal.SIGKILL)
 
 
 def chat(question: str, answer: str, **more: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.compare.builders import HELD_OUT, make_adapter, make_base, make_run, write_rows
 from tests.compare.judge_server import SECRET, JudgeServer
+from tests.llm.loop_clock import LoopClock
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Completion
 from tuiwb.compare.judge.plan import plan_judge, prepare_judge
@@ -64,6 +65,12 @@ def server() -> Iterator[JudgeServer]:
     serving = JudgeServer()
     yield serving
     serving.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    """The clock that the calls' deadlines are read from, to be moved on."""
+    return LoopClock(monkeypatch)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.llm import endpoint_server
-from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message
+from tests.llm.endpoint_server import Answer, Asked, EndpointServer, error, message, waits
 
 SECRET = "sk-ant-very-secret-0123456789"
 # Of the `answered` comparison: six pairs that differ and two controls, both orders each.
@@ -21,6 +21,7 @@ __all__ = [
     "message",
     "slow",
     "verdict",
+    "waits",
 ]
 
 

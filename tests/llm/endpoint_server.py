@@ -69,8 +69,10 @@ class EndpointServer:
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
         self.answer = answer
-        # Bytes written at a time, one piece every 20 ms; None for all at once.
+        # Bytes written at a time, one piece every 20 ms; None for all at once. `between` is told
+        # after each piece how many there were.
         self.drip: int | None = None
+        self.between: Callable[[int], None] = lambda pieces: None
         self.asked: list[Asked] = []
         self.most_at_once = self._now = 0
         lock = threading.Lock()
@@ -120,10 +122,11 @@ class EndpointServer:
                 try:
                     # Headers first, then nothing the client's timeout between bytes would see.
                     piece = server.drip or max(1, len(data))
-                    for i in range(0, len(data), piece):
+                    for n, i in enumerate(range(0, len(data), piece), start=1):
                         self.wfile.write(data[i : i + piece])
                         if piece < len(data):
                             time.sleep(0.02)
+                            server.between(n)
                 except OSError:
                     # A client that was killed, or did not wait.
                     self.close_connection = True
@@ -138,6 +141,19 @@ class EndpointServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def waits(
+    gate: threading.Event, then: Callable[[Asked], Answer], *, first: int
+) -> Callable[[Asked], Answer]:
+    """An endpoint that answers the `first` calls at once, and the others when the gate opens."""
+
+    def answer(asked: Asked) -> Answer:
+        if asked.n >= first:
+            gate.wait()
+        return then(asked)
+
+    return answer
 
 
 def slow(seconds: float, then: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:

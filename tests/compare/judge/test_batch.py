@@ -7,7 +7,7 @@ import time
 import pytest
 from msgspec import structs
 
-from tests.compare.builders import wait_until
+from tests.compare.builders import kill_worker, wait_until
 from tests.compare.judge_server import CALLS, SECRET, Asked, error, honest, message
 from tests.llm.batch_server import Batches, errored, succeeded
 from tuiwb import jobs
@@ -85,7 +85,7 @@ def test_a_batch_outlives_a_killed_job_and_is_not_sent_again(judged, server, bat
     spec = {**plan_judge(project, "support-v1", base_url=server.url, batch=True), **SOON}
     folder = start_judge(spec)
     wait_until(lambda: batches.sent and batches.looked[0] > 2)
-    os.kill(jobs.status(folder).pid or 0, signal.SIGKILL)
+    kill_worker(folder)
     wait_until(lambda: not jobs.status(folder).running)
     waiting = estimate(spec)
     assert (waiting.calls, waiting.waiting, waiting.cached) == (0, CALLS - 1, 1)

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.compare.builders import wait_until
+from tests.compare.builders import kill_worker, wait_until
 from tests.compare.judge_server import (
     CALLS,
     SECRET,
@@ -18,6 +19,7 @@ from tests.compare.judge_server import (
     message,
     slow,
     verdict,
+    waits,
 )
 from tests.llm.endpoint_server import completion
 from tuiwb import jobs
@@ -26,6 +28,8 @@ from tuiwb.compare.judge.plan import estimate, plan_judge, prepare_judge, start_
 from tuiwb.compare.judge.protocol import MOST_REASONING, VERDICTS, read_verdicts
 from tuiwb.compare.judge.summary import read_judge_summary
 from tuiwb.errors import BadInput
+from tuiwb.jobs.events import AnyEvent, Control, EventReader
+from tuiwb.jobs.folder import EVENTS
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import main
 from tuiwb.jobs.state import ENDED
@@ -40,18 +44,19 @@ def only(task: str, bad):
     return lambda asked: bad if asked.data["task"] == task else honest(asked)
 
 
-def test_an_answer_that_drips_past_the_deadline_is_given_up(judged, server):
+def test_an_answer_that_drips_past_the_deadline_is_given_up(judged, server, clock):
     def answer(asked: Asked):
         # Each piece comes in time, the whole never does.
         server.drip = 1 if asked.data["task"] == "question 2" else None
         return honest(asked)
 
     server.answer = answer
-    folder, state = judged({"deadline": 0.3}, concurrency=1)
+    server.between = lambda pieces: clock.move_on(200) if pieces <= 2 else None
+    folder, state = judged({"deadline": 300}, concurrency=1)
     assert state.state == "finished", state.message
     assert read_judge_summary(folder).invalid == 1
     _, failures = read_verdicts(folder / VERDICTS)
-    assert {failure.reason for failure in failures} == {"no answer within 0.3 s"}
+    assert {failure.reason for failure in failures} == {"no answer within 300 s"}
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(judged, server):
@@ -169,17 +174,18 @@ def test_a_count_of_tokens_beyond_any_file_ends_nothing(judged, server):
     assert read_judge_summary(folder).budget_reached
 
 
-def test_a_call_whose_answer_never_came_counts_as_guessed(judged, server):
+def test_a_call_whose_answer_never_came_counts_as_guessed(judged, server, clock):
     late: list[int] = []
 
     def answer(asked: Asked):
         if asked.data["task"] == "question 2" and not late:
             late.append(asked.n)
-            return slow(0.6)(asked)
+            clock.move_on(400)
+            wait_until(lambda: len(server.asked) > asked.n + 1)
         return honest(asked)
 
     server.answer = answer
-    folder, state = judged({"deadline": 0.4}, concurrency=1)
+    folder, state = judged({"deadline": 300}, concurrency=1)
     assert state.state == "finished", state.message
     summary = read_judge_summary(folder)
     assert summary.usd > CALLS * (400 * 2 + 60 * 10) / 1e6
@@ -413,6 +419,10 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
     assert "ant" not in str(caught.value)
 
 
+def events(folder: Path) -> list[AnyEvent]:
+    return EventReader(folder / EVENTS).read()
+
+
 def holders(root: Path, secret: str) -> list[Path]:
     """Files below `root` that hold a secret, as it is or in pieces of 16 letters."""
     found = []
@@ -476,19 +486,26 @@ def test_the_detached_job_is_stopped_goes_on_is_killed_and_asks_nothing_again(
     def kept() -> int:
         return len(read_verdicts(folder / VERDICTS)[0])
 
-    server.answer = slow(0.1)
+    # The fourth call waits until the job has heard that it is to stop.
+    heard = threading.Event()
+    server.answer = waits(heard, honest, first=3)
     spec = plan_judge(project, "support-v1", base_url=server.url, concurrency=1)
     folder = start_judge(spec)
     wait_until(lambda: kept() >= 3)
-    jobs.send(folder, "stop")
+    command = jobs.send(folder, "stop")
+    wait_until(lambda: any(isinstance(e, Control) and e.id == command.id for e in events(folder)))
+    heard.set()
     wait_until(lambda: jobs.status(folder).state in ENDED)
     assert jobs.status(folder).state == "cancelled"
     stopped = kept()
     assert len(server.asked) == stopped < CALLS
+    never = threading.Event()
+    server.answer = waits(never, honest, first=stopped + 2)
     assert start_judge(spec) == folder
     wait_until(lambda: kept() >= stopped + 2)
-    os.kill(jobs.status(folder).pid or 0, signal.SIGKILL)
+    kill_worker(folder)
     wait_until(lambda: not jobs.status(folder).running)
+    never.set()
     killed = kept()
     # The call that the kill caught under way is lost; no other is asked twice.
     assert len(server.asked) - killed in (0, 1)

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
+import threading
 
 import pytest
 
+from tests.compare.builders import wait_until
 from tests.compare.judge_server import (
     CALLS,
     SECRET,
@@ -245,19 +247,18 @@ def test_max_tokens_is_doubled_once(judged, server):
     assert len(server.asked) == CALLS + 2
 
 
-def test_a_call_past_its_deadline_is_given_up_and_tried_again(judged, server):
-    gate = []
-
+def test_a_call_past_its_deadline_is_given_up_and_tried_again(judged, server, clock):
     def answer(asked: Asked):
-        if not gate:
-            gate.append(1)
-            return slow(1.5)(asked)
+        if asked.n == 0:
+            clock.move_on(400)
+            wait_until(lambda: len(server.asked) > 1)
         return honest(asked)
 
     server.answer = answer
-    folder, state = judged({"deadline": 0.7})
+    folder, state = judged({"deadline": 300})
     assert state.state == "finished"
     assert read_judge_summary(folder).invalid == 0
+    assert len(server.asked) == CALLS + 1
 
 
 def test_an_endpoint_without_json_schema_is_asked_with_a_forced_tool(judged, server):
@@ -384,9 +385,17 @@ def test_a_project_price_wins_over_the_shipped_one(project, judged, server):
 
 
 def test_no_more_calls_run_at_once_than_asked_for(judged, server):
-    server.answer = slow(0.05)
-    judged(concurrency=3)
-    assert 2 <= server.most_at_once <= 3
+    # All but the first, which goes alone, are answered when three are there.
+    three = threading.Barrier(3)
+
+    def answer(asked: Asked):
+        if asked.n:
+            three.wait(60)
+        return slow(0.02)(asked)
+
+    server.answer = answer
+    _, state = judged(concurrency=3)
+    assert (state.state, len(server.asked), server.most_at_once) == ("finished", CALLS, 3)
 
 
 def test_the_pace_rises_with_every_ten_answers_up_to_the_most():

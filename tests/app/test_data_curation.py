@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -191,6 +192,29 @@ async def test_an_edit_that_is_no_row_is_refused_and_a_good_one_shows(
         await until(lambda: pilot.app.screen is screen)
         assert "better0 is fact0" in read(screen)
     assert rows.read_bytes() == before
+
+
+async def test_an_edit_that_no_disk_takes_stays_where_it_was_typed(
+    project: Project, rows: Path, read_only: Callable[[], None]
+) -> None:
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        read_only()
+        for keys in (["e"], ["r", "enter", "e"]):
+            for key in keys:
+                await pilot.press(key)
+                await until(lambda: pilot.app.screen is not screen)
+            await until(lambda: isinstance(pilot.app.screen, EditRecord))
+            area = pilot.app.screen.query_one(TextArea)
+            area.text = typed = area.text.replace("answer", "better")
+            await pilot.press("ctrl+s")
+            problem = pilot.app.screen.query_one("#problem", Static)
+            await until(lambda said=problem: "Read-only file system" in str(said.render()))
+            assert area.text == typed
+            await pilot.press("escape")
+            await until(lambda: isinstance(pilot.app.screen, Confirm))
+            await pilot.press("y")
+            await until(lambda: not isinstance(pilot.app.screen, Confirm | EditRecord))
 
 
 async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) -> None:

@@ -1,9 +1,11 @@
 """`tuiwb data clean, split, mix, mark, marks, edit, review, versions`: one dataset's way."""
 
+import contextlib
 import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ import pytest
 from tuiwb import jobs
 from tuiwb.cli import run
 from tuiwb.data.manifest import verify
+from tuiwb.data.marks import Marks
 from tuiwb.data.read import open_dataset
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "data"
@@ -213,6 +216,57 @@ def test_an_edit_in_review_that_is_no_row_asks_again(
     monkeypatch.setenv("EDITOR", "sed -i s/support/SUPPORT/")
     _, text, _ = piped("review", "data/support.jsonl", "--sample", 1, answers="e\n")
     assert "1 accepted (1 after an edit)" in text
+
+
+def test_an_edit_that_can_not_be_saved_is_kept_and_goes_on_from_there(
+    capsys: pytest.CaptureFixture[str], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(project))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i '2s/:/ =/; s/role/role of mine/'")
+    code, _, err = out(capsys, "edit", "data/support.jsonl", 3)
+    assert code == 2
+    assert "the edit is not JSON: line 2, column 14" in err
+    said = re.search(r"what you typed is kept: mend (\S+), then (tuiwb .*)$", err.strip())
+    assert said is not None
+    kept = Path(said[1])
+    assert "role of mine" in kept.read_text()
+    kept.write_text(kept.read_text().replace(" =", ":", 1).replace("role of mine", "role"))
+    command = shlex.split(said[2])
+    assert command[:3] == ["tuiwb", "data", "edit"]
+    assert out(capsys, *command[2:])[0] == 0
+    monkeypatch.setenv("EDITOR", "true")
+    assert out(capsys, "edit", "data/support.jsonl", 3)[1].strip() == "nothing changed"
+    assert list(project.glob("tuiwb-edit-*")) == [kept.parent], "only what was typed is kept"
+
+
+def test_in_a_terminal_the_editor_opens_again_with_what_was_typed(project: Path) -> None:
+    editor = project / "editor"
+    editor.write_text(
+        "if mkdir seen; then sed -i '2s/:/ =/; s/assistant/system/' $1\n"
+        "else sed -i '2s/ =/:/' $1; fi 2> /dev/null\n"
+    )
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tuiwb", "data", "edit", "data/support.jsonl", "3"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        env={**os.environ, "VISUAL": "", "EDITOR": f"sh {editor}"},
+    )  # fmt: skip
+    os.close(slave)
+    os.write(master, b"y\n")
+    seen = bytearray()
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 4096):
+            seen += chunk
+    os.close(master)
+    assert process.wait(30) == 0
+    assert b"line 2, column 14" in seen
+    assert b"Edit on?" in seen
+    dataset = open_dataset(project / "data" / "support.jsonl")
+    edited = Marks(dataset.path, dataset).state(dataset.row(3)).record
+    assert edited is not None
+    assert "system" in {turn["role"] for turn in edited["messages"]}
 
 
 def test_review_in_a_terminal_takes_single_keys(project: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuiwb.data.editing import diff, edit_in_editor, edit_text, parse_edit
+from tuiwb.data.editing import EditorFailed, diff, edit_in_editor, edit_text, parse_edit
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Entry, Fold, Marks, State, marks_path
 from tuiwb.data.read import Dataset, open_dataset
@@ -298,7 +298,7 @@ def test_the_users_editor_edits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("VISUAL", "sed -i s/one/two/")
     assert edit_in_editor('{"text": "one é"}') == '{"text": "two é"}'
     monkeypatch.setenv("VISUAL", "false")
-    with pytest.raises(BadInput, match="ended with code 1: nothing changed"):
+    with pytest.raises(BadInput, match="ended with code 1: nothing is saved"):
         edit_in_editor("x")
     monkeypatch.setenv("VISUAL", "/no/such/editor")
     with pytest.raises(MissingHere, match="can't run the editor"):
@@ -306,6 +306,36 @@ def test_the_users_editor_edits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("VISUAL")
     monkeypatch.delenv("EDITOR", raising=False)
     with pytest.raises(MissingHere, match="set EDITOR"):
+        edit_in_editor("x")
+
+
+def test_an_editor_that_ends_badly_leaves_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    editor = tmp_path / "editor"
+    monkeypatch.setenv("VISUAL", f"sh {editor}")
+    for script, left in (
+        ("printf 'half a li' > $1; exit 3", "half a li"),
+        ("printf 'half a li' > $1; kill -9 $$", "half a li"),
+        (r"printf 'caf\351' > $1", r"caf\xe9"),
+    ):
+        editor.write_text(script)
+        with pytest.raises(EditorFailed, match="nothing is saved") as failed:
+            edit_in_editor("x")
+        assert failed.value.text == left
+
+
+def test_ctrl_c_in_an_editor_is_not_ours_to_end_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "editor").write_text("trap : INT; kill -INT $PPID; printf typed > $1")
+    monkeypatch.setenv("VISUAL", f"sh {tmp_path / 'editor'}")
+    assert edit_in_editor("x") == "typed"
+
+
+def test_where_no_file_to_edit_can_be_written_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/none")
+    with pytest.raises(MissingHere, match="can't write a file to edit"):
         edit_in_editor("x")
 
 

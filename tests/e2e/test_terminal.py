@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.conftest import Terminal, wait_until
 from tuiwb import jobs
+from tuiwb.data.marks import Marks, marks_path
+from tuiwb.data.read import open_dataset
 from tuiwb.jobs import process
 from tuiwb.project import Project, copy_sample
 
@@ -155,6 +157,30 @@ def test_an_editor_that_fails_leaves_the_screen_as_it_was(sample: Project, termi
     terminal.wait_for("Row 1")
     terminal.press("q")
     wait_until(terminal.ended, 20, lambda: f"q did not quit:\n{terminal.text}")
+
+
+def test_what_was_typed_in_an_editor_and_is_no_json_can_be_mended(
+    sample: Project, terminals: Open, tmp_path: Path
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text(
+        f"if mkdir {tmp_path}/seen; then sed -i '2s/:/ =/; s/support desk/desk of typed words/' $1\n"
+        "else sed -i '2s/ =/:/' $1; fi 2> /dev/null\n"
+    )
+    terminal = terminals(
+        str(sample.root), columns=80, rows=24,
+        environment={"VISUAL": "", "EDITOR": f"sh {editor}"},
+    )  # fmt: skip
+    terminal.wait_for("Look at the data")
+    terminal.press("2")
+    terminal.wait_for("Row 0", "support desk")
+    terminal.press("E")
+    terminal.wait_for("is not JSON: line 2, column 14", "desk of typed words", 'messages" =')
+    chats = sample.root / "data" / "support.jsonl"
+    assert not marks_path(chats).exists()
+    terminal.press("^o")
+    terminal.wait_for("[✎]", "desk of typed words", seconds=20)
+    assert Marks(chats, open_dataset(chats)).counts() == {"edited": 1}
 
 
 def test_an_idle_screen_sends_next_to_nothing(sample: Project, terminals: Open) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb.cli.common import JsonOption, note, say, say_json, say_table
-from tuiwb.data.editing import diff, edit_in_editor, edit_text, parse_edit
+from tuiwb.cli.row_editor import edited_by_hand
+from tuiwb.data.editing import diff, parse_edit
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import FLAGS, Marks
 from tuiwb.data.read import Dataset, open_dataset
@@ -111,10 +112,17 @@ def edit(
         journal.edit(shown, None, note=why)
         changes = []
     else:
-        record = parse_edit(_new_text(before, source))
-        changes = diff(before, record)
-        if changes:
+
+        def keep(record: dict[str, Any]) -> None:
             journal.edit(shown, record, note=why)
+
+        if source is None:
+            changes = edited_by_hand(file, before, keep)
+        else:
+            record = parse_edit(_text_of(source))
+            changes = diff(before, record)
+            if changes:
+                keep(record)
     if as_json:
         say_json({"file": str(file), "row": row, "changed": bool(changes) or revert,
                   "diff": changes})  # fmt: skip
@@ -151,7 +159,7 @@ def review(
         if only == []:
             raise BadInput(f"{file} has no row whose provenance says a model wrote it")
         rows = sample_of(dataset, sample, seed, only=only)
-        _walk(dataset, journal, rows, quiet=as_json)
+        _walk(file, dataset, journal, rows, quiet=as_json)
     done = review_of(dataset, journal, counts=is_synthetic if only_synthetic else lambda _: True)
     if as_json:
         say_json(done)
@@ -168,7 +176,7 @@ def review(
 COMMANDS = (mark, marks, edit, review)
 
 
-def _walk(dataset: Dataset, journal: Marks, rows: list[int], quiet: bool) -> None:
+def _walk(file: Path, dataset: Dataset, journal: Marks, rows: list[int], quiet: bool) -> None:
     """Show each row that has no verdict yet and take one; undo goes back to the one before."""
     put = note if quiet else say
     answers = _answers(put)
@@ -184,7 +192,7 @@ def _walk(dataset: Dataset, journal: Marks, rows: list[int], quiet: bool) -> Non
             decided.append(at)
             at += 1
         elif answer == "e":
-            if _edit_in_review(journal, row, put):
+            if _edit_in_review(file, journal, row, put):
                 decided.append(at)
                 at += 1
         elif answer == "s":
@@ -224,16 +232,15 @@ def _forget_what_was_typed() -> None:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
-def _edit_in_review(journal: Marks, row: Row, put: Any) -> bool:
-    before = _edited(row, journal)
+def _edit_in_review(file: Path, journal: Marks, row: Row, put: Any) -> bool:
+    def accept(record: dict[str, Any]) -> None:
+        journal.edit(row, record, mark="accept")
+
     try:
-        record = parse_edit(edit_in_editor(edit_text(before)))
-        changes = diff(before, record)
+        changes = edited_by_hand(file, _edited(row, journal), accept)
         for line in changes:
             put(line)
-        if changes:
-            journal.edit(row, record, mark="accept")
-        else:
+        if not changes:
             put("nothing changed")
         return bool(changes)
     except TuiwbError as error:
@@ -265,9 +272,7 @@ def _answers(put: Any) -> Iterator[str]:
         yield key[:1].lower()
 
 
-def _new_text(row: Row, source: Path | None) -> str:
-    if source is None:
-        return edit_in_editor(edit_text(row))
+def _text_of(source: Path) -> str:
     try:
         data = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
         return data.decode("utf-8-sig")

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.message import Message
 
 from tuiwb.app import keys
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Ask
-from tuiwb.app.screens.edit_dialog import EditRecord
+from tuiwb.app.screens.edit_dialog import EditRecord, left_for_editor, saved
 from tuiwb.data.checks.finding import Finding
-from tuiwb.data.editing import edit_in_editor, edit_text, parse_edit
+from tuiwb.data.editing import edit_text
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Marks
 from tuiwb.data.rows import Row
@@ -148,35 +147,43 @@ class CurationActions(WorkbenchScreen):
         self.notify(f"{kind}: row {rows}", markup=False)
         self.marks_changed()
 
-    @work
-    async def action_edit(self) -> None:
+    def action_edit(self) -> None:
         """Edit the row's record in place."""
         row = self.current_row()
-        if row is None or self._marks is None:
-            return
-        shown = self.as_edited(row)
-        record = await self.app.push_screen_wait(
-            EditRecord(f"Row {row.index:,}, its record", edit_text(shown))
-        )
-        if record is not None:
-            self._save(row, record)
+        if row is not None and self._marks is not None:
+            self._edit(row, edit_text(self.as_edited(row)))
 
     def action_editor(self) -> None:
-        """Edit the row's record in the user's own editor."""
-        row = self.current_row()
-        if row is None or self._marks is None:
+        """Edit the row's record in the user's own editor; what can't be saved is edited on here."""
+        row, marks = self.current_row(), self._marks
+        if row is None or marks is None:
             return
         text = edit_text(self.as_edited(row))
-        try:
-            with self.app.suspend():
-                left = edit_in_editor(text)
-            if left != text:
-                self._save(row, parse_edit(left))
-        except SuspendNotSupported:
-            self.notify("this terminal can't be left for an editor: e edits here", markup=False)
-        except TuiwbError as error:
-            self.notify(str(error), severity="error", markup=False)
-        self.app.refresh()
+        typed, problem = left_for_editor(self.app, text)
+        if typed == text:
+            if problem is not None:
+                self.notify(str(problem), severity="error", markup=False)
+            return
+        if problem is None:
+            problem = saved(typed, lambda record: marks.edit(row, record))
+        if problem is None:
+            self.marks_changed()
+        else:
+            self._edit(row, text, typed, problem)
+
+    def _edit(
+        self, row: Row, text: str, typed: str | None = None, problem: TuiwbError | None = None
+    ) -> None:
+        marks = self._marks
+        assert marks is not None
+
+        def done(changed: bool | None) -> None:
+            if changed:
+                self.marks_changed()
+
+        title = f"Row {row.index:,}, its record"
+        dialog = EditRecord(title, text, lambda record: marks.edit(row, record), typed, problem)
+        self.app.push_screen(dialog, done)
 
     @work
     async def action_review(self) -> None:
@@ -210,15 +217,6 @@ class CurationActions(WorkbenchScreen):
                 message.dataset, self._marks, message.rows, self.findings_by_row()
             )
             self.app.push_screen(screen, lambda _answer: self.marks_changed())
-
-    def _save(self, row: Row, record: dict[str, object]) -> None:
-        assert self._marks is not None
-        try:
-            self._marks.edit(row, record)
-        except TuiwbError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self.marks_changed()
 
 
 def _sample_size(said: str) -> int:

@@ -1,7 +1,7 @@
 """Walk through a sample of rows: accept, reject or edit each; verdicts are marks, kept at once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -119,8 +119,12 @@ class ReviewScreen(Modal[None]):
             return
         state = self._marks.state(row)
         shown = to_row(state.record, row.file, row.index, row.line) if state.record else row
-        record = await self.app.push_screen_wait(EditRecord(f"Row {row.index:,}", edit_text(shown)))
-        if record is not None and self._try(lambda: self._marks.edit(row, record, mark="accept")):
+
+        def save(record: dict[str, Any]) -> None:
+            self._marks.edit(row, record, mark="accept")
+
+        dialog = EditRecord(f"Row {row.index:,}", edit_text(shown), save)
+        if await self.app.push_screen_wait(dialog):
             self._at = self._next_open(self._at + 1)
             self._paint()
 

@@ -164,7 +164,7 @@ def test_what_was_typed_in_an_editor_and_is_no_json_can_be_mended(
 ) -> None:
     editor = tmp_path / "editor"
     editor.write_text(
-        f"if mkdir {tmp_path}/seen; then sed -i '2s/:/ =/; s/support desk/desk of typed words/' $1\n"
+        f"if mkdir {tmp_path}/seen; then sed -i '2s/:/ =/; s/support desk/desk of words/' $1\n"
         "else sed -i '2s/ =/:/' $1; fi 2> /dev/null\n"
     )
     terminal = terminals(
@@ -175,11 +175,11 @@ def test_what_was_typed_in_an_editor_and_is_no_json_can_be_mended(
     terminal.press("2")
     terminal.wait_for("Row 0", "support desk")
     terminal.press("E")
-    terminal.wait_for("is not JSON: line 2, column 14", "desk of typed words", 'messages" =')
+    terminal.wait_for("is not JSON: line 2, column 14", "desk of words", 'messages" =')
     chats = sample.root / "data" / "support.jsonl"
     assert not marks_path(chats).exists()
     terminal.press("^o")
-    terminal.wait_for("[✎]", "desk of typed words", seconds=20)
+    terminal.wait_for("[✎]", "desk of words", seconds=20)
     assert Marks(chats, open_dataset(chats)).counts() == {"edited": 1}
 
 

@@ -1,15 +1,12 @@
 """`tuiwb config`: every problem as file:line, and a code a script can act on."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Tuiwb
 from tests.train.tiny import CONFIG, build_project
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -18,20 +15,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_project(tmp_path_factory.mktemp("config_cli") / "project")
 
 
-def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder; a GPU, if there is one, is hidden from it."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuiwb", *arguments],
-        cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU, if there is one, is hidden."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
-def test_a_config_that_can_run_is_fine(home: Path) -> None:
-    done = tuiwb("config", "check", "configs/base.yaml", cwd=home)
+def test_a_config_that_can_run_is_fine(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("config", "check", "configs/base.yaml")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         "configs/base.yaml:4: note: 40 rows in batches of 4 make 10 steps an epoch, 12 in all",
@@ -40,10 +31,12 @@ def test_a_config_that_can_run_is_fine(home: Path) -> None:
     assert done.stderr == ""
 
 
-def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(home: Path) -> None:
+def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(
+    home: Path, tuiwb: Tuiwb
+) -> None:
     path = home / "bad.yaml"
     path.write_text(CONFIG.replace("r: 4", "rr: 4").replace("max_steps: 12", "max_steps: a"))
-    done = tuiwb("config", "check", "bad.yaml", cwd=home)
+    done = tuiwb("config", "check", "bad.yaml")
     assert done.returncode == 2
     first, second = done.stdout.splitlines()
     assert first.startswith("bad.yaml:3: error: unknown key 'rr' in lora: ")
@@ -52,10 +45,12 @@ def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(home: Path) -
     )
 
 
-def test_json_holds_the_same_problems_and_nothing_else_is_on_stdout(home: Path) -> None:
+def test_json_holds_the_same_problems_and_nothing_else_is_on_stdout(
+    home: Path, tuiwb: Tuiwb
+) -> None:
     path = home / "bad.yaml"
     path.write_text(CONFIG.replace("max_length", "max_seq_length") + "  optim: sgdd\n")
-    done = tuiwb("config", "check", "bad.yaml", "--json", cwd=home)
+    done = tuiwb("config", "check", "bad.yaml", "--json")
     assert done.returncode == 2
     said = json.loads(done.stdout)
     assert said["ok"] is False
@@ -66,58 +61,61 @@ def test_json_holds_the_same_problems_and_nothing_else_is_on_stdout(home: Path) 
 
 
 @pytest.mark.parametrize("command", [("config", "check"), ("train",)])
-def test_a_config_that_is_not_there_is_one_sentence(home: Path, command: tuple[str, ...]) -> None:
-    done = tuiwb(*command, "configs/none.yaml", cwd=home)
+def test_a_config_that_is_not_there_is_one_sentence(tuiwb: Tuiwb, command: tuple[str, ...]) -> None:
+    done = tuiwb(*command, "configs/none.yaml")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "error: configs/none.yaml does not exist: give a run's config (YAML)\n"
 
 
-def test_hostile_text_in_a_config_never_reaches_the_terminal_raw(home: Path) -> None:
+def test_hostile_text_in_a_config_never_reaches_the_terminal_raw(home: Path, tuiwb: Tuiwb) -> None:
     path = home / "hostile.yaml"
     path.write_text(CONFIG + '  optim: "\\e[31m[red]\\0"\n  "\\e]0;x\\a": 1\n')
-    done = tuiwb("config", "check", "hostile.yaml", cwd=home)
+    done = tuiwb("config", "check", "hostile.yaml")
     assert done.returncode == 2
     assert "\x1b" not in done.stdout + done.stderr
     assert "\x00" not in done.stdout + done.stderr
 
 
-def test_a_new_config_is_written_once_and_passes_its_own_check(home: Path) -> None:
-    done = tuiwb("config", "new", "--base", "models/tiny", "--json", cwd=home)
+def test_a_new_config_is_written_once_and_passes_its_own_check(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("config", "new", "--base", "models/tiny", "--json")
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout)["file"])
     assert path == home / "configs" / "train-lora.yaml"
     assert "heldout: data/heldout.jsonl" in path.read_text()
-    checked = tuiwb("config", "check", str(path), cwd=home)
+    checked = tuiwb("config", "check", str(path))
     assert checked.returncode == 0, checked.stdout
-    again = tuiwb("config", "new", "--base", "models/tiny", cwd=home)
+    again = tuiwb("config", "new", "--base", "models/tiny")
     assert again.returncode == 2
     assert "exists already" in again.stderr
     path.unlink()
 
 
-def test_what_only_this_machine_lacks_has_a_code_of_its_own(home: Path) -> None:
+def test_what_only_this_machine_lacks_has_a_code_of_its_own(home: Path, tuiwb: Tuiwb) -> None:
     (home / "gpu.yaml").write_text(f"{CONFIG}  fp16: true\n")
-    done = tuiwb("config", "check", "gpu.yaml", cwd=home)
+    done = tuiwb("config", "check", "gpu.yaml")
     assert done.returncode == 3
     assert "gpu.yaml:14: missing here: fp16 needs a GPU" in done.stdout
     assert done.stdout.splitlines()[-1] == ("gpu.yaml: right, but this machine lacks what it wants")
-    started = tuiwb("train", "gpu.yaml", cwd=home)
+    started = tuiwb("train", "gpu.yaml")
     assert started.returncode == 3
     assert "gpu.yaml:14: missing here: fp16 needs a GPU" in started.stderr
     assert not (home / "runs").exists()
 
 
-def test_a_new_config_by_name_is_listed_and_a_missing_dataset_is_refused(home: Path) -> None:
-    done = tuiwb("config", "new", "mine", cwd=home)
+def test_a_new_config_by_name_is_listed_and_a_missing_dataset_is_refused(
+    home: Path, tuiwb: Tuiwb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = tuiwb("config", "new", "mine")
     assert done.returncode == 0, done.stderr
     assert (home / "configs" / "mine.yaml").is_file()
     assert "it trains models/tiny on data/train.jsonl, held out: data/heldout.jsonl" in done.stdout
-    done = tuiwb("config", "new", "other", "--data", "nosuch.jsonl", cwd=home)
+    done = tuiwb("config", "new", "other", "--data", "nosuch.jsonl")
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is no file nosuch.jsonl")
     assert not (home / "configs" / "other.yaml").exists()
     new = ("config", "new", "-C", "..", "--data", "../data/train.jsonl", "here.yaml")
-    done = tuiwb(*new, cwd=home / "configs")
+    monkeypatch.chdir(home / "configs")
+    done = tuiwb(*new)
     assert done.returncode == 0, done.stderr
     assert "train: data/train.jsonl" in (home / "configs" / "here.yaml").read_text()

@@ -4,27 +4,13 @@ import json
 import math
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Tuiwb
 from tuiwb.jobs import create, process
 from tuiwb.jobs.events import Alert, Artifact, EventWriter, Log, Metrics, State
-
-ROOT = Path(__file__).parents[2]
-
-
-def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuiwb", *arguments],
-        cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +36,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_show_gives_every_promised_field_as_json(home: Path) -> None:
-    done = tuiwb("runs", "show", "good", "--json", cwd=home)
+def test_show_gives_every_promised_field_as_json(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "show", "good", "--json")
     assert done.returncode == 0
     shown = json.loads(done.stdout)
     assert {"name", "kind", "state", "step", "total_steps", "metrics", "started", "ended"} <= set(
@@ -65,27 +51,27 @@ def test_show_gives_every_promised_field_as_json(home: Path) -> None:
     assert shown["artifacts"][0]["path"] == "checkpoints/checkpoint-3"
 
 
-def test_show_tells_of_a_death_before_a_resume(home: Path) -> None:
-    lines = tuiwb("runs", "show", "good", cwd=home).stdout.splitlines()
+def test_show_tells_of_a_death_before_a_resume(tuiwb: Tuiwb) -> None:
+    lines = tuiwb("runs", "show", "good").stdout.splitlines()
     assert f"{'warned':<12} died at step 9: killed by SIGKILL" in lines
     assert "by the way" not in "".join(lines)
 
 
 @pytest.mark.parametrize("arguments", [("runs",), ("runs", "list")])
 def test_the_list_has_a_row_for_every_job_oldest_first(
-    home: Path, arguments: tuple[str, ...]
+    tuiwb: Tuiwb, arguments: tuple[str, ...]
 ) -> None:
-    done = tuiwb(*arguments, cwd=home)
+    done = tuiwb(*arguments)
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0].split()[:4] == ["NAME", "KIND", "STATE", "STEP"]
     assert [line.split()[0] for line in lines[1:]] == ["good", "bad", "good/compare", "waiting"]
-    listed = json.loads(tuiwb(*arguments, "--json", cwd=home).stdout)
+    listed = json.loads(tuiwb(*arguments, "--json").stdout)
     assert [job["state"] for job in listed] == ["finished", "failed", "queued", "queued"]
 
 
-def test_show_says_it_in_words_with_hostile_text_made_visible(home: Path) -> None:
-    done = tuiwb("runs", "show", "bad", cwd=home)
+def test_show_says_it_in_words_with_hostile_text_made_visible(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "show", "bad")
     assert done.returncode == 0
     assert "the disk is full" in done.stdout
     assert "checkpoints/checkpoint-3  (removed since)" in done.stdout
@@ -93,22 +79,24 @@ def test_show_says_it_in_words_with_hostile_text_made_visible(home: Path) -> Non
     assert "␛[31mred" in done.stdout
 
 
-def test_following_a_failed_run_prints_its_history_and_exits_4(home: Path) -> None:
-    done = tuiwb("runs", "follow", "bad", cwd=home)
+def test_following_a_failed_run_prints_its_history_and_exits_4(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "follow", "bad")
     assert done.returncode == 4
     assert "step 3/6  loss nan" in done.stdout
     assert "ALERT warning" in done.stdout
     assert done.stdout.splitlines()[-1].strip() == "10s  failed: the disk is full"
 
 
-def test_following_as_json_leaves_stdout_to_one_document(home: Path) -> None:
-    done = tuiwb("runs", "follow", "good", "--json", cwd=home)
+def test_following_as_json_leaves_stdout_to_one_document(tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "follow", "good", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["state"] == "finished"
     assert "step 3/6" in done.stderr
 
 
-def test_a_run_whose_process_was_killed_is_shown_as_died_and_follow_exits_4(home: Path) -> None:
+def test_a_run_whose_process_was_killed_is_shown_as_died_and_follow_exits_4(
+    home: Path, tuiwb: Tuiwb
+) -> None:
     folder = home / "runs" / "killed"
     create(folder, "train", {})
     child = subprocess.Popen(["sleep", "60"])
@@ -119,11 +107,8 @@ def test_a_run_whose_process_was_killed_is_shown_as_died_and_follow_exits_4(home
     child.kill()
     child.wait()
     try:
-        assert (
-            json.loads(tuiwb("runs", "show", "killed", "--json", cwd=home).stdout)["state"]
-            == "died"
-        )
-        done = tuiwb("runs", "follow", "killed", cwd=home)
+        assert json.loads(tuiwb("runs", "show", "killed", "--json").stdout)["state"] == "died"
+        done = tuiwb("runs", "follow", "killed")
         assert done.returncode == 4
         assert "error: killed died: the process is gone without a word at step 0" in done.stderr
     finally:
@@ -146,9 +131,9 @@ def test_a_run_whose_process_was_killed_is_shown_as_died_and_follow_exits_4(home
     ],
 )
 def test_what_can_not_be_done_is_one_sentence_and_exit_2(
-    home: Path, arguments: tuple[str, ...], sentence: str
+    tuiwb: Tuiwb, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    done = tuiwb(*arguments, cwd=home)
+    done = tuiwb(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -156,11 +141,14 @@ def test_what_can_not_be_done_is_one_sentence_and_exit_2(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_empty_project_says_how_to_start(tmp_path: Path) -> None:
-    done = tuiwb("runs", cwd=tmp_path)
+def test_an_empty_project_says_how_to_start(
+    tmp_path: Path, tuiwb: Tuiwb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = tuiwb("runs")
     assert done.returncode == 0
     assert f"{tmp_path} is no project" in done.stdout
     assert "`tuiwb init` makes it one" in done.stdout
     (tmp_path / "tuiwb.yaml").touch()
-    assert "tuiwb train CONFIG starts one" in tuiwb("runs", cwd=tmp_path).stdout
-    assert json.loads(tuiwb("runs", "--json", cwd=tmp_path).stdout) == []
+    assert "tuiwb train CONFIG starts one" in tuiwb("runs").stdout
+    assert json.loads(tuiwb("runs", "--json").stdout) == []

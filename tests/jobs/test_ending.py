@@ -35,7 +35,7 @@ def runs(pid: int) -> bool:
 def test_a_worker_that_listens_ends_by_itself(folder: Path, kinds: dict[str, str]) -> None:
     launch(job(folder, "obeys"), environment=kinds)
     wait_for(lambda: status(folder).step == 1, folder)
-    state = stop_now(folder)
+    state = stop_now(folder, patience=180)
     assert (state.state, state.message) == ("cancelled", "stopped on request")
 
 
@@ -108,7 +108,7 @@ def test_a_command_a_job_kind_does_not_know_is_answered(
 
 def test_a_job_that_has_ended_is_not_ended_again(folder: Path, kinds: dict[str, str]) -> None:
     launch(job(folder, "obeys"), environment=kinds)
-    stop_now(folder)
+    stop_now(folder, patience=180)
     with pytest.raises(BadInput, match="its state is stopped"):
         stop_now(folder)
     assert not [n for n in os.listdir(folder) if n.endswith(".tmp")]

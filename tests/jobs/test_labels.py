@@ -1,7 +1,8 @@
 """Tags, note and archive of a run."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,16 +51,35 @@ def test_a_broken_file_is_told_and_never_written_over(tmp_path: Path, data: byte
     assert (tmp_path / LABELS).read_bytes() == data
 
 
-def _tag(folder: Path, name: str) -> None:
-    for n in range(20):
-        add_tags(folder, [f"{name}{n}"])
+# Each waits until all are there, so that they do write at once.
+TAGS = """
+import sys
+from pathlib import Path
+from tuiwb.jobs.labels import add_tags
+print(flush=True)
+sys.stdin.readline()
+for n in range(20):
+    add_tags(Path(sys.argv[1]), [f"{sys.argv[2]}{n}"])
+"""
 
 
 def test_two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("fork")
-    writers = [fork.Process(target=_tag, args=(tmp_path, name)) for name in "abc"]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", TAGS, str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in "abc"
+    ]
     for writer in writers:
-        writer.start()
+        assert writer.stdout is not None
+        writer.stdout.readline()
     for writer in writers:
-        writer.join()
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
     assert len(read_labels(tmp_path).tags) == 60

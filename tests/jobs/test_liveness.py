@@ -18,7 +18,7 @@ from tuiwb.jobs.launch import relaunch
 from tuiwb.jobs.run import worker_of
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 180.0) -> None:
     """Poll until the condition holds; fails when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

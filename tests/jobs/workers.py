@@ -13,7 +13,8 @@ from tuiwb.jobs import create, process, status
 KINDS = {
     "obeys": """
         import time
-        while True:
+        until = time.monotonic() + 900  # whatever becomes of its test
+        while time.monotonic() < until:
             context.stop_if_asked()
             context.emit(Metrics(step=1, values={"loss": 1.0}))
             time.sleep(0.05)
@@ -76,7 +77,7 @@ def job(folder: Path, kind: str, **spec: object) -> Path:
     return folder
 
 
-def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], folder: Path, seconds: float = 180.0) -> None:
     """Poll until the condition holds; shows the job when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -25,7 +25,7 @@ GIB = 1 << 30
 HOST = Host(cpu=10, memory_used=40 * GIB, memory_total=250 * GIB, disk_free=GIB, disk_total=GIB)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -29,6 +29,12 @@ wandb = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reading W&B's files sets in the environment stays with the test."""
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+
+
 def read(watched: Watched) -> Watched:
     watched.poll(1.0)
     while watched.loaded < 1.0:

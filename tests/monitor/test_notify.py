@@ -1,11 +1,10 @@
 """Telling who is away: sequences for a terminal, a real server on the loopback, a real command."""
 
+import fcntl
 import json
-import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,6 +27,7 @@ from tuiwb.monitor.notify import (
 from tuiwb.monitor.triage.rule import over
 from tuiwb.project import AlertSettings, Project
 
+HOURS = 99_999  # seconds
 ALERT = Alert(
     rule="overfitting",
     severity="warning",
@@ -114,7 +114,7 @@ def test_a_webhook_gets_alerts_from_the_asked_severity_on_and_the_end(
     telling.hear(over("overfitting", "over", 40))
     telling.hear(State(state="running", phase="saving"))
     telling.hear(State(state="finished", exit_code=0))
-    assert telling.flush(20)
+    assert telling.flush(120)
     alert, end = server.got
     assert (alert["kind"], alert["run"], alert["rule"], alert["step"]) == (
         "alert",
@@ -190,7 +190,7 @@ def test_a_command_gets_the_alert_on_stdin_and_in_its_environment_without_a_shel
     said: list[str] = []
     telling = notifier(tmp_path, said.append, command=[sys.executable, "-c", program, "$(id); a b"])
     telling.hear(Alert(rule="r", severity="critical", evidence="a\0b\ud800", step=3))
-    assert telling.flush(20)
+    assert telling.flush(120)
     message, words, environment = json.loads((tmp_path / "out.json").read_text())
     assert message["rule"] == "r"
     assert words == ["$(id); a b"]
@@ -203,25 +203,27 @@ def test_a_command_gets_the_alert_on_stdin_and_in_its_environment_without_a_shel
 def test_a_command_that_fails_hangs_or_is_not_there_is_said_once_and_blocks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", 0.3)
-    hang = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+    # Both wait for something: this one for a word of ours, that one for ever.
+    fails = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nraise SystemExit(3)"
+    hangs = f"exec 9> held; flock 9; exec sleep {HOURS}"
+    monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", 600.0)
     for command, words in (
         (["no-such-program"], "no-such-program: FileNotFoundError"),
-        ([sys.executable, "-c", "raise SystemExit(3)"], "ended with 3"),
-        ([sys.executable, "-c", hang], "took over"),
+        ([sys.executable, "-c", fails], "ended with 3"),
+        (["sh", "-c", hangs], "took over"),
     ):
         said: list[str] = []
+        if words == "took over":
+            monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", 0.3)
         telling = notifier(tmp_path, said.append, command=command)
-        began = time.monotonic()
         telling.hear(ALERT)
         telling.hear(ALERT)
-        assert time.monotonic() - began < 5, "the run goes on at once"
-        assert telling.flush(20)
+        (tmp_path / "go").touch()  # not before both were heard: the run goes on at once
+        assert telling.flush(120)
         assert len(said) == 1
         assert words in said[0]
-    if (pid := tmp_path / "pid").exists():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid.read_text()), 0)
+    with (tmp_path / "held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody lives who holds it
 
 
 def test_settings_are_read_from_tuiwb_yaml_and_a_wrong_one_is_one_sentence(tmp_path: Path) -> None:
@@ -255,7 +257,7 @@ def test_a_worker_tells_only_where_something_is_configured(
     assert telling is not None
     context.emit(ALERT)
     context.state("failed", message="no")
-    assert telling.flush(20)
+    assert telling.flush(120)
     assert [got["kind"] for got in server.got] == ["alert", "end"]
     assert b"SECRET" not in (folder / "events.jsonl").read_bytes()
 

@@ -1,11 +1,28 @@
-"""Somebody else's training script: TRL, no tuiwb. `python trl_script.py MODEL OUT`."""
+"""Somebody else's training script: TRL, no tuiwb. `python trl_script.py MODEL OUT GO`.
 
+After each save it waits until there is a file GO-STEP.
+"""
+
+import os
 import sys
+import time
 
 from datasets import Dataset
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-model, out = sys.argv[1:]
+model, out, go = sys.argv[1:]
+
+
+class Waits(TrainerCallback):
+    """Trains on when it is told to."""
+
+    def on_save(self, args, state, control, **_):
+        """Wait for the word."""
+        while not os.path.exists(f"{go}-{state.global_step}"):
+            time.sleep(0.02)
+
+
 rows = [{"prompt": f"What is {n}? ", "completion": f"It is {n}."} for n in range(40)]
 arguments = SFTConfig(
     output_dir=out,
@@ -26,6 +43,7 @@ trainer = SFTTrainer(
     args=arguments,
     train_dataset=Dataset.from_list(rows),
     eval_dataset=Dataset.from_list(rows[:4]),
+    callbacks=[Waits()],
 )
 trainer.train()
 trainer.save_state()

@@ -14,7 +14,6 @@ from tuiwb.monitor.history import RunHistory
 
 def main(folder: Path) -> int:
     """Read the log in `folder` to its end; 1 when that can't be done."""
-    os.nice(19)
     try:
         history = RunHistory(folder, alone=True)
         while history.loaded < 1.0:
@@ -26,4 +25,5 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(19)
     sys.exit(main(Path(sys.argv[1])))

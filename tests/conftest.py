@@ -1,10 +1,8 @@
-"""For every test: the machine may be as slow and as busy as it likes, and no test sees what
-another left behind, or what the terminal it was started from holds."""
+"""For every test: neither the machine's pace nor the caller's environment changes anything."""
 
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,38 +13,46 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-# What a program looks at to know its terminal, its user's tastes and keys.
-_OTHERS = (
-    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"),
-    *("TTY_INTERACTIVE", "TEXTUAL_ANIMATIONS", "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME"),
-    *("TUIWB_RATER", "TUIWB_API_KEY", "TUIWB_QUEUE", "TUIWB_MAX_LORAS", "TMUX", "VISUAL"),
+# What a shell, a multiplexer or a connection leaves there and the program goes by.
+OF_A_TERMINAL = (
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),
+    *("TMUX", "STY", "SSH_CONNECTION", "TERM_PROGRAM", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("TEXTUAL_ANIMATIONS", "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME"),
+)
+# A user's keys and endpoints, and the way to them.
+OF_A_USER = (
     *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY"),
     *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
 )
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+KNOBS = ("TUIWB_REAL_DATA", "TUIWB_VLLM_PYTHON")  # the tests' own
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A terminal like any other, and a queue and ports that no other program waits for."""
+@pytest.fixture(scope="session", autouse=True)
+def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No terminal's variables, no user's and none of this program's; a queue and ports that no
+    other program of this machine waits for."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in _OTHERS:
-            patch.delenv(name, raising=False)
+        for name in list(os.environ):
+            if name in (*OF_A_TERMINAL, *OF_A_USER) or (
+                name.startswith("TUIWB_") and name not in KNOBS
+            ):
+                patch.delenv(name)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 
 @pytest.fixture(autouse=True)
-def _left_as_found() -> Iterator[None]:
-    """The environment, the folder and the handlers of signals, which jobs that are done in this
-    process set for themselves, are again what they were."""
-    environment, folder = dict(os.environ), Path.cwd()
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+def process_as_it_was() -> Iterator[None]:
+    """What a test does to the process of all tests is undone: its priority, where it stands; a
+    job that is done in it sets variables and handlers of signals as in a process of its own."""
+    before = os.nice(0), os.getcwd()
+    environment = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
-    for name in os.environ.keys() - environment.keys():
-        if name != "PYTEST_CURRENT_TEST":
-            del os.environ[name]
+    for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
     os.environ.update(environment)
-    os.chdir(folder)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    assert (os.nice(0), os.getcwd()) == before

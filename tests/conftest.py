@@ -13,6 +13,17 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+LONGEST = 60  # characters of a value in a test's name
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A long value names its test by its beginning: the name goes into the environment, and one
+    of a megabyte there would let no process be started."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST:
+        return ascii(val[:LONGEST])[:LONGEST]
+    return None
+
+
 # What a shell, a multiplexer or a connection leaves there and the program goes by.
 OF_A_TERMINAL = (
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),

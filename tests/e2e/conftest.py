@@ -1,6 +1,5 @@
 """A real terminal for the real program: a PTY, a screen kept by pyte, keys as bytes."""
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -17,6 +16,8 @@ from pathlib import Path
 import pyte
 import pytest
 
+LIMIT = 240.0  # seconds; a start takes 20 of them where many others want the processor
+QUIET = 2.5  # seconds without a change: the program looks at everything at least each second
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
@@ -46,6 +47,7 @@ class Terminal:
         self.raw = b""
         self._reading = threading.Event()
         self._reading.set()
+        self._reaped = False
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LINES="", COLUMNS="")
@@ -101,7 +103,7 @@ class Terminal:
         """Send raw bytes, as a terminal might."""
         os.write(self.fd, data)
 
-    def wait_for(self, *words: str, seconds: float = 60) -> str:
+    def wait_for(self, *words: str, seconds: float = LIMIT) -> str:
         """Wait until all words are on the screen; the screen."""
         wait_until(
             lambda: all(w in self.text for w in words),
@@ -112,37 +114,38 @@ class Terminal:
 
     def kill(self) -> None:
         """SIGKILL to the program, as the kernel would."""
-        os.kill(self.pid, signal.SIGKILL)
+        if not self.ended():
+            os.kill(self.pid, signal.SIGKILL)
         self._end()
 
     def hang_up(self) -> None:
         """Close our end of the PTY: what losing SSH does."""
-        self._open = False
-        self._reader.join(5)
-        os.close(self.fd)
-        wait_until(
-            lambda: os.waitpid(self.pid, os.WNOHANG)[0] == self.pid,
-            20,
-            lambda: "the program outlived its terminal",
-        )
+        self._let_go()
+        wait_until(self.ended, LIMIT, lambda: "the program outlived its terminal")
 
     def ended(self) -> bool:
         """Whether the program has ended by itself."""
-        return os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+        if not self._reaped:
+            self._reaped = os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+        return self._reaped
+
+    def _let_go(self) -> None:
+        if self._open:
+            self._open = False
+            self._reader.join()  # or it would read another's terminal under the same number
+            os.close(self.fd)
 
     def _end(self) -> None:
-        self._open = False
-        self._reader.join(5)
-        with contextlib.suppress(OSError, ChildProcessError):
-            os.close(self.fd)
+        self._let_go()
+        if not self._reaped:
             os.waitpid(self.pid, 0)
+            self._reaped = True
 
     def close(self) -> None:
         """End the program if it still runs."""
-        if self._open:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            self._end()
+        if not self.ended():
+            os.kill(self.pid, signal.SIGKILL)
+        self._end()
 
 
 def wait_until(

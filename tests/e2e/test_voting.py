@@ -8,9 +8,10 @@ import pytest
 
 from tests.app.compare.comparing import finished
 from tests.compare.builders import HELD_OUT, make_run, write_rows
-from tests.e2e.conftest import Terminal, wait_until
+from tests.e2e.conftest import LIMIT, Terminal, wait_until
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, Completion, read_completions
+from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.compare.vote.raters import read_ballots
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
@@ -53,16 +54,29 @@ def compared(tmp_path: Path) -> Path:
 class Rater:
     """Reads what is on the screen and presses what a person who likes good answers would."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, run: Path) -> None:
         self.terminal = terminal
+        self.run = run
         self.pressed: list[str] = []
 
     def press(self, key: str) -> None:
         self.pressed.append(key)
         self.terminal.press(key)
 
-    def wait_for_pair(self, place: int, voted: int) -> str:
-        return self.terminal.wait_for(f"pair {place} of {ASKED}", f"vote {voted} of {ASKED}")
+    def wait_for_pair(self, place: int, voted: int) -> None:
+        """Wait until a pair is painted whole, on the sides that the ballot says."""
+        self.terminal.wait_for(f"pair {place} of {ASKED}", f"vote {voted} of {ASKED}")
+        pair = ballot_of(self.run).pairs[place - 1]
+        order = ["good", "poor"] if pair.left == "adapter" else ["poor", "good"]
+        n = int(pair.id.removeprefix("id"))
+
+        def painted() -> bool:
+            text = self.terminal.text
+            asked = re.findall(r"question (\d+)", text)
+            answers = re.findall(r"(good|poor) answer to (\d+)\b", text)
+            return asked == [str(n)] and answers == [(word, str(n)) for word in order]
+
+        wait_until(painted, LIMIT, lambda: f"no pair {place}:\n{self.terminal.text}")
 
     def choice(self) -> str:
         text = self.terminal.text
@@ -79,14 +93,15 @@ def opened(terminals: Open, run: Path, *words: str) -> Rater:
     terminal.wait_for("1 Home")
     terminal.press("5")
     terminal.wait_for("support-v1", *words)
-    rater = Rater(terminal)
+    rater = Rater(terminal, run)
     rater.press("v")
     return rater
 
 
-def voted_on_disk(run: Path) -> int:
+def ballot_of(run: Path) -> Ballot:
+    """The only rater's ballot as it lies on the disk."""
     (ballot,) = read_ballots(run / "compare", read_completions(run / "compare"))
-    return ballot.voted
+    return ballot
 
 
 @pytest.mark.slow
@@ -102,7 +117,7 @@ def test_fifty_pairs_by_keys_with_a_kill_in_the_middle_end_in_the_right_tally(
     first.press(first.choice())
     first.terminal.kill()
 
-    done = voted_on_disk(compared)
+    done = ballot_of(compared).voted
     assert done in (23, 24)
     second = opened(terminals, compared, f"A blind vote is open: {done} of {ASKED}")
     second.wait_for_pair(done + 1, done)
@@ -122,9 +137,9 @@ def test_fifty_pairs_by_keys_with_a_kill_in_the_middle_end_in_the_right_tally(
     second.terminal.wait_for("Reveal the sides?")
     second.press("y")
     second.terminal.wait_for("won 40, lost 0, tied 10", "5 of 5 repeated pairs")
-    wait_until(lambda: voted_on_disk(compared) == ASKED, 10, lambda: "votes were lost")
+    wait_until(lambda: ballot_of(compared).voted == ASKED, LIMIT, lambda: "votes were lost")
     assert set(first.pressed + second.pressed) <= HOME_ROW
-    (ballot,) = read_ballots(compared / "compare", read_completions(compared / "compare"))
+    ballot = ballot_of(compared)
     assert ballot.revealed
     tally = ballot.tally()
     assert tally is not None

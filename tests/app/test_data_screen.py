@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -142,7 +143,7 @@ async def test_the_check_runs_as_a_job_and_its_findings_are_walked_through(
         screen = await opened(pilot)
         table = screen.query_one(VirtualTable)
         await pilot.press("c")
-        await until(lambda: "findings in" in str(table.border_subtitle), 60)
+        await until(lambda: "findings in" in str(table.border_subtitle))
         for number, words in ((7, "e-mail address: mira@post.test"), (21, "malformed"),
                               (30, "lone surrogate"), (35, "exactly what row 2 says"),
                               (7, "e-mail")):  # fmt: skip
@@ -166,7 +167,7 @@ async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_ch
     folder = project.runs / "checks" / "chats-1"
     jobs.create(folder, "check", {"path": str(rows)})
     jobs.launch(folder)
-    await until(lambda: jobs.status(folder).state == "finished", 60)
+    await until(lambda: jobs.status(folder).state == "finished")
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot)
         table = screen.query_one(VirtualTable)
@@ -191,19 +192,27 @@ async def test_findings_are_there_again_after_a_restart_and_say_when_the_file_ch
 async def test_tokens_come_from_the_tokenizer_process_and_it_comes_back_when_killed(
     project: Project, rows: Path
 ) -> None:
+    # It begins when the test says so.
+    python, begin = project.root / "python", project.root / "begin"
+    python.write_text(
+        f'#!/bin/sh\nwhile ! [ -e {begin} ]; do sleep 0.02; done\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
     (project.root / "tuiwb.yaml").write_text(f"base_model: {SAMPLE_MODEL}\n")
     async with WorkbenchApp(Project(project.root)).run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot)
+        screen.query_one(RowPane)._sidecar._python = str(python)
         await pilot.press("v")
         await until(lambda: "loading the tokenizer" in read(screen))
-        await until(lambda: "trained (" in title(screen), 60)
+        begin.touch()
+        await until(lambda: "trained (" in title(screen))
         assert read(screen).split("\n")[0] == "<|im_start|>user⏎"
         assert "answer0<|im_end|>⏎" in read(screen)
         pid = screen.query_one(RowPane)._sidecar.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await pilot.press("down")
-        await until(lambda: "answer1<|im_end|>" in read(screen), 60)
+        await until(lambda: "answer1<|im_end|>" in read(screen))
         await pilot.press("v")
         await until(lambda: "<|im_end|>" not in read(screen))
 

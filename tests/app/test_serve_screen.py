@@ -199,23 +199,23 @@ async def test_a_server_is_started_talked_to_given_an_adapter_and_stopped_by_key
             await pilot.press("n")
             await until(lambda: isinstance(app.screen, StartServer))
             await pilot.press("ctrl+e", "ctrl+e", "ctrl+j")
-            await until(lambda: "waiting" in shown(app, "#head"), 120)
+            await until(lambda: "waiting" in shown(app, "#head"))
             assert any(line.startswith("▸ two@") for line in listed(app, "#models"))
 
             await pilot.press("c", *"Hi", "enter")
-            await until(lambda: "greedy" in shown(app, "#talk"), 60)
+            await until(lambda: "greedy" in shown(app, "#talk"))
             assert shown(app, "#talk").startswith("you  Hi\ntwo  ")
             await until(lambda: not listed(app, "#models")[1].split()[2].startswith("0"))
 
             await pilot.press("escape", "a")
             await until(lambda: len(app.screen_stack) == 2)
             await pilot.press("enter")
-            await until(lambda: len(listed(app, "#models")) == 3, 30)
+            await until(lambda: len(listed(app, "#models")) == 3)
 
             await pilot.press("s")
             await until(lambda: len(app.screen_stack) == 2)
             await pilot.press("y")
-            await until(lambda: "finished" in shown(app, "#head"), 30)
+            await until(lambda: "finished" in shown(app, "#head"))
     finally:
         for server in servers.servers(project):
             if server.state.running and server.state.pid:

@@ -3,8 +3,7 @@
 import json
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.serve.tiny import TINY_CHAT
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, read_completions, read_summary
 from tuiwb.compare.plan import plan, prepare, start
+from tuiwb.jobs.control import Command
 from tuiwb.jobs.events import Alert
 from tuiwb.jobs.run import JobContext, main
 from tuiwb.jobs.state import ENDED
@@ -44,18 +44,15 @@ def run(project: Project, tiny_base: Path, tiny_adapter: Path) -> Path:
 
 
 @pytest.fixture
-def do() -> Iterator[Callable[[dict[str, Any]], Path]]:
+def do() -> Callable[[dict[str, Any]], Path]:
     """Run a compare job's own main in this process, where torch is loaded once."""
-    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
 
     def here(spec: dict[str, Any]) -> Path:
         folder = prepare(spec)
         main(folder)
         return folder
 
-    yield here
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+    return here
 
 
 def finish(folder: Path) -> jobs.JobState:
@@ -117,13 +114,20 @@ def test_both_sides_answer_every_prompt_as_one_at_a_time_generation_does(
     assert {a.path for a in state.artifacts} >= {COMPLETIONS, "summary.json", "report.md"}
 
 
-def test_a_stopped_comparison_goes_on_without_answering_again(project, run, do):
+def test_a_stopped_comparison_goes_on_without_answering_again(project, run, do, monkeypatch):
     rows = [chat(f"question number {i} where is my order", "x") for i in range(16)]
     prompts = write_rows(project.root / "data" / "many.jsonl", rows)
-    spec = plan(project, "support-v1", prompts=prompts, max_new_tokens=80, batch_size=1)
-    folder = start(project, spec)
-    wait_until(lambda: read_completions(folder))
-    jobs.send(folder, "stop")
+    spec = plan(project, "support-v1", prompts=prompts, max_new_tokens=8, batch_size=1)
+    sent: list[Command] = []
+
+    def emit(context: Any, event: Any) -> None:
+        if not sent and read_completions(context.folder):
+            sent.append(jobs.send(context.folder, "stop"))
+        events(context, event)
+
+    events = JobContext.emit
+    monkeypatch.setattr(JobContext, "emit", emit)
+    folder = do(spec)
     assert finish(folder).state == "cancelled"
     before = (folder / COMPLETIONS).read_bytes()
     answered = len(read_completions(folder))

@@ -144,14 +144,15 @@ class Gate:
     """Holds a scan after its first steps until it is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.open = threading.Event()
+        self.open, self.reached = threading.Event(), threading.Event()
         scan = lines.JsonLines._find
         gate = self
 
         def held(source: lines.JsonLines):  # type: ignore[no-untyped-def]
             for n, step in enumerate(scan(source)):
                 if n == 3:
-                    assert gate.open.wait(60)
+                    gate.reached.set()
+                    gate.open.wait(300)
                 yield step
 
         monkeypatch.setattr(lines.JsonLines, "_find", held)
@@ -166,10 +167,11 @@ def test_rows_are_read_while_the_rest_is_still_looked_for(
     gate = Gate(monkeypatch)
     path = write(tmp_path / "a.jsonl", rows_of(5000))
     dataset = open_dataset(path, wait=False)
+    assert gate.reached.wait(300)
     assert not dataset.complete
     assert 0 < len(dataset) < 1000
     assert 0 < dataset.progress < 1
-    last = len(dataset) - 1  # it may grow until the gate
+    last = len(dataset) - 1
     assert dataset.row(last).text == f"row {last}"
     assert not dataset.wait(0.01)
     with pytest.raises(BadInput, match=r"so far, .*no row 4999"):
@@ -178,9 +180,9 @@ def test_rows_are_read_while_the_rest_is_still_looked_for(
     reader = threading.Thread(target=lambda: seen.extend(texts(dataset)))
     reader.start()
     gate.open.set()
-    reader.join(60)
+    reader.join(300)
     assert seen == [f"row {n}" for n in range(5000)]
-    assert dataset.wait(60)
+    assert dataset.wait(300)
     assert (dataset.complete, dataset.progress, len(dataset)) == (True, 1.0, 5000)
     assert dataset.row(4999).text == "row 4999"
 
@@ -201,8 +203,8 @@ def test_many_threads_read_what_one_is_finding(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
-    assert dataset.wait(60)
+        thread.join(300)
+    assert dataset.wait(300)
     assert wrong == []
     assert len(dataset) == 60_000
 
@@ -312,7 +314,7 @@ def test_a_process_that_ends_amid_unpacking_leaves_nothing_for_ever(
     assert half.exists()
     process.stdin.write("\n")
     process.stdin.flush()
-    assert process.wait(60) == (0 if how == "end" else -signal.SIGKILL)
+    assert process.wait(300) == (0 if how == "end" else -signal.SIGKILL)
     process.stdin.close()
     process.stdout.close()
     assert [p.name.startswith(".") for p in cache.iterdir()].count(True) == left
@@ -373,19 +375,23 @@ def test_closing_ends_the_thread_and_lets_go_of_everything(
             gate = Gate(patch)
             data = rows_of(50_000)
             data = data if name == "a.jsonl" else gzip.compress(data)
+            before = threading.enumerate()
             dataset = open_dataset(write(tmp_path / name, data), cache=tmp_path / "c", wait=False)
-            threads = [t for t in threading.enumerate() if t.name.startswith("rows of ")]
+            assert gate.reached.wait(300)
+            # Those of datasets that others have read may be about to end.
+            begun = [t for t in threading.enumerate() if t not in before]
+            threads = [t for t in begun if t.name.startswith("rows of ")]
             assert len(threads) == 1
             found = len(dataset)
             dataset.close()
             gate.open.set()
-            threads[0].join(60)
+            threads[0].join(300)
             assert not threads[0].is_alive()
             assert len(dataset) < found + 200
             for _ in range(2):
                 dataset.close()
                 with pytest.raises(BadInput, match="was closed before all of it was read"):
-                    dataset.wait(60)
+                    dataset.wait(300)
             with pytest.raises(BadInput, match="was closed before all of it was read"):
                 list(dataset)
             assert dataset.row(found - 1).text == f"row {found - 1}"
@@ -403,7 +409,7 @@ def test_a_dataset_is_closed_while_many_read_it(tmp_path: Path) -> None:
     started, wrong = threading.Barrier(5), list[str]()
 
     def read() -> None:
-        started.wait(60)
+        started.wait(300)
         for n in range(3000):
             row = dataset.row(n)
             if row.text != f"row {n}":
@@ -412,7 +418,7 @@ def test_a_dataset_is_closed_while_many_read_it(tmp_path: Path) -> None:
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
-    started.wait(60)
+    started.wait(300)
     while any(thread.is_alive() for thread in threads):
         dataset.close()
         (tmp_path / "other").write_bytes(b"what takes over a descriptor that is closed too soon")

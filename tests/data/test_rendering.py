@@ -45,7 +45,7 @@ def row_of(record: Any) -> Row:
     return to_row(record, "x.jsonl", 0, 1)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "the condition never held"
@@ -213,8 +213,10 @@ def test_a_sidecar_killed_amid_a_batch_does_it_again(tiny_tokenizer: Path) -> No
         )
         asking.start()
         wait_until(lambda: sidecar.pid is not None)
-        os.kill(sidecar.pid or 0, signal.SIGKILL)
-        asking.join(timeout=60)
+        pid = sidecar.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        asking.join(300)
         assert len(counts) == 300
         assert counts[0].total == sidecar.render(tiny_tokenizer, rows[0]).total
     finally:
@@ -234,8 +236,12 @@ def test_a_module_in_the_current_folder_is_not_run_by_the_sidecar(
         sidecar.close()
 
 
-def test_closing_amid_a_request_ends_both_at_once(tiny_tokenizer: Path) -> None:
-    sidecar = Sidecar()
+def test_closing_amid_a_request_ends_both_at_once(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    # A sidecar that never comes to answer: it halts before its first line.
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nkill -STOP $$\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    sidecar = Sidecar(str(python))
     failed: list[Exception] = []
 
     def ask() -> None:
@@ -247,12 +253,10 @@ def test_closing_amid_a_request_ends_both_at_once(tiny_tokenizer: Path) -> None:
     asking = threading.Thread(target=ask)
     asking.start()
     wait_until(lambda: sidecar.pid is not None)
-    started = time.monotonic()
     sidecar.close()
-    asking.join(timeout=10)
-    assert not asking.is_alive()
-    assert time.monotonic() - started < 2
-    assert len(failed) == 1
+    asking.join(300)
+    # Not because it had waited long enough.
+    assert [str(error) for error in failed] == ["the tokenizer process was ended"]
     assert sidecar.pid is None
 
 
@@ -271,6 +275,13 @@ def test_threads_get_their_own_answers(sidecar: Sidecar, tiny_tokenizer: Path) -
     assert got == {text: text + "<|im_end|>" for text in texts}
 
 
+def gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_the_sidecar_ends_when_its_owner_is_killed(tiny_tokenizer: Path) -> None:
     script = (
         "import sys; from tuiwb.data.render import Sidecar; s = Sidecar();"
@@ -283,10 +294,10 @@ def test_the_sidecar_ends_when_its_owner_is_killed(tiny_tokenizer: Path) -> None
     )
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
-    assert psutil.pid_exists(pid)
+    child = psutil.Process(pid)
     owner.kill()
     owner.wait()
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+    wait_until(lambda: gone(child))
 
 
 def test_the_sidecar_loads_no_torch() -> None:

@@ -150,7 +150,7 @@ def waits(
 
     def answer(asked: Asked) -> Answer:
         if asked.n >= first:
-            gate.wait()
+            gate.wait(600)
         return then(asked)
 
     return answer

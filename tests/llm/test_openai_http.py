@@ -65,7 +65,7 @@ def test_a_server_that_is_silent_past_the_deadline_is_a_timeout(server: Endpoint
     given_up = threading.Event()
 
     def silent(asked: object) -> None:
-        given_up.wait()
+        given_up.wait(600)
 
     server.answer = silent
     try:

@@ -41,7 +41,7 @@ def project(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield found
     for server in servers.servers(found):
         if servers.ask_to_stop(server) and server.state.pid:
-            until(lambda server=server: not jobs.status(server.folder).running, 30)
+            until(lambda server=server: not jobs.status(server.folder).running)
 
 
 def trained(project: Project, name: str, adapter: Path, base: Path) -> str:
@@ -169,7 +169,7 @@ def test_a_server_job_comes_up_answers_and_ends_by_sigterm_with_a_stream_open(
     trained(project, "support", adapters["first"], base)
     spec = plan.plan(project, ["support"], engine="builtin", port=free_port)
     folder = plan.start(project, spec)
-    server = servers.wait_ready(folder, 120)
+    server = servers.wait_ready(folder, 300)
     assert [m.id for m in server.models] == ["tiny-chat", spec.adapters[0].name]
     assert server.state.alerts == []
     # It asked base and adapter the same to tell them apart; nobody else asked anything yet.
@@ -186,7 +186,7 @@ def test_a_server_job_comes_up_answers_and_ends_by_sigterm_with_a_stream_open(
     os.kill(server.state.pid, signal.SIGTERM)
     with pytest.raises(ServerError, match="stopping"):
         list(stream)
-    ended = until(lambda: s if (s := jobs.status(folder)).state == "finished" else None, 10)
+    ended = until(lambda: s if (s := jobs.status(folder)).state == "finished" else None)
     assert ended.ended is not None
     assert plan.choose_port("127.0.0.1", free_port) == free_port
     phases = [e.phase for e in EventReader(folder / EVENTS).read() if isinstance(e, State)]
@@ -223,14 +223,16 @@ def test_two_servers_that_start_at_once_settle_on_two_ports(
 
 @pytest.mark.slow
 def test_a_port_that_nobody_named_and_that_is_taken_by_then_gives_way_to_the_next(
-    project: Project,
+    project: Project, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
+    # Not at 8000, where another program may begin to listen before the test does.
+    monkeypatch.setattr(ports, "FIRST_PORT", free_port)
     spec = plan.plan(project, engine="builtin")
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", spec.port))
         busy.listen()
         folder = plan.start(project, spec)
-        server = servers.wait_ready(folder, 120)
+        server = servers.wait_ready(folder, 300)
         assert server.spec.port > spec.port
         assert server.record is not None
         assert server.record.url == server.spec.url == servers.server_at(folder).spec.url
@@ -242,11 +244,11 @@ def test_a_port_that_nobody_named_and_that_is_taken_by_then_gives_way_to_the_nex
 @pytest.mark.slow
 def test_a_killed_worker_shows_as_died_and_frees_its_port(project: Project, free_port: int) -> None:
     folder = plan.start(project, plan.plan(project, engine="builtin", port=free_port))
-    server = servers.wait_ready(folder, 120)
+    server = servers.wait_ready(folder, 300)
     assert server.state.pid is not None
     os.kill(server.state.pid, signal.SIGKILL)
-    until(lambda: jobs.status(folder).state == "died", 10)
-    until(lambda: can_listen(free_port), 10)
+    until(lambda: jobs.status(folder).state == "died")
+    until(lambda: can_listen(free_port))
     with pytest.raises(BadInput, match="no server is up"):
         servers.find(project, None)
 
@@ -254,7 +256,7 @@ def test_a_killed_worker_shows_as_died_and_frees_its_port(project: Project, free
 @pytest.mark.slow
 def test_a_stop_while_the_model_loads_ends_the_job(project: Project, free_port: int) -> None:
     folder = plan.start(project, plan.plan(project, engine="builtin", port=free_port))
-    assert servers.stop(servers.server_at(folder), 60).state == "finished"
+    assert servers.stop(servers.server_at(folder), 300).state == "finished"
     with pytest.raises(JobFailed, match="finished"):
         servers.wait_ready(folder, 5)
 
@@ -268,7 +270,7 @@ def test_an_adapter_that_changes_nothing_raises_an_alert(
     )
     trained(project, "zero", adapter, base)
     folder = plan.start(project, plan.plan(project, ["zero"], engine="builtin", port=free_port))
-    alerts = servers.wait_ready(folder, 120).state.alerts
+    alerts = servers.wait_ready(folder, 300).state.alerts
     assert [alert.rule for alert in alerts] == ["adapter_not_applied"]
 
 
@@ -279,7 +281,7 @@ def test_a_server_with_a_key_refuses_those_who_lack_it(
     monkeypatch.setenv("TUIWB_API_KEY", "very-secret")
     spec = plan.plan(project, host="0.0.0.0", port=free_port, engine="builtin")
     folder = plan.start(project, spec)
-    server = servers.wait_ready(folder, 120)
+    server = servers.wait_ready(folder, 300)
     assert server.client().models()
     monkeypatch.setenv("TUIWB_API_KEY", "wrong")
     with pytest.raises(ServerError, match="API key") as refused:
@@ -326,7 +328,7 @@ def test_vllm_serves_the_same_texts_as_the_built_in_engine_and_leaves_nothing_be
         )
         if engine == "vllm":
             see_it_hang_and_recover(folder)
-        assert servers.stop(server, 60).state == "finished"
+        assert servers.stop(server, 300).state == "finished"
     assert texts["vllm"] == texts["builtin"]
     assert set(os.listdir("/dev/shm")) <= memory
 
@@ -345,11 +347,11 @@ def see_it_hang_and_recover(folder: Path) -> None:
     for process in engines:
         process.suspend()
     try:
-        until(lambda: jobs.status(folder).phase == "degraded", 60)
+        until(lambda: jobs.status(folder).phase == "degraded")
     finally:
         for process in engines:
             process.resume()
-    until(lambda: jobs.status(folder).phase == "ready", 60)
+    until(lambda: jobs.status(folder).phase == "ready")
 
 
 @pytest.mark.slow
@@ -376,7 +378,7 @@ def test_a_crash_of_vllm_fails_the_job_and_a_killed_worker_takes_vllm_with_it(
         if whom == "engine":
             assert "crashed" in ended.message
         servers.ask_to_stop(servers.server_at(folder))
-        until(lambda family=family: not any(p.is_running() for p in family), 60)
+        until(lambda family=family: not any(p.is_running() for p in family))
 
 
 def test_the_client_says_in_a_sentence_that_nobody_answers(free_port: int) -> None:

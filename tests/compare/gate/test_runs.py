@@ -1,8 +1,6 @@
 """The gate on real runs of the sample project: SHIP for the good one, NO-SHIP for each fault."""
 
 import re
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +22,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_sample(tmp_path_factory.mktemp("gate") / "project")
     build(project.root)
     return project
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _signals() -> Iterator[None]:
-    """Jobs done in this process set handlers."""
-    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 def done(sample: Project, case: Case) -> tuple[Path, dict[str, str], str]:

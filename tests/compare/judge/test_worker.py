@@ -390,7 +390,7 @@ def test_no_more_calls_run_at_once_than_asked_for(judged, server):
 
     def answer(asked: Asked):
         if asked.n:
-            three.wait(60)
+            three.wait(300)
         return slow(0.02)(asked)
 
     server.answer = answer

@@ -66,6 +66,26 @@ def test_columns_never_take_more_than_the_width(width: int) -> None:
         assert {"method", "base", "data", "cost", "memory", "tags"} <= set(names)
 
 
+@pytest.mark.parametrize("width", range(50, 130))
+def test_the_age_stays_beside_short_names_and_a_best_loss_of_the_training(width: int) -> None:
+    runs = [
+        run(
+            "m1",
+            state="died",
+            best_loss=0.725,
+            best_of="loss",
+            alerts=1,
+            step=7,
+            total_steps=30,
+            tokens_per_second=7200.0,
+            peak_memory=60 << 30,
+        )
+    ]
+    columns = chosen_columns(runs, width, NOW)
+    assert sum(column.width + 1 for column in columns) <= width
+    assert {"best", "age"} <= {column.name for column in columns}
+
+
 def test_a_column_that_says_nothing_of_any_run_is_left_out() -> None:
     names = [column.name for column in chosen_columns([run("one")], 200, NOW)]
     assert "cost" not in names

@@ -9,6 +9,7 @@ from tuiwb.monitor.runs import RunSummary
 from tuiwb.text import short_bytes, short_count, short_seconds
 
 SLIM = 50  # cells below which the table is a list beside something else
+SHORT_NAME = 8  # cells of the column of names at least
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def chosen_columns(runs: Sequence[RunSummary], width: int, now: float) -> list[R
         longest = max((len(column.cell(run, now)) for run in runs), default=0)
         if longest or column.worth >= 95:
             title = len(column.title) + (1 if column.title else 0)
-            sized.append(replace(column, width=max(1, min(column.most, longest), title)))
+            least = SHORT_NAME if column.name == "name" else max(1, title)
+            sized.append(replace(column, width=max(least, min(column.most, longest))))
     sized = _that_fit(sized, width)
     if sized[-1].name == "tags":
         sized[-1] = replace(sized[-1], width=0)
@@ -152,7 +154,7 @@ def chosen_columns(runs: Sequence[RunSummary], width: int, now: float) -> list[R
         for n, column in enumerate(sized):
             if column.right and room > 0 and n > at:
                 sized[n], room = replace(column, width=column.width + 1), room - 1
-        sized[at] = replace(sized[at], width=max(8, sized[at].width + min(room, 8)))
+        sized[at] = replace(sized[at], width=sized[at].width + max(0, min(room, 8)))
     return sized
 
 

@@ -203,6 +203,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 self._pausing = command
             case "pause":
                 self.context.answer(command, note="paused already")
+            case "resume" if self._pausing is not None:
+                self.context.answer(self._pausing, ok=False, note="told to go on before it paused")
+                self._pausing = None
+                self.context.answer(command, note=f"going on after step {state.global_step}")
             case "resume":
                 self.context.answer(command, ok=False, note="the run is not paused")
             case "set":
@@ -232,7 +236,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._say_paused(state)
         while self._paused and not self.context.stop_requested:
             for command in self.context.commands():
-                if command.command == "resume":
+                if not self._paused:
+                    self._kept.append(command)  # what was said after it is done when it goes on
+                elif command.command == "resume":
                     self.context.answer(command, note=f"going on after step {state.global_step}")
                     self._paused = False
                 else:

@@ -3,40 +3,28 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Tuiwb
+from tests.e2e.lifecycle import assert_whole, ended, wait_for
 from tests.train.tiny import CONFIG, build_project
+from tuiwb import jobs
 from tuiwb.jobs import process, status
 from tuiwb.jobs.events import EventReader, Metrics
 from tuiwb.train.checkpoints import last_checkpoint
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
-LIMIT = 180.0
-
-
-def tuiwb(*given: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder; the queue is one of this test's own."""
-    return subprocess.run(
-        [sys.executable, "-m", "tuiwb", *given],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(cwd / "state")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT,
-    )
+LIMIT = 240.0
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project on a tiny model with a long config; workers that still live are killed."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # a queue of its own
     root = build_project(tmp_path / "project")
     long = CONFIG.replace("max_steps: 12", "max_steps: 100000").replace(
         "save_steps: 4", "save_steps: 90000"
@@ -56,52 +44,52 @@ def wait_for_step(folder: Path, step: int) -> None:
         time.sleep(0.1)
 
 
-def said(home: Path, *arguments: str) -> dict[str, object]:
-    done = tuiwb("runs", *arguments, "--json", cwd=home)
+def said(tuiwb: Tuiwb, *arguments: str) -> dict[str, object]:
+    done = tuiwb("runs", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout)
     return found
 
 
 def test_a_run_is_paused_changed_evaluated_resumed_ended_at_once_and_taken_up_again(
-    home: Path,
+    home: Path, tuiwb: Tuiwb
 ) -> None:
-    started = tuiwb("train", "configs/long.yaml", "--name", "a", cwd=home)
+    started = tuiwb("train", "configs/long.yaml", "--name", "a")
     assert started.returncode == 0, started.stderr
     folder = home / "runs" / "a"
     wait_for_step(folder, 4)
 
-    note = said(home, "pause", "a")["note"]
+    note = said(tuiwb, "pause", "a")["note"]
     assert "paused after step" in str(note)
-    shown = said(home, "show", "a")
+    shown = said(tuiwb, "show", "a")
     assert (shown["state"], shown["phase"]) == ("running", "paused")
     paused_at = status(folder).step
-    busy = tuiwb("runs", "resume", "a", "--json", cwd=home)
+    busy = tuiwb("runs", "resume", "a", "--json")
     assert busy.returncode == 0, busy.stderr
-    again = tuiwb("runs", "resume", "a", cwd=home)
+    again = tuiwb("runs", "resume", "a")
     assert (again.returncode, "not paused" in again.stderr) == (2, True)
     wait_for_step(folder, paused_at + 4)
 
-    evaluated = said(home, "evaluate", "a")
+    evaluated = said(tuiwb, "evaluate", "a")
     assert set(evaluated["metrics"]) >= {"eval_loss"}  # type: ignore[call-overload]
-    said(home, "set", "a", "--learning-rate", "1e-5")
-    refused = tuiwb("runs", "set", "a", "--learning-rate", "-1", cwd=home)
+    said(tuiwb, "set", "a", "--learning-rate", "1e-5")
+    refused = tuiwb("runs", "set", "a", "--learning-rate", "-1")
     assert (refused.returncode, "is not a number above 0" in refused.stderr) == (2, True)
     step = status(folder).step
     wait_for_step(folder, step + 4)
     assert status(folder).metrics["learning_rate"] <= 1.1e-5
 
-    said(home, "checkpoint", "a")
+    said(tuiwb, "checkpoint", "a")
     saved = last_checkpoint(folder)
     assert saved is not None
-    assert said(home, "stop", "a", "--now")["state"] == "cancelled"
-    listed = json.loads(tuiwb("runs", "list", "--json", cwd=home).stdout)
+    assert said(tuiwb, "stop", "a", "--now")["state"] == "cancelled"
+    listed = json.loads(tuiwb("runs", "list", "--json").stdout)
     assert [run["state"] for run in listed] == ["cancelled"]
 
-    resumed = said(home, "resume", "a")
+    resumed = said(tuiwb, "resume", "a")
     assert resumed["checkpoint"] == saved.name
     wait_for_step(folder, int(saved.name.rpartition("-")[2]) + 4)
-    assert tuiwb("runs", "stop", "a", "--wait", cwd=home).returncode == 0
+    assert tuiwb("runs", "stop", "a", "--wait").returncode == 0
     steps = [
         event.step
         for event in EventReader(folder / "events.jsonl").read()
@@ -111,25 +99,39 @@ def test_a_run_is_paused_changed_evaluated_resumed_ended_at_once_and_taken_up_ag
     assert json.loads((folder / "environment.json").read_text())["libraries"]["torch"]
 
 
-def test_no_config_is_queued_when_one_of_them_can_not_be(home: Path) -> None:
-    done = tuiwb("runs", "queue", "configs/base.yaml", "configs/none.yaml", cwd=home)
+def test_no_config_is_queued_when_one_of_them_can_not_be(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("runs", "queue", "configs/base.yaml", "configs/none.yaml")
     assert done.returncode == 2, done.stdout
     assert "none.yaml" in done.stderr
     assert not list((home / "runs").glob("*"))
-    assert tuiwb("runs", "queue", cwd=home).stdout.startswith("nothing waits")
+    assert tuiwb("runs", "queue").stdout.startswith("nothing waits")
 
 
-def test_queued_runs_train_one_after_the_other_and_the_line_shows_them(home: Path) -> None:
-    done = tuiwb("train", "configs/base.yaml", "--name", "first", "--queue", "--json", cwd=home)
-    assert done.returncode == 0, done.stderr
-    queued = said(home, "queue", "configs/long.yaml")
-    assert queued["queued"] == ["long-v1"]
-    assert {"long-v1"} <= {place["name"] for place in queued["line"]}  # type: ignore[attr-defined]
-    stopped = tuiwb("runs", "stop", "long-v1", "--wait", cwd=home)
+def test_queued_runs_train_one_after_the_other_though_nobody_watches_and_the_line_shows_them(
+    home: Path, tuiwb: Tuiwb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # one at a time
+    first, second, long = (home / "runs" / name for name in ("first", "second", "long-v1"))
+    for name in (first.name, second.name):
+        base = ("train", "configs/base.yaml", "--name", name)
+        done = tuiwb(*base, "--queue", "--json")
+        assert done.returncode == 0, done.stderr
+    jobs.send(first, "pause")  # so that it isn't over before the others are looked at
+    queued = said(tuiwb, "queue", "configs/long.yaml")
+    assert queued["queued"] == [long.name]
+    line = {place["name"]: place["place"] for place in queued["line"]}  # type: ignore[attr-defined]
+    assert line == {first.name: 0, second.name: 1, long.name: 2}
+    wait_for(lambda: status(second).phase == "waiting for first to end; 1st in line", second)
+    stopped = tuiwb("runs", "stop", long.name, "--wait")
     assert stopped.returncode == 0, stopped.stderr
-    assert tuiwb("runs", "follow", "first", cwd=home).returncode == 0
-    assert status(home / "runs" / "first").state == "finished"
-    assert status(home / "runs" / "long-v1").state == "cancelled"
+    assert status(long).state == "cancelled"
+    assert status(second).state == "queued"
+    wait_for(lambda: status(first).phase == "paused", first)
+    jobs.send(first, "resume")
+    assert tuiwb("runs", "follow", first.name).returncode == 0
+    for folder in (first, second):
+        assert ended(folder).state == "finished"
+        assert_whole(folder)
     deadline = time.monotonic() + LIMIT
-    while not tuiwb("runs", "queue", cwd=home).stdout.startswith("nothing waits"):
+    while not tuiwb("runs", "queue").stdout.startswith("nothing waits"):
         assert time.monotonic() < deadline, "the line still holds a run that has ended"

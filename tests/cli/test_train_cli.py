@@ -11,29 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Tuiwb
 from tests.train.tiny import CONFIG, build_project
 from tuiwb.jobs import process, status
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-LIMIT = 180.0
+LIMIT = 240.0
 
 
 def arguments(*given: str) -> list[str]:
     return [sys.executable, "-m", "tuiwb", *given]
-
-
-def tuiwb(*given: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real program, run in a folder."""
-    return subprocess.run(
-        arguments(*given),
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT,
-    )
 
 
 @pytest.fixture
@@ -47,8 +35,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
             os.kill(identity.pid, signal.SIGKILL)
 
 
-def test_train_follow_watches_to_the_end_and_leaves_an_adapter(home: Path) -> None:
-    done = tuiwb("train", "configs/base.yaml", "--name", "mine", "--follow", cwd=home)
+def test_train_follow_watches_to_the_end_and_leaves_an_adapter(home: Path, tuiwb: Tuiwb) -> None:
+    done = tuiwb("train", "configs/base.yaml", "--name", "mine", "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "started mine: runs/mine"
@@ -56,13 +44,15 @@ def test_train_follow_watches_to_the_end_and_leaves_an_adapter(home: Path) -> No
     assert any("eval loss" in line for line in lines)
     assert lines[-1].endswith("finished")
     assert (home / "runs/mine/adapter/adapter_model.safetensors").is_file()
-    again = tuiwb("train", "configs/base.yaml", "--name", "mine", "--json", cwd=home)
+    again = tuiwb("train", "configs/base.yaml", "--name", "mine", "--json")
     assert again.returncode == 2
     assert again.stdout == ""
     assert "a run named 'mine' exists already" in again.stderr
 
 
-def test_a_watch_that_is_interrupted_leaves_the_run_which_then_obeys(home: Path) -> None:
+def test_a_watch_that_is_interrupted_leaves_the_run_which_then_obeys(
+    home: Path, tuiwb: Tuiwb
+) -> None:
     config = home / "configs" / "long.yaml"
     config.write_text(CONFIG.replace("max_steps: 12", "max_steps: 100000"))
     watch = subprocess.Popen(
@@ -88,15 +78,15 @@ def test_a_watch_that_is_interrupted_leaves_the_run_which_then_obeys(home: Path)
         assert time.monotonic() < deadline, "the run stopped with its watch"
         time.sleep(0.1)
 
-    done = tuiwb("runs", "checkpoint", "long-v1", "--json", cwd=home)
+    done = tuiwb("runs", "checkpoint", "long-v1", "--json")
     assert done.returncode == 0, done.stderr
     written = json.loads(done.stdout)["checkpoint"]
     assert written.startswith("checkpoints/checkpoint-")
 
-    done = tuiwb("runs", "stop", "long-v1", "--wait", cwd=home)
+    done = tuiwb("runs", "stop", "long-v1", "--wait")
     assert done.returncode == 0, done.stderr
     assert "  stopped at step" in done.stdout.splitlines()[-1]
     assert "step 4/100000" not in done.stdout, "what had happened before was told again"
-    shown = json.loads(tuiwb("runs", "show", "long-v1", "--json", cwd=home).stdout)
+    shown = json.loads(tuiwb("runs", "show", "long-v1", "--json").stdout)
     assert shown["state"] == "cancelled"
     assert shown["artifacts"][-1]["kind"] == "adapter"

@@ -15,7 +15,9 @@ import pytest
 
 from tests.e2e.lifecycle import (
     ENDLESS,
+    LIMIT,
     assert_whole,
+    assert_whole_so_far,
     ended,
     goes_on,
     in_worker,
@@ -79,7 +81,7 @@ def kill_within_a_save(folder: Path) -> None:
     """SIGKILL to worker and supervisor while the worker is in the middle of a checkpoint."""
     worker = worker_of(folder)
     above = supervisor_of(worker)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         os.kill(worker, signal.SIGSTOP)
         if any(not is_whole(p) for p in checkpoints(folder)) and last_checkpoint(folder):
@@ -162,56 +164,6 @@ def test_the_machine_restarts_and_the_run_is_resumed(tmp_path: Path, made: list[
     assert_whole(folder)
 
 
-JUMPS = """\
-import os, time
-real, jump = time.time, [0.0]
-def shifted():
-    return real() + jump[0]
-time.time = shifted
-def follow():
-    while True:
-        time.sleep(0.02)
-        try:
-            jump[0] = float(open("jump").read())
-        except (OSError, ValueError):
-            pass
-import threading
-threading.Thread(target=follow, daemon=True).start()
-"""
-
-
-def test_the_clock_jumps_forth_and_back(
-    tmp_path: Path, made: list[Project], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_worker(tmp_path, JUMPS, monkeypatch)
-    project = make(made, tmp_path / "project", ENDLESS)
-    folder = begin(project)
-
-    def newest() -> float:
-        return max(e.t for e in EventReader(folder / "events.jsonl").read())
-
-    def last() -> float:
-        return EventReader(folder / "events.jsonl").read()[-1].t
-
-    began = time.time()
-    (folder / "jump").write_text("86400")
-    wait_for(lambda: newest() > began + 80_000, folder)
-    goes_on(folder)
-    (folder / "jump").write_text("-7200")
-    wait_for(lambda: last() < began - 7000, folder)
-    goes_on(folder)
-    assert jobs.status(folder).state == "running"
-    (folder / "jump").write_text("0")
-    stop(folder)
-    assert_whole(folder)
-    rates = [
-        e.values["tokens_per_second"]
-        for e in EventReader(folder / "events.jsonl").read()
-        if isinstance(e, Metrics) and "loss" in e.values
-    ]
-    assert all(0 < rate < 1e6 and math.isfinite(rate) for rate in rates)
-
-
 # Each write of the log, as it began: by which thread, with a durable event in it, with metrics.
 SLOW_DISK = """\
 import json, os, threading, time
@@ -252,48 +204,6 @@ def test_a_disk_as_slow_as_a_network_keeps_every_metric_and_no_step_waits_for_it
     # The trainer's thread wrote metrics only where a state or a checkpoint had to be on the disk.
     assert not [metrics for main, durable, metrics in writes if main and not durable and metrics]
     assert sum(metrics for main, _, metrics in writes if not main) > 0
-
-
-def busy(pid: int) -> float:
-    """Seconds of CPU that a process has used (proc(5), stat: utime, stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def test_a_full_disk_holds_metrics_up_and_loses_none(tmp_path: Path, made: list[Project]) -> None:
-    project = make(made, tmp_path / "project", ENDLESS)
-    project.runs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(project.runs)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
-    try:
-        folder = begin(project)
-        fill(project.runs / "filler")
-        worker = worker_of(folder)
-        wait_for(lambda: _fills(project.runs), folder)
-        size = (folder / "events.jsonl").stat().st_size
-        # It trains on, and can tell nobody: neither events.jsonl nor worker.log takes a byte.
-        used = busy(worker)
-        wait_for(lambda: busy(worker) > used + 3, folder)
-        assert (folder / "events.jsonl").stat().st_size - size < 8192
-        held = step_of(folder)
-        (project.runs / "filler").unlink()
-        wait_for(lambda: step_of(folder) > held + 5, folder)
-        stop(folder)
-        assert_whole(folder)
-        assert [e["step"] for e in told(folder) if "loss" in e] == list(
-            range(1, step_of(folder) + 1)
-        )
-    finally:
-        reap(project)
-        subprocess.run(["umount", "-l", str(project.runs)], check=True)
-
-
-def _fills(place: Path) -> bool:
-    """Fill what was still free; whether nothing is."""
-    fill(place / "filler-2")
-    return os.statvfs(place).f_bavail == 0
 
 
 EATS = """\
@@ -348,3 +258,101 @@ def test_the_kernel_ends_the_run_for_want_of_memory(
 
 def _states(folder: Path) -> list[Any]:
     return [e.state for e in EventReader(folder / "events.jsonl").read() if isinstance(e, State)]
+
+
+JUMPS = """\
+import os, time
+real, jump = time.time, [0.0]
+def shifted():
+    return real() + jump[0]
+time.time = shifted
+def follow():
+    while True:
+        time.sleep(0.02)
+        try:
+            jump[0] = float(open("jump").read())
+        except (OSError, ValueError):
+            pass
+import threading
+threading.Thread(target=follow, daemon=True).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run that goes on through the tests of a clock and of a disk, both its own where the disk
+    can be: 8 MB large."""
+    root = tmp_path_factory.mktemp("running")
+    project = project_with(root / "project", ENDLESS)
+    project.runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(project.runs)]
+    subprocess.run(mount, capture_output=True, check=False)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            in_worker(root, JUMPS, patch)
+            folder = begin(project)
+        yield folder
+    finally:
+        reap(project)
+        if project.runs.is_mount():
+            subprocess.run(["umount", "-l", str(project.runs)], check=True)
+
+
+def test_the_clock_jumps_forth_and_back(running: Path) -> None:
+    folder = running
+
+    def newest() -> float:
+        return max(e.t for e in EventReader(folder / "events.jsonl").read())
+
+    def last() -> float:
+        return EventReader(folder / "events.jsonl").read()[-1].t
+
+    began = time.time()
+    (folder / "jump").write_text("86400")
+    wait_for(lambda: newest() > began + 80_000, folder)
+    goes_on(folder)
+    (folder / "jump").write_text("-7200")
+    wait_for(lambda: last() < began - 7000, folder)
+    goes_on(folder)
+    assert jobs.status(folder).state == "running"
+    (folder / "jump").write_text("0")
+    assert_whole_so_far(folder)
+    rates = [
+        e.values["tokens_per_second"]
+        for e in EventReader(folder / "events.jsonl").read()
+        if isinstance(e, Metrics) and "loss" in e.values
+    ]
+    assert all(0 < rate < 1e6 and math.isfinite(rate) for rate in rates)
+
+
+def busy(pid: int) -> float:
+    """Seconds of CPU that a process has used (proc(5), stat: utime, stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_full_disk_holds_metrics_up_and_loses_none(running: Path) -> None:
+    folder, disk = running, running.parent
+    if not disk.is_mount():
+        pytest.skip("mounting a small tmpfs is not permitted here")
+    fill(disk / "filler")
+    worker = worker_of(folder)
+    wait_for(lambda: _fills(disk), folder)
+    size = (folder / "events.jsonl").stat().st_size
+    # It trains on, and can tell nobody: neither events.jsonl nor worker.log takes a byte.
+    used = busy(worker)
+    wait_for(lambda: busy(worker) > used + 1, folder)
+    assert (folder / "events.jsonl").stat().st_size - size < 8192
+    held = step_of(folder)
+    for filler in disk.glob("filler*"):
+        filler.unlink()
+    wait_for(lambda: step_of(folder) > held + 5, folder)
+    assert_whole_so_far(folder)
+    steps = [e["step"] for e in told(folder) if "loss" in e]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def _fills(place: Path) -> bool:
+    """Fill what was still free; whether nothing is."""
+    fill(place / "filler-2")
+    return os.statvfs(place).f_bavail == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Terminal, wait_until
+from tests.e2e.conftest import LIMIT, Terminal, wait_until
 from tests.e2e.lifecycle import (
     ENDLESS,
     assert_whole,
@@ -86,7 +86,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def folder(project: Project, shell: Shell) -> Path:
     """The run, started by a command typed into the shell; it is the same through all tests."""
     shell.type(f"{TUIWB} train {project.root}/configs/base.yaml --project {project.root}")
-    wait_until(project.job_folders, 60, lambda: f"no run began:\n{shell.said.decode()}")
+    wait_until(project.job_folders, LIMIT, lambda: f"no run began:\n{shell.said.decode()}")
     (found,) = project.job_folders()
     wait_for(lambda: jobs.status(found).step >= 2, found)
     return found
@@ -125,12 +125,8 @@ def test_tmux_is_detached_and_attached_again(
         )
         return shown.stdout.decode("utf-8", "replace")
 
-    def attach() -> tuple[int, int]:
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.environ.update(TERM="xterm-256color")
-            os.execv(tmux, [*server, "attach", "-t", "w"])
-        return pid, fd
+    def attach() -> Terminal:
+        return terminals(program=[*server, "attach", "-t", "w"])
 
     environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
     start = ["new-session", "-d", "-s", "w", "-x", "120", "-y", "36", f"{TUIWB} {project.root}"]
@@ -139,7 +135,7 @@ def test_tmux_is_detached_and_attached_again(
         wait_for(lambda: "base-v1" in screen(), folder)
         subprocess.run([*server, "send-keys", "-t", "w", "4"], check=True)
         wait_for(lambda: "loss" in screen(), folder)
-        client, fd = attach()
+        client = attach()
         clients = [*server, "list-clients", "-t", "w"]
 
         def attached() -> bool:
@@ -147,10 +143,9 @@ def test_tmux_is_detached_and_attached_again(
 
         wait_for(attached, folder)
         subprocess.run([*server, "detach-client", "-s", "w"], check=True)
-        os.waitpid(client, 0)
-        os.close(fd)
+        wait_until(client.ended, LIMIT, lambda: f"it did not detach:\n{client.text}")
         goes_on(folder)
-        client, fd = attach()
+        client = attach()
         wait_for(attached, folder)
         step = jobs.status(folder).step
         shown: list[int] = []
@@ -162,10 +157,9 @@ def test_tmux_is_detached_and_attached_again(
             shown.append(int(found[1]) if found else 0)
             return shown[-1] >= step
 
-        wait_for(shows_a_later_step, folder, seconds=60)
+        wait_for(shows_a_later_step, folder)
         # And the terminal of the attached client goes away altogether.
-        os.close(fd)
-        os.waitpid(client, 0)
+        client.hang_up()
         goes_on(folder)
     finally:
         subprocess.run([*server, "kill-server"], check=False)
@@ -179,7 +173,8 @@ def test_every_process_of_the_login_session_is_killed(folder: Path, shell: Shell
     worker = worker_of(folder)
     assert worker not in shell.members()
     for pid in shell.members():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     os.waitpid(shell.pid, 0)
     os.close(shell.fd)
     goes_on(folder)

@@ -16,7 +16,7 @@ from tuiwb.app.screens.serve import ServeScreen
 from tuiwb.app.widgets.serve_dialog import StartServer
 from tuiwb.app.widgets.serve_words import model_line, talk
 from tuiwb.jobs import process
-from tuiwb.jobs.events import EventWriter, State
+from tuiwb.jobs.events import Artifact, EventWriter, State
 from tuiwb.jobs.folder import EVENTS, LOG
 from tuiwb.project import Project
 from tuiwb.serve import servers
@@ -151,18 +151,25 @@ async def test_a_start_that_can_not_work_is_refused_with_its_sentence(project: P
     assert project.job_folders("serve") == []
 
 
-async def test_what_will_be_served_has_a_marked_box(project: Project) -> None:
+async def test_what_will_be_served_has_a_marked_box_and_no_broken_adapter_has_it_to_begin_with(
+    project: Project,
+) -> None:
     for name in ("one", "two", "three"):
         jobs.create(project.runs / name, "train", {})
         (project.runs / name / "adapter").mkdir()
         (project.runs / name / "adapter" / "adapter_config.json").write_text("{}")
+    writer = EventWriter(project.runs / "three" / EVENTS)
+    writer.emit(Artifact(kind="adapter", path="adapter", finite=False))
+    writer.close()
     app = WorkbenchApp(project)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(app, pilot)
         await pilot.press("n")
         await until(lambda: isinstance(app.screen, StartServer) and app.screen.query("#runs"))
-        await pilot.press("j", "space")
-        await until(lambda: listed(app, "#runs") == ["[x] three", "[x] two", "[ ] one"])
+        broken = "three  holds NaN: can't be served"
+        assert listed(app, "#runs") == [f"[ ] {broken}", "[x] two", "[ ] one"]
+        await pilot.press("space", "j", "space")
+        await until(lambda: listed(app, "#runs") == [f"[x] {broken}", "[ ] two", "[ ] one"])
 
 
 def test_a_long_model_name_is_cut_and_the_columns_stay_aligned() -> None:

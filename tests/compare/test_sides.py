@@ -83,6 +83,21 @@ def test_the_first_side_against_a_run_is_the_base_and_the_run_is_the_adapter(run
     assert labels(plan(runs, "one", against=["two"])) == ("two", "one")
 
 
+def test_a_checkpoint_has_one_name_on_either_side_and_its_folder_is_as_good(runs):
+    folder = runs.runs / "one" / "checkpoints" / "checkpoint-100"
+    for word in ("one:checkpoint-100", "runs/one/checkpoints/checkpoint-100"):
+        spec = plan(runs, word)
+        assert (spec["run"], spec["adapter"]) == (str(runs.runs / "one"), str(folder))
+        assert labels(spec) == ("base", "one:checkpoint-100")
+        against = plan(runs, "two", against=[word])["sides"][0]
+        assert (against["label"], against["adapter"]) == ("one:checkpoint-100", str(folder))
+    with pytest.raises(BadInput, match="no checkpoint 'checkpoint-7': there are checkpoint-100"):
+        plan(runs, "one:checkpoint-7")
+    # The gate and the run's own comparison go on by the run.
+    answer_all(runs, plan(runs, "one:checkpoint-100"))
+    assert as_before(runs, "one")["adapter"] == str(folder)
+
+
 @pytest.mark.parametrize(
     ("word", "says"),
     [

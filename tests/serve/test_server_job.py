@@ -120,6 +120,21 @@ def test_a_new_content_gets_a_new_name_and_slots_leave_room_for_the_base(
         plan.plan(project, ["run-v1", "run-v1"], engine="builtin")
 
 
+def test_a_checkpoint_is_served_by_the_name_that_compare_knows_it_by(
+    project: Project, base: Path, tmp_path: Path
+) -> None:
+    jobs.create(project.runs / "one", "train", {"model": {"base": str(base)}, "data": {}})
+    checkpoint = project.runs / "one" / "checkpoints" / "checkpoint-20"
+    checkpoint.parent.mkdir()
+    fake_adapter(tmp_path / "a", pair(Q, 4, 192, 192)).rename(checkpoint)
+    for word in ("one:checkpoint-20", "runs/one/checkpoints/checkpoint-20"):
+        (adapter,) = plan.plan(project, [word], engine="builtin").adapters
+        assert (adapter.run, adapter.path) == ("one:checkpoint-20", str(checkpoint.resolve()))
+        assert adapter.name.startswith("one-checkpoint-20@")
+    with pytest.raises(BadInput, match="no checkpoint 'checkpoint-9': there are checkpoint-20"):
+        plan.plan(project, ["one:checkpoint-9"], engine="builtin")
+
+
 def test_a_base_that_changed_since_training_is_warned_of(
     project: Project, base: Path, tmp_path: Path
 ) -> None:

@@ -116,8 +116,8 @@ def test_the_newest_checkpoint_that_is_finite_is_named(tmp_path: Path) -> None:
     broken = not_finite(write_adapter(run / "adapter", math.nan))
     assert broken is not None
     assert broken.sentence == (
-        "the adapter of diverged holds numbers that are not finite: runs/diverged/checkpoints/"
-        "checkpoint-4 is finite: take that, or train again at a learning_rate well below 50"
+        "the adapter of diverged holds numbers that are not finite: diverged:checkpoint-4 is "
+        "finite: take that, or train again at a learning_rate well below 50"
     )
     broken = not_finite(run / "checkpoints" / "checkpoint-6")
     assert broken is not None

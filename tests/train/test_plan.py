@@ -426,7 +426,7 @@ def test_a_run_is_not_resumed_from_a_checkpoint_that_holds_nan(project: Project)
     before = (folder / "events.jsonl").read_bytes()
     with pytest.raises(BadInput, match="checkpoint-20 of a holds numbers that are not") as refused:
         resume(folder)
-    assert "runs/a/checkpoints/checkpoint-10 is finite: take that" in str(refused.value)
+    assert "a:checkpoint-10 is finite: take that" in str(refused.value)
     assert (folder / "events.jsonl").read_bytes() == before
 
 

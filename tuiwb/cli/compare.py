@@ -10,7 +10,6 @@ from tuiwb.cli.common import (
     FollowOption,
     JsonOption,
     ProjectOption,
-    RunArgument,
     note,
     project_at,
     say,
@@ -29,7 +28,9 @@ app = single()
 
 @app.command()
 def compare(
-    run: RunArgument,
+    run: Annotated[
+        str, typer.Argument(help="The run's name, or RUN:checkpoint-100.", show_default=False)
+    ],
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,7 +103,7 @@ def compare(
         engine=engine,
         max_usd=max_usd,
     )
-    folder = home.run(run) / COMPARE
+    folder = Path(spec["run"]) / COMPARE
     if answered(spec):
         bring_back(spec, note)
     else:
@@ -121,7 +122,7 @@ def compare(
         sides = [{"name": name, "label": label_of(asked, name)} for name in side_names(asked)]
         say_json({"name": run, "folder": str(folder), "sides": sides, **_plain(summary)})
     else:
-        _say_summary(run, asked, home, summary)
+        _say_summary(folder.parent.name, asked, home, summary)
     raise typer.Exit(EXIT_FINDINGS if summary.adapter_applied is False else EXIT_FINE)
 
 

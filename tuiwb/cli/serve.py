@@ -48,7 +48,8 @@ def start(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Runs whose adapters to serve, or adapter folders.", show_default=False
+            help="Runs whose adapters to serve, RUN:checkpoint-100, or adapter folders.",
+            show_default=False,
         ),
     ] = None,
     base: Annotated[

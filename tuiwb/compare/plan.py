@@ -35,6 +35,7 @@ from tuiwb.compare.sides import (
     Side,
     adapter_of,
     prints_of,
+    run_named,
     sides_of,
     spec_sides,
 )
@@ -72,8 +73,8 @@ def plan(
     engine: str = "auto",
     max_usd: float | None = None,
 ) -> dict[str, Any]:
-    """The spec of a compare job: a finished run and what it is compared against, on held-out
-    prompts.
+    """The spec of a compare job: a finished run, or RUN:checkpoint-N, and what it is compared
+    against, on held-out prompts.
 
     `against` names sides as `sides.sides_of` reads them. Without `prompts` the run's own held-out
     file is taken; without `batch_size` as many rows run at once as fit. BadInput when the run, a
@@ -94,7 +95,7 @@ def plan(
     budget = project.settings.judge.max_usd if max_usd is None else max_usd
     if not budget > 0:
         raise BadInput(f"max-usd is {budget}: give the most to spend, above 0")
-    run = project.run(run_name)
+    run = run_named(project, run_name)
     job = load(run)
     sides = sides_of(project, run_name, against)
     own = sides[1]

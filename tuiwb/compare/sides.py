@@ -29,7 +29,7 @@ from tuiwb.llm.address import (
 )
 from tuiwb.project import Project
 from tuiwb.train.base_model import check_folder, hub_snapshot
-from tuiwb.train.checkpoints import checkpoints
+from tuiwb.train.checkpoints import name_of, named_checkpoint, run_of
 from tuiwb.train.finite import not_finite
 from tuiwb.train.start import model_fingerprint
 
@@ -51,13 +51,17 @@ def sides_of(project: Project, run_name: str, against: Sequence[str]) -> list[Si
         raise BadInput(
             f"{nothing}: give --against base, or leave it out", on_screen=f"{nothing}: name base"
         )
-    run = project.run(run_name)
-    own = _run_side(run, "adapter")
+    checkpoint = named_checkpoint(project, run_name)
+    run = run_named(project, run_name)
+    if checkpoint is None:
+        own = _run_side(run, "adapter")
+    else:
+        own, run_name = _checkpoint_side(checkpoint), name_of(checkpoint)
     found = [(_against(project, run, word), word) for word in against]
     first, *rest = [side | {"label": side["label"] or word} for side, word in found]
     # With the base alone against it, the run is called what everybody calls it.
     plain = all(side["kind"] == "base" for side in (first, *rest))
-    own["label"] = LABELS[1] if plain else run_name
+    own["label"] = LABELS[1] if plain and checkpoint is None else run_name
     sides = [first | {"name": ROLES[0]}, own | {"name": ROLES[1]}]
     for side in rest:
         sides.append(side | {"name": _free_name(side["label"], sides)})
@@ -67,6 +71,12 @@ def sides_of(project: Project, run_name: str, against: Sequence[str]) -> list[Si
                 f"{side['label']} and {twin['label']} are the same model: compare it with another"
             )
     return sides
+
+
+def run_named(project: Project, word: str) -> Path:
+    """The folder of the run that `word` names, or of the run whose checkpoint it names."""
+    checkpoint = named_checkpoint(project, word)
+    return project.run(word) if checkpoint is None else run_of(checkpoint)
 
 
 def same(one: Side, other: Side) -> bool:
@@ -170,6 +180,11 @@ def _run_side(run: Path, kind: str, adapter: Path | None = None, label: str = ""
     }
 
 
+def _checkpoint_side(checkpoint: Path) -> Side:
+    adapter = _checked(checkpoint)
+    return _run_side(run_of(checkpoint), "checkpoint", adapter, name_of(checkpoint))
+
+
 def _against(project: Project, run: Path, word: str) -> Side:
     """The side that a word of --against names."""
     if word == "base":
@@ -178,14 +193,8 @@ def _against(project: Project, run: Path, word: str) -> Side:
         return _api(word.removeprefix(ANTHROPIC))
     if word.startswith(("http://", "https://")):
         return _served(word)
-    name, colon, checkpoint = word.partition(":")
-    if colon and _is_run(project, name):
-        folder = project.run(name)
-        there = {path.name: path for path in checkpoints(folder)}
-        if checkpoint not in there:
-            names = ", ".join(there) or "none"
-            raise BadInput(f"run {name} has no checkpoint {checkpoint!r}: there are {names}")
-        return _run_side(folder, "checkpoint", _checked(there[checkpoint]))
+    if (checkpoint := named_checkpoint(project, word)) is not None:
+        return _checkpoint_side(checkpoint)
     if _is_run(project, word):
         return _run_side(project.run(word), "adapter")
     path = project.resolve(word)

@@ -23,6 +23,7 @@ from tuiwb.serve.ports import choose_port
 from tuiwb.serve.preflight import CONFIG, WEIGHTS, read_config, require
 from tuiwb.serve.spec import ENGINES, Adapter, ServeSpec
 from tuiwb.train import base_model
+from tuiwb.train.checkpoints import CHECKPOINTS, name_of, named_checkpoint, run_of
 from tuiwb.train.start import model_fingerprint
 
 KEY_VARIABLE = "TUIWB_API_KEY"
@@ -45,7 +46,8 @@ def plan(
     max_model_len: int | None = None,
     max_batch: int = 32,
 ) -> ServeSpec:
-    """The spec of a server on `base` with the adapters of `runs` (names, or adapter folders).
+    """The spec of a server on `base` with the adapters of `runs` (names, RUN:checkpoint-N, or
+    adapter folders).
 
     Without `base` it is the one the runs were trained on, or the project's. BadInput or
     MissingHere with one sentence for the first thing that would keep it from coming up.
@@ -198,6 +200,8 @@ def _key_variable(host: str) -> str | None:
 def _adapter_folder(project: Project, run: str) -> tuple[Path, str]:
     """The adapter's folder and the name it is served by."""
     path = project.resolve(run)
+    if (checkpoint := named_checkpoint(project, run)) is not None:
+        return checkpoint, name_of(checkpoint)
     if (path / CONFIG).is_file():
         return path, path.parent.name if path.name == "adapter" else path.name
     folder = project.run(run)
@@ -261,8 +265,9 @@ def _trained_on(project: Project, adapter: Path) -> str | None:
 
 
 def _job_of(adapter: Path) -> jobs.Job | None:
+    checkpoint = adapter.parent.name == CHECKPOINTS
     try:
-        return jobs.load(adapter.parent)
+        return jobs.load(run_of(adapter) if checkpoint else adapter.parent)
     except TuiwbError:
         return None
 

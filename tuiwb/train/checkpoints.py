@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import write_atomically
+from tuiwb.jobs.folder import JOB, write_atomically
+from tuiwb.project import Project
 
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
@@ -31,6 +32,33 @@ def checkpoints(folder: Path) -> list[Path]:
     except OSError:
         return []
     return sorted(found, key=step_of)
+
+
+def named_checkpoint(project: Project, word: str) -> Path | None:
+    """The checkpoint that `word` names, as RUN:checkpoint-N or by its folder in a run; None where
+    it says something else. BadInput where the run has none of that name."""
+    path = project.resolve(word)
+    if step_of(path) >= 0 and path.parent.name == CHECKPOINTS and path.is_dir():
+        return path if (path.parent.parent / JOB).is_file() else None
+    run, colon, name = word.partition(":")
+    if not colon or not (project.runs / run / JOB).is_file():
+        return None
+    folder = project.run(run)
+    there = {path.name: path for path in checkpoints(folder)}
+    if name not in there:
+        names = ", ".join(there) or "none"
+        raise BadInput(f"run {run} has no checkpoint {name[:80]!r}: there are {names}")
+    return there[name]
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run's folder that a checkpoint's folder lies in."""
+    return checkpoint.parent.parent
+
+
+def name_of(checkpoint: Path) -> str:
+    """What a run's checkpoint is called wherever one is named: RUN:checkpoint-N."""
+    return f"{run_of(checkpoint).name}:{checkpoint.name}"
 
 
 def is_whole(checkpoint: Path) -> bool:

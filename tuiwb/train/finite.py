@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tuiwb.errors import BadInput
 from tuiwb.jobs.events import Metrics, decode, spell
 from tuiwb.jobs.folder import EVENTS, JOB, load
-from tuiwb.train.checkpoints import ADAPTER, CHECKPOINTS, WEIGHTS, checkpoints
+from tuiwb.train.checkpoints import ADAPTER, CHECKPOINTS, WEIGHTS, checkpoints, name_of
 from tuiwb.train.safetensors_header import read_header
 
 CHUNK = 4 << 20  # bytes looked at at a time
@@ -134,8 +134,7 @@ def _way_on(run: Path, adapter: Path) -> str:
     others = [p for p in reversed(checkpoints(run)) if p.name != adapter.name]
     sound = next((p for p in others if _sound(p)), None)
     if sound is not None:
-        where = Path(run.parent.name, run.name, CHECKPOINTS, sound.name)
-        return f"{where} is finite: take that, or train again at {lower}"
+        return f"{name_of(sound)} is finite: take that, or train again at {lower}"
     none = "none of its checkpoints is finite, so " if others else ""
     return f"{none}train again at {lower}"
 

@@ -9,6 +9,7 @@ from typing import Literal
 from textual import on, work
 from textual.message import Message
 
+from tuiwb.app.next_steps import not_finite
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
@@ -61,6 +62,7 @@ class ServerJobs(WorkbenchScreen):
     def action_new(self) -> None:
         """Ask what to serve, then start it."""
         runs = plan.servable_runs(self.project)
+        broken = {f.name for f, state in self.workbench.jobs.items() if not_finite(state)}
 
         def planned(wanted: Wanted) -> ServeSpec:
             return plan.plan(
@@ -75,7 +77,8 @@ class ServerJobs(WorkbenchScreen):
             if spec is not None:
                 self._start(spec)
 
-        self.app.push_screen(StartServer(runs, self.project.settings.base_model, planned), told)
+        base = self.project.settings.base_model
+        self.app.push_screen(StartServer(runs, base, planned, broken), told)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="start")
     def _start(self, spec: ServeSpec) -> None:

@@ -1,6 +1,6 @@
 """What to serve: a base, finished runs' adapters, an engine, a port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -31,7 +31,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 class StartServer(Form[P]):
     """enter starts from anywhere in it, escape gives up; gives what `plan` makes of what is wanted,
-    and says here why that can't be served."""
+    and says here why that can't be served. The first run that is not `broken`, whose numbers are
+    finite, is chosen to begin with."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,ctrl+j", "start", "Start", key_display="enter", priority=True),
@@ -43,13 +44,14 @@ class StartServer(Form[P]):
         runs: list[str],
         base: str | None,
         plan: Callable[[Wanted], P],
-        chosen: str | None = None,
+        broken: Collection[str] = (),
     ) -> None:
         super().__init__()
         self._runs = runs
         self._base = base or ""
         self._plan = plan
-        self._chosen = chosen or (runs[0] if runs else None)
+        self._broken = broken
+        self._chosen = next((run for run in runs if run not in broken), None)
         self._engine = 0
 
     def compose(self) -> ComposeResult:
@@ -58,9 +60,7 @@ class StartServer(Form[P]):
             dialog.border_subtitle = "enter starts, esc cancels"
             yield Static("Adapters (space chooses)", markup=False, classes="muted")
             if self._runs:
-                lines = [
-                    (run, inert(run, one_line=True), run == self._chosen) for run in self._runs
-                ]
+                lines = [(run, self._line(run), run == self._chosen) for run in self._runs]
                 yield Checklist(lines, id="runs")
             else:
                 yield Static("no finished run yet: the base alone is served", markup=False)
@@ -74,6 +74,10 @@ class StartServer(Form[P]):
                 yield Static("Engine", classes="label muted", markup=False)
                 yield Static(id="engine", markup=False)
             yield self.problem()
+
+    def _line(self, run: str) -> str:
+        words = inert(run, one_line=True)
+        return f"{words}  holds NaN: can't be served" if run in self._broken else words
 
     def on_mount(self) -> None:
         self._show_engine()

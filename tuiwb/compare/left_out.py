@@ -29,11 +29,17 @@ def fills(room: int) -> str:
 
 
 def left_out_sentence(left: Sequence[LeftOut]) -> str:
-    """Which prompts nobody answered and why, in one sentence without a full stop; '' for none."""
-    nobody = [one for one in left if not one.side]
-    if not nobody:
-        return ""
-    count = len(nobody)
-    named = "; ".join(f"{one.place} {one.why}" for one in nobody[:NAMED])
-    more = f" and {count - NAMED} more" if count > NAMED else ""
-    return f"{count} prompt{'' if count == 1 else 's'} left out: {named}{more}"
+    """Which prompts were not asked and why, in one sentence without a full stop; '' for none. A
+    prompt that only some side did not answer is told with that side."""
+    parts = []
+    for side in dict.fromkeys(["", *(one.side for one in left)]):
+        if found := [one for one in left if one.side == side]:
+            prompts = f"{len(found)} prompt{'' if len(found) == 1 else 's'}"
+            head = f"{side} did not answer {prompts}" if side else f"{prompts} left out"
+            parts.append(f"{head}: {_named(found)}")
+    return "; ".join(parts)
+
+
+def _named(found: Sequence[LeftOut]) -> str:
+    named = "; ".join(f"{one.place} {one.why}" for one in found[:NAMED])
+    return named + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")

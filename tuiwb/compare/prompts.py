@@ -78,7 +78,7 @@ def held_out(
     if not chosen and left_out:
         first = left_out[0]
         raise BadInput(
-            f"no prompt of {path} can be asked ({first.file}:{first.line} {first.why}): shorten "
+            f"no prompt of {path} can be asked ({first.file}:{first.line} {first.why}): change "
             "them, or give others"
         )
     if not chosen:

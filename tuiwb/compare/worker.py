@@ -9,7 +9,6 @@ import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -33,22 +32,24 @@ from tuiwb.compare.completions import (
     summarise,
 )
 from tuiwb.compare.inference import generation, scoring, vllm_offline
-from tuiwb.compare.inference.fitting import too_long
+from tuiwb.compare.inference.fitting import fitting_sides, not_asked
 from tuiwb.compare.inference.generation import Asking, Encoded
 from tuiwb.compare.inference.loading import Loaded, free_cores, load_sides, read_tokenizer
 from tuiwb.compare.inference.remote import Budget, ask_all
 from tuiwb.compare.inference.sheet import Sheet
-from tuiwb.compare.left_out import LeftOut, fills, left_out_sentence
-from tuiwb.compare.prompts import held_out
+from tuiwb.compare.left_out import LeftOut, left_out_sentence
+from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.compare.report.html import HTML, write_report
 from tuiwb.compare.report.page import page_of
 from tuiwb.compare.sides import Side, is_local, spec_sides
+from tuiwb.errors import BadInput
 from tuiwb.jobs.events import Alert, Sample
 from tuiwb.jobs.folder import write_atomically
 from tuiwb.jobs.lines import append_lines
 from tuiwb.jobs.run import JobContext
 from tuiwb.llm.prices import read_prices
 from tuiwb.monitor import notify
+from tuiwb.text import counted
 
 PHASE = "generating"
 LOGIT_PROMPTS = 4
@@ -94,7 +95,7 @@ class _Comparison:
             limit=spec["limit"],
             seed=spec.get("seed", 0),
             system=spec.get("system"),
-            against=too_long(self.sides, self.tokenizer_of),
+            against=not_asked(self.sides, self.tokenizer_of),
         )
         self.left_out = chosen.left_out
         if said := left_out_sentence(chosen.left_out):
@@ -165,10 +166,12 @@ class _Comparison:
         context.log(f"{Path(first['model']).name} on {loaded.device} in {loaded.dtype}")
         self.device, self.dtype = loaded.device, loaded.dtype
         prompts = list(self.sheet.prompts.values())
-        asked = {
-            name: self._that_fit(loaded, name, each)
-            for name, each in self._encoded(loaded, prompts).items()
-        }
+        fitted = fitting_sides(loaded, prompts)
+        for name, each in fitted.items():
+            self._leave_out(name, each.left)
+            for e in each.asked:
+                self.sheet.prompt_tokens.setdefault(e.prompt.id, len(e.ids))
+        asked = {name: each.asked for name, each in fitted.items()}
         if _holds_both(group):
             self._measure_logits(loaded, asked["base"])
         left = {
@@ -192,35 +195,26 @@ class _Comparison:
     def _open(self, name: str) -> set[tuple[str, str]]:
         return {(name, prompt.id) for prompt in self.sheet.missing(name)}
 
-    def _encoded(self, loaded: Loaded, prompts: Sequence[Any]) -> dict[str, list[Encoded]]:
-        """The prompts of every side; sides with one tokenizer share them."""
-        found: dict[str, list[Encoded]] = {}
-        by_tokenizer: dict[int, list[Encoded]] = {}
-        for name, side in loaded.sides.items():
-            key = id(side.tokenizer)
-            if key not in by_tokenizer:
-                by_tokenizer[key] = [
-                    generation.encode(loaded, prompt, side.tokenizer) for prompt in prompts
-                ]
-            found[name] = by_tokenizer[key]
-            for encoded in found[name]:
-                self.sheet.prompt_tokens.setdefault(encoded.prompt.id, len(encoded.ids))
-        return found
-
-    def _that_fit(self, loaded: Loaded, name: str, encoded: Sequence[Encoded]) -> Sequence[Encoded]:
-        """The prompts that leave a side room for an answer. One in a role has no others: it is a
-        further side's smaller model that is not asked them."""
-        full = [] if name in ROLES else [e for e in encoded if len(e.ids) >= loaded.room]
-        if not full:
-            return encoded
-        why, file = fills(loaded.room), self.spec["prompts"]
-        self.left_out += [LeftOut(file=file, line=e.prompt.line, why=why, side=name) for e in full]
-        self.sheet.leave_out(name, [e.prompt.id for e in full])
-        self.context.log(
-            f"{name} is not asked {len(full)} prompts: the one on line {full[0].prompt.line} {why}",
-            level="warning",
-        )
-        return [e for e in encoded if len(e.ids) < loaded.room]
+    def _leave_out(self, name: str, left: Sequence[tuple[HeldOutPrompt, str]]) -> None:
+        """Prompts that a side can't be asked, with why. One in a role is asked whatever is compared
+        at all: without it there is no pair. BadInput where a side is left without any prompt."""
+        if not left:
+            return
+        role, file = name in ROLES, self.spec["prompts"]
+        for prompt, why in left:
+            side = "" if role else name
+            self.left_out.append(LeftOut(file=file, line=prompt.line, why=why, side=side))
+            if role:
+                self.sheet.drop(prompt.id)
+        self.sheet.leave_out(name, [prompt.id for prompt, _why in left])
+        first, why = left[0]
+        told = f"{name} is not asked {counted(len(left), 'prompt')}: the one on line {first.line}"
+        self.context.log(f"{told} {why}", level="warning")
+        if not self.sheet.missing(name) and not self.sheet.answers_of(name):
+            raise BadInput(
+                f"{name} can be asked none of the prompts ({Path(file).name}:{first.line} {why}): "
+                "leave it out, or give others"
+            )
 
     def _measure_logits(self, loaded: Loaded, prompts: Sequence[Encoded]) -> None:
         self.evidence = generation.max_logit_difference(loaded, prompts[:LOGIT_PROMPTS])
@@ -293,6 +287,7 @@ class _Comparison:
             spent = sum(a.usd for c in self.sheet.completions if (a := c.answer(name)) is not None)
             own = Path(self.spec["run"]).parent.parent / "prices.yaml"
             budget = Budget(side["model"], read_prices(own), self.spec.get("max_usd") or 5.0, spent)
+        refused: list[tuple[HeldOutPrompt, str]] = []
         try:
             ask_all(
                 side,
@@ -300,8 +295,10 @@ class _Comparison:
                 self.asking,
                 budget=budget,
                 took=lambda answer: self._take([answer]),
+                refused=lambda prompt, why: refused.append((prompt, why)),
                 tick=lambda: self._tell(0.0),
             )
+            self._leave_out(name, sorted(refused, key=lambda one: one[0].index))
         finally:
             self.sheet.write()
             if budget is not None:
@@ -364,7 +361,8 @@ class _Comparison:
         summary = summarise(done, len(self.sheet.prompts))
         summary.max_logit_difference = self.evidence
         summary.device, summary.dtype, summary.engine = self.device, self.dtype, self.engine
-        summary.seconds, summary.left_out = time.monotonic() - self.begun, self.left_out
+        summary.seconds = time.monotonic() - self.begun
+        summary.left_out = sorted(self.left_out, key=lambda one: (one.side, one.file, one.line))
         costs = [a.usd for c in done for n in self.sheet.names if (a := c.answer(n)) is not None]
         summary.usd = sum(costs) or None
         if "adapter" in self.sheet.names and done:

@@ -40,7 +40,8 @@ class Answer(msgspec.Struct, kw_only=True):
 class Reply(msgspec.Struct, Generic[T], kw_only=True):
     """What was read from an answer with its raw text and cost, or the reason why there is none.
 
-    `unanswered` calls were sent and ended without an answer: what they cost nobody knows.
+    `unanswered` calls were sent and ended without an answer: what they cost nobody knows. `refused`
+    is what the endpoint said where it refused this question alone.
     """
 
     value: T | None = None
@@ -49,6 +50,7 @@ class Reply(msgspec.Struct, Generic[T], kw_only=True):
     mode: str = ""
     usage: Usage = msgspec.field(default_factory=Usage)
     unanswered: int = 0
+    refused: str = ""
 
 
 class Refused(Exception):
@@ -165,13 +167,15 @@ class Client:
         most_raw: int = MOST_RAW,
         keep: Callable[[Answer, str], None] | None = None,
         insist: bool = True,
+        of_question: Callable[[Refused], bool] = lambda _: False,
     ) -> Reply[T]:
         """A reply, after retries; MissingHere, BadInput or JobFailed when going on is no use.
 
         `read` makes a value of an answer's raw text or raises ValueError. `keep` is given every
         answer, redacted, with its mode, before it is read. To `insist` is to ask again for an
         answer that can't be read, and once more with twice the tokens for one cut at
-        `max_tokens`; without it only another mode is tried, until one has worked.
+        `max_tokens`; without it only another mode is tried, until one has worked. `of_question`
+        tells a refusal that is of this question alone, whatever the others are answered.
         """
         most = max_tokens
         overloads = others = unanswered = 0
@@ -184,6 +188,15 @@ class Client:
                         self._endpoint.send(text, self._modes[mode], most), self._deadline
                     )
             except Refused as error:
+                if of_question(error):
+                    said = f"({error.status}): {self.sentence(error)}"
+                    return Reply(
+                        reason=f"refused {said}",
+                        refused=said,
+                        usage=spent,
+                        mode=self._modes[mode],
+                        unanswered=unanswered,
+                    )
                 if error.status in (429, 503, 529):
                     overloads += 1
                     if overloads >= OVERLOAD_TRIES:

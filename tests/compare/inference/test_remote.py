@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,16 @@ class Ended(JobFailed):
 
 
 def ask(
-    kind: str, url: str, count: int, *, max_usd: float = 5.0, temperature: float = 0.0
+    kind: str,
+    url: str,
+    count: int,
+    *,
+    max_usd: float = 5.0,
+    temperature: float = 0.0,
+    refusals: list[tuple[str, str]] | None = None,
 ) -> list[SideAnswer]:
-    """Every answer of a side; what ends it early carries those that came."""
+    """Every answer of a side; what ends it early carries those that came. Prompts that it refuses
+    go to `refusals`."""
     from tuiwb.compare.inference.generation import Asking
     from tuiwb.compare.inference.remote import Budget, ask_all
     from tuiwb.llm.prices import read_prices
@@ -89,6 +97,7 @@ def ask(
         "model": "claude-sonnet-5-5", "key_variable": "OPENAI_API_KEY",
     }  # fmt: skip
     found: list[SideAnswer] = []
+    refusals = [] if refusals is None else refusals
     try:
         ask_all(
             side,
@@ -98,6 +107,7 @@ def ask(
             if kind == "api"
             else None,
             took=found.append,
+            refused=lambda prompt, why: refusals.append((prompt.id, why)),
             tick=lambda: None,
         )
     except JobFailed as failed:
@@ -134,6 +144,43 @@ def test_a_model_that_knows_no_temperature_is_asked_without(serve):
     server = serve(answer)
     assert [a.text for a in ask("served", server.url, 2)] == ["fine", "fine"]
     assert "seed" not in server.asked[-1].body
+
+
+@pytest.mark.parametrize("kind", ["served", "api"])
+def test_a_first_prompt_that_is_too_long_changes_nothing_of_how_the_others_are_asked(
+    serve, monkeypatch, kind
+):
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, KEY)
+    long, told = f"prompt is too long: 9000 tokens > 4096 maximum, says {KEY}", threading.Event()
+
+    def answer(asked: Asked) -> Answer:
+        if asked.data["n"] == 0:
+            told.set()
+            return error(400, said=long)
+        told.wait(20)
+        return stream("fine") if kind == "served" else message("fine")
+
+    server, refusals = serve(answer), []
+    found = ask(kind, server.url, 40, refusals=refusals)
+    assert [a.id for a in found] == [f"id{i}" for i in range(1, 40)]
+    said = "was refused by the far side (400): prompt is too long: 9000 tokens > 4096 maximum"
+    assert [name for name, _why in refusals] == ["id0"]
+    assert refusals[0][1].startswith(said)
+    assert KEY not in refusals[0][1]
+    assert len(server.asked) == 40
+    assert all("temperature" in one.body for one in server.asked)
+
+
+def test_a_refusal_that_is_of_no_prompt_is_no_prompt_left_out(serve):
+    def answer(asked: Asked) -> Answer:
+        spent = asked.n > 0
+        return error(400, said="Your credit balance is too low") if spent else stream("fine")
+
+    refusals: list[tuple[str, str]] = []
+    with pytest.raises(JobFailed, match=r"without an answer .*credit balance"):
+        ask("served", serve(answer).url, 2, refusals=refusals)
+    assert refusals == []
 
 
 def test_prompts_without_an_answer_are_counted_and_the_others_are_kept(serve):

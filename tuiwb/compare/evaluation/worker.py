@@ -36,8 +36,9 @@ from tuiwb.compare.evaluation.results import (
     read_items,
 )
 from tuiwb.compare.inference import generation
+from tuiwb.compare.inference.fitting import fitting
 from tuiwb.compare.inference.loading import BASE, Loaded, load_model
-from tuiwb.compare.left_out import LeftOut, fills, left_out_sentence
+from tuiwb.compare.left_out import LeftOut, left_out_sentence
 from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs.folder import write_atomically
@@ -98,9 +99,7 @@ class _Evaluation:
         context.log(f"model on {loaded.device} in {loaded.dtype}")
         self.results.device, self.results.dtype = loaded.device, loaded.dtype
         prompts = [*heldout, *(a.prompt for found in asked.values() for a in found)]
-        asked_first = (
-            e for p in prompts if len((e := generation.encode(loaded, p)).ids) < loaded.room
-        )
+        asked_first = (e for p in prompts for e in fitting(loaded, [p]).asked)
         if encoded := list(itertools.islice(asked_first, LOGIT_PROMPTS)):
             self.results.max_logit_difference = generation.max_logit_difference(loaded, encoded)
         copied = checks.copied_fields((_last(p), p.reference) for p in heldout)
@@ -137,14 +136,11 @@ class _Evaluation:
     def _suite(
         self, loaded: Loaded, task: str, asked: list[Asked], copied: frozenset[str]
     ) -> Suite:
-        """A suite of the prompts that leave the model room for an answer; the others are told."""
-        source, fit = self.spec[task], []
-        left: list[LeftOut] = []
-        for a in asked:
-            if len(generation.encode(loaded, a.prompt).ids) < loaded.room:
-                fit.append(a)
-            else:
-                left.append(LeftOut(file=source, line=a.prompt.line, why=fills(loaded.room)))
+        """A suite of the prompts that the model can be asked; the others are told."""
+        source, found = self.spec[task], fitting(loaded, [a.prompt for a in asked])
+        left = [LeftOut(file=source, line=prompt.line, why=why) for prompt, why in found.left]
+        fits = {e.prompt.id for e in found.asked}
+        fit = [a for a in asked if a.prompt.id in fits]
         if left:
             self.context.log(f"{task}: {left_out_sentence(left)}", level="warning")
         if not fit:

@@ -60,7 +60,7 @@ def count_of(share: float, n: int) -> str:
 
 
 def right_of(suite: Suite, word: str = "right") -> str:
-    left = f", {len(suite.left_out)} too long to ask" if suite.left_out else ""
+    left = f", {len(suite.left_out)} not asked" if suite.left_out else ""
     return f"{count_of(suite.adapter, suite.n)} {word}, base {count_of(suite.base, suite.n)}{left}"
 
 

@@ -186,7 +186,7 @@ def _held_out(evidence: Evidence, settings: GateSettings) -> GateLine:
     line.ok = gain > 0 and p is not None and p <= ALPHA
     line.figure = f"{metric.label}: {sides(metric)}; {change_of(metric)}"
     if left := [one for one in summary.left_out if not one.side]:
-        line.figure += f"; {len(left)} prompts too long to ask"
+        line.figure += f"; {len(left)} prompts left out"
     if line.ok:
         line.change = ""
     elif metric.n < FEWEST:

@@ -54,13 +54,21 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
 
 
+class NotWritten(BadInput):
+    """A prompt that the chat template can't write; `why` is worded to follow file:line."""
+
+    def __init__(self, sentence: str, why: str) -> None:
+        super().__init__(sentence)
+        self.why = why
+
+
 def encode(loaded: Loaded, prompt: HeldOutPrompt, tokenizer: Any = None) -> Encoded:
     """The prompt as the model is trained to see it: the chat template with the answer's opening."""
     return Encoded(prompt=prompt, ids=prompt_ids(tokenizer or loaded.tokenizer, prompt))
 
 
 def prompt_ids(tokenizer: Any, prompt: HeldOutPrompt) -> list[int]:
-    """The tokens of a prompt as `encode` has them; BadInput where the template can't write it."""
+    """The tokens of a prompt as `encode` has them; NotWritten where the template can't write it."""
     if prompt.raw is not None:
         ids: list[int] = tokenizer(prompt.raw)["input_ids"]
     else:
@@ -76,7 +84,7 @@ def rendered(
     *,
     add_generation_prompt: bool,
 ) -> str:
-    """Turns as the chat template writes them; BadInput where it can't."""
+    """Turns as the chat template writes them; NotWritten where it can't, BadInput without one."""
     if not tokenizer.chat_template:
         raise BadInput(
             "the tokenizer has no chat template, so chats can't be asked: train with one, or "
@@ -91,9 +99,8 @@ def rendered(
         )
     except Exception as error:
         words = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"line {prompt.line} of the prompts can't be rendered by the chat template: {words}"
-        ) from None
+        why = f"can't be written by the chat template ({words})"
+        raise NotWritten(f"line {prompt.line} of the prompts {why}", why) from None
     return text
 
 

@@ -5,6 +5,7 @@ Paced and retried by `tuiwb.llm.client`; keys come from the environment and reac
 
 import asyncio
 import contextlib
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 
 from tuiwb.compare.completions import SideAnswer, Stop
 from tuiwb.compare.inference.generation import Asking
+from tuiwb.compare.inference.refusals import of_one_prompt
 from tuiwb.compare.inference.remote_endpoints import AnthropicChat, OpenAIChat, Said
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.compare.sides import Side
@@ -24,6 +26,7 @@ from tuiwb.prepared import prepared
 CONCURRENCY = {"served": 16, "api": 4}
 DEADLINE = 180.0
 TICK = 0.25
+MOST_WORDS = 160  # of a refusal, in letters
 
 
 class Budget:
@@ -78,15 +81,17 @@ def ask_all(
     *,
     budget: Budget | None,
     took: Callable[[SideAnswer], None],
+    refused: Callable[[HeldOutPrompt, str], None],
     tick: Callable[[], None],
 ) -> None:
-    """Ask a side for its answers, several at once; `took` gets each as it comes.
+    """Ask a side for its answers, several at once; `took` gets each as it comes, `refused` each
+    prompt that the side can't be asked, with why, worded to follow file:line.
 
     `tick` is called four times a second; what it raises ends all calls. JobFailed, when all is
     asked, for prompts that got no answer after retries; BadInput or MissingHere when going on is
     no use.
     """
-    asyncio.run(_ask_all(side, prompts, asking, budget, took, tick))
+    asyncio.run(_ask_all(side, prompts, asking, budget, took, refused, tick))
 
 
 async def _ask_all(
@@ -95,6 +100,7 @@ async def _ask_all(
     asking: Asking,
     budget: Budget | None,
     took: Callable[[SideAnswer], None],
+    refused: Callable[[HeldOutPrompt, str], None],
     tick: Callable[[], None],
 ) -> None:
     endpoint = _endpoint(side)
@@ -115,11 +121,21 @@ async def _ask_all(
             if budget is not None:
                 worst = await paid.enter_async_context(budget.room(request, asking.max_new_tokens))
             begun = time.perf_counter()
-            reply = await client.ask(request, read_said, asking.max_new_tokens, insist=False)
+            reply = await client.ask(
+                request,
+                read_said,
+                asking.max_new_tokens,
+                insist=False,
+                of_question=of_one_prompt,
+            )
             if budget is not None:
                 cost = budget.take(reply.usage)
                 # Calls whose answer never came may have been paid for all the same.
                 budget.spent += worst * reply.unanswered
+        if reply.refused:
+            words = textwrap.shorten(reply.refused, MOST_WORDS, placeholder=" …")
+            refused(prompt, f"was refused by {side['label']} {words}")
+            return
         if reply.value is None:
             failed.append(f"line {prompt.line}: {reply.reason}")
             return

@@ -1,13 +1,14 @@
 """How likely the sides find the reference answers: log-probability of each token (worker side)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import torch
 
 from tuiwb.compare.completions import TokenProbabilities
-from tuiwb.compare.inference.generation import Encoded, rendered
+from tuiwb.compare.inference.generation import Encoded, NotWritten, rendered
 from tuiwb.compare.inference.loading import Loaded, LoadedSide
 
 # Logits of one forward pass, in bytes: vocabularies of 150,000 make them the largest tensor.
@@ -37,7 +38,8 @@ def reference_ids(side: LoadedSide, encoded: Encoded) -> list[int]:
     """The reference's tokens as training has them after the prompt, its end of turn included.
 
     Empty without a reference. Where the template does not continue the prompt with the answer (a
-    template that opens a thinking block), the answer's own tokens and the end token are taken.
+    template that opens a thinking block, or can't write the two), the answer's own tokens and the
+    end token are taken.
     """
     prompt, tokenizer = encoded.prompt, side.tokenizer
     if not prompt.reference:
@@ -47,9 +49,10 @@ def reference_ids(side: LoadedSide, encoded: Encoded) -> list[int]:
     if prompt.raw is None:
         before = rendered(tokenizer, prompt, prompt.messages, add_generation_prompt=True)
         turns = [*prompt.messages, {"role": "assistant", "content": prompt.reference}]
-        whole = rendered(tokenizer, prompt, turns, add_generation_prompt=False)
-        if whole.startswith(before):
-            tail = whole[len(before) :]
+        with suppress(NotWritten):
+            whole = rendered(tokenizer, prompt, turns, add_generation_prompt=False)
+            if whole.startswith(before):
+                tail = whole[len(before) :]
     ids: list[int] = tokenizer(
         prompt.reference if tail is None else tail, add_special_tokens=False
     )["input_ids"]

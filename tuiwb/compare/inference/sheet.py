@@ -87,6 +87,16 @@ class Sheet:
         """Ask a side these prompts never, those apart that it has answered."""
         self._never |= {(side, prompt) for prompt in prompts} - self._answers.keys()
 
+    def drop(self, prompt: str) -> None:
+        """Ask nobody this prompt any more: a side in a role can't answer it."""
+        self.prompts.pop(prompt, None)
+        for name in self.names:
+            self._answers.pop((name, prompt), None)
+
+    def answers_of(self, side: str) -> int:
+        """How many prompts a side has answered."""
+        return sum(name == side for name, _prompt in self._answers)
+
     def take(self, answers: Sequence[SideAnswer]) -> list[Completion]:
         """Note answers; returns the pairs that they complete. They are on disk after `write`."""
         for answer in answers:
@@ -114,7 +124,11 @@ class Sheet:
 
     def _settle(self, prompts: Sequence[str]) -> list[Completion]:
         """The pairs that are complete now among these prompts and were not before."""
-        left = [self.prompts[i] for i in dict.fromkeys(prompts) if i not in self._done]
+        left = [
+            self.prompts[i]
+            for i in dict.fromkeys(prompts)
+            if i in self.prompts and i not in self._done
+        ]
         new = [pair for prompt in left if (pair := self._pair(prompt)) is not None]
         self._done |= {pair.id: pair for pair in new}
         self._pairs += new

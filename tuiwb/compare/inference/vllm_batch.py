@@ -6,9 +6,14 @@ Nothing of tuiwb is imported: that Python need not have it. REQUEST is {"model",
 "dtype", "max_model_len", "max_lora_rank", "adapters": {name: folder}, "chunk", "temperature",
 "prompts": [{"id", "side", "adapter": name or null, "ids", "limit", "stops", "seed"}]}. A line of
 ANSWERS is {"id", "side", "ids", "stop": "eos" | "length", "seconds"}, written as a chunk ends.
+
+On SIGTERM, which the kernel sends when the worker that started this has died, all of its session
+ends: vLLM's engine and its workers are processes of their own, and would keep the GPU's memory.
 """
 
 import json
+import os
+import signal
 import sys
 import time
 from typing import Any
@@ -70,6 +75,19 @@ def main(request_path: str, answers_path: str) -> None:
             out.flush()
 
 
+def end_with_the_session(main_process: int) -> None:
+    """Make SIGTERM end this process and all that it started, where it leads its session."""
+
+    def end(*_: object) -> None:
+        if os.getpid() == main_process == os.getpgrp():
+            os.killpg(main_process, signal.SIGKILL)
+        # A fork that vLLM ends itself, or a script run by hand.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def _sampling(kind: Any, prompt: dict[str, Any], temperature: float) -> Any:
     return kind(
         temperature=temperature,
@@ -81,4 +99,5 @@ def _sampling(kind: Any, prompt: dict[str, Any], temperature: float) -> Any:
 
 
 if __name__ == "__main__":
+    end_with_the_session(os.getpid())
     main(sys.argv[1], sys.argv[2])

@@ -31,6 +31,29 @@ def test_a_config_that_can_run_is_fine(home: Path, tuiwb: Tuiwb) -> None:
     assert done.stderr == ""
 
 
+def test_a_file_is_found_in_the_project_that_is_named_and_a_config_in_another_uses_its_own(
+    home: Path, tuiwb: Tuiwb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (home / "tuiwb.yaml").touch()
+    rows = (home / "data" / "train.jsonl").read_text().splitlines()
+    monkeypatch.chdir(home.parent)
+    config = str(Path(home.name, "configs", "base.yaml"))
+    other = tuiwb("config", "check", config)
+    assert (other.returncode, other.stderr) == (0, f"in the project {home}\n")
+    assert other.stdout.splitlines()[-1] == f"{config}: fine"
+    monkeypatch.chdir(tmp_path)
+    for command in (("config", "check"), ("train", "--name", "bad/name")):
+        done = tuiwb(*command, "configs/base.yaml", "-C", str(home))
+        assert "does not exist" not in done.stderr
+    assert "bad/name" in done.stderr
+    shown = tuiwb("data", "rows", "data/train.jsonl", "-C", str(home), "--json")
+    assert json.loads(shown.stdout)["rows"] == len(rows)
+    monkeypatch.chdir(home / "data")
+    assert tuiwb("config", "check", "configs/base.yaml").returncode == 0
+    missing = tuiwb("config", "check", "configs/none.yaml", "-C", str(home))
+    assert "configs/none.yaml does not exist" in missing.stderr
+
+
 def test_all_errors_are_printed_with_their_lines_and_the_code_is_2(
     home: Path, tuiwb: Tuiwb
 ) -> None:

@@ -54,6 +54,27 @@ def project_at(folder: Path | None) -> Project:
     return Project(folder) if folder is not None else find_project()
 
 
+def from_project(file: Path, folder: Path | None) -> Path:
+    """A file as it was named: from the folder the command is given in, else from its project."""
+    if file.is_absolute() or file.exists():
+        return file
+    inside = (project_at(None).root if folder is None else folder) / file
+    return inside if inside.exists() else file
+
+
+def project_of(file: Path, folder: Path | None) -> Project:
+    """The project named by --project, else the one that the file lies in, which is said where it
+    is not that of this folder; a file in none belongs to the one found from here up."""
+    here = project_at(folder)
+    if folder is not None or not file.exists():
+        return here
+    own = find_project(file.absolute().parent)
+    if own.root == here.root or not (own.root / SETTINGS).is_file():
+        return here
+    note(f"in the project {own.root}")
+    return own
+
+
 def index_cache(folder: Path | None) -> Path | None:
     """Where what opening a dataset finds out is kept; None outside a project."""
     project = project_at(folder)

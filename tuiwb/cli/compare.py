@@ -10,6 +10,7 @@ from tuiwb.cli.common import (
     FollowOption,
     JsonOption,
     ProjectOption,
+    from_project,
     note,
     project_at,
     say,
@@ -91,7 +92,7 @@ def compare(
     spec = plan(
         home,
         run,
-        prompts=None if prompts is None else prompts.absolute(),
+        prompts=None if prompts is None else from_project(prompts, project).absolute(),
         limit=limit,
         max_new_tokens=max_new_tokens,
         against=tuple(against or ["base"]),

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, group, project_at, say, say_json
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    from_project,
+    group,
+    project_at,
+    project_of,
+    say,
+    say_json,
+)
 from tuiwb.errors import EXIT_BAD_INPUT, EXIT_FINE, EXIT_MISSING, BadInput
 from tuiwb.project import Project
 
@@ -25,7 +34,8 @@ def check(
     """
     from tuiwb.train.check import check_config
 
-    problems = check_config(project_at(project), file)
+    file = from_project(file, project)
+    problems = check_config(project_of(file, project), file)
     errors = [p for p in problems if p.severity == "error"]
     only_here = bool(errors) and all(p.here for p in errors)
     if json:

@@ -9,6 +9,7 @@ from tuiwb.cli import curate, generate, rows
 from tuiwb.cli.common import (
     JsonOption,
     ProjectOption,
+    from_project,
     group,
     index_cache,
     note,
@@ -85,7 +86,7 @@ def show(
     They are those that TRL will train on. In the rendered text special tokens stand in ⟦ ⟧ and
     trained stretches between ▶ and ◀.
     """
-    dataset = open_dataset(file, cache=index_cache(project))
+    dataset = open_dataset(from_project(file, project), cache=index_cache(project))
     shown = dataset.row(row)
     if shown.shape == "broken":
         raise BadInput(f"{shown.where} {shown.problem}")
@@ -126,6 +127,8 @@ def check(
     """
     from tuiwb.data.checks import MAX_LENGTH, check_dataset
 
+    files = [from_project(file, project) for file in files]
+    against = None if against is None else from_project(against, project)
     cache = index_cache(project)
     one = files[0] if len(files) == 1 else None
     named = None if model is None else _model(model, project)

@@ -12,6 +12,7 @@ from tuiwb.cli.common import (
     JsonOption,
     ProjectOption,
     YesOption,
+    from_project,
     note,
     project_at,
     say,
@@ -125,7 +126,7 @@ def generate(
         axes = {name: values for name, values in given.items() if values}
         spec = plan_generation(
             home,
-            seeds=seeds.absolute(),
+            seeds=from_project(seeds, project).absolute(),
             task=_task(task, task_file),
             rows=100 if rows is None else rows,
             out=out,
@@ -133,8 +134,8 @@ def generate(
             endpoint=endpoint,
             base_url=base_url,
             key_env=key_env,
-            against=[path.absolute() for path in against or ()],
-            heldout=None if heldout is None else heldout.absolute(),
+            against=[from_project(path, project).absolute() for path in against or ()],
+            heldout=None if heldout is None else from_project(heldout, project).absolute(),
             axes=axes if axes or not vary else None,
             per_request=per_request,
             shots=shots,

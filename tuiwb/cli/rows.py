@@ -9,6 +9,7 @@ import typer
 from tuiwb.cli.common import (
     JsonOption,
     ProjectOption,
+    from_project,
     index_cache,
     project_at,
     say,
@@ -47,6 +48,7 @@ def rows(
     """
     if sort not in SORTS:
         raise BadInput(f"--sort {sort} is no order: one of {', '.join(SORTS)}")
+    file = from_project(file, project)
     dataset, wanted = open_dataset(file, cache=index_cache(project)), parse(query)
     marks = Marks(file, dataset)
     by_row = _found(file, project) if wanted.found or sort == "found" else {}
@@ -82,6 +84,7 @@ def facets(file: FileArgument, project: ProjectOption = None, as_json: JsonOptio
     Each with the filter for its rows; of columns those with few values. Reads the newest check
     of the file in the project; without one, only marks are counted.
     """
+    file = from_project(file, project)
     dataset = open_dataset(file, cache=index_cache(project))
     checked = newest_report(project_at(project), file)
     told = checked.summary if checked else None

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, group, note, project_at, say, say_json
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    from_project,
+    group,
+    note,
+    project_at,
+    project_of,
+    say,
+    say_json,
+)
 from tuiwb.errors import EXIT_FINE, BadInput
 from tuiwb.project import Project
 
@@ -39,7 +49,11 @@ def train(
     from tuiwb.train.start import resume as go_on
     from tuiwb.train.start import start
 
-    home = project_at(project)
+    if config is None:
+        home = project_at(project)
+    else:
+        config = from_project(config, project)
+        home = project_of(config, project)
     if (config is None) == (resume is None):
         raise BadInput("give either a config to start a run, or --resume NAME to go on with one")
     if resume is not None:

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import pty
 import resource
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -305,6 +307,7 @@ def test_the_users_editor_edits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         edit_in_editor("x")
     monkeypatch.delenv("VISUAL")
     monkeypatch.delenv("EDITOR", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingHere, match="set EDITOR"):
         edit_in_editor("x")
 
@@ -344,3 +347,22 @@ def test_a_journal_that_can_not_be_read_or_written_is_one_sentence(tmp_path: Pat
     os.mkdir(marks_path(dataset.path))
     with pytest.raises(BadInput, match="can't read"):
         Marks(dataset.path)
+
+
+def test_in_a_terminal_where_no_editor_is_set_vi_is_one(tmp_path: Path) -> None:
+    editor = tmp_path / "vi"
+    editor.write_text('#!/bin/sh\n/bin/sed -i s/before/after/ "$1"\n')
+    editor.chmod(0o755)
+    ours, theirs = pty.openpty()
+    edited = "from tuiwb.data.editing import edit_in_editor as edit; print(edit('before'))"
+    done = subprocess.run(
+        [sys.executable, "-c", edited],
+        stdin=theirs,
+        env={**os.environ, "VISUAL": "", "EDITOR": "", "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert (done.stdout, done.stderr) == ("after\n", "")

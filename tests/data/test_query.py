@@ -162,3 +162,28 @@ def test_a_word_that_means_nothing_is_told_and_not_searched_for(text: str, words
 
 def test_keys_are_read_in_any_case_and_kinds_after_either_mark() -> None:
     assert parse("Check:pii:email").matches(Seen(ROW, (FOUND,)))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("chek:pii", "check:pii"),
+        ("-hceck:pii", "check:pii"),
+        ("checks:any", "check:any"),
+        ("severty:error", "severity:error"),
+        ("rolr:user x", "role:user"),
+        ("turn>4", "turns>4"),
+        ("chras<=200", "chars<=200"),
+    ],
+)
+def test_a_key_with_one_letter_wrong_is_refused(typed: str, meant: str) -> None:
+    with pytest.raises(BadInput, match=f"did you mean {meant}\\?"):
+        parse(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["http://x", '"chek:pii"', "note:this", "user:x", "time:4", "chek:", "turn>more", "a>b"],
+)
+def test_what_only_has_a_colon_is_a_text_to_look_for(typed: str) -> None:
+    assert parse(typed).needles == (typed.strip('"'),)

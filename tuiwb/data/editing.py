@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput, MissingHere
 
 PREFIX, NAME = "tuiwb-edit-", "row.json"  # of the folder and the file an editor is given
+USUAL = ("vi", "nano")  # where none is set, as git does
 # What an editor would hide, a terminal would obey, or no UTF-8 has: shown as escapes, which JSON
 # reads back.
 _UNSEEN = re.compile(
@@ -97,7 +99,7 @@ def diff(before: Row, after: dict[str, Any]) -> list[str]:
 
 
 def edit_in_editor(text: str) -> str:
-    """Let the user change `text` in $VISUAL or $EDITOR; the text as it was left."""
+    """Let the user change `text` in their editor; the text as it was left."""
     try:
         with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
             path = Path(folder) / NAME
@@ -108,14 +110,12 @@ def edit_in_editor(text: str) -> str:
 
 
 def edit_file(path: Path) -> str:
-    """Let the user change a file in $VISUAL or $EDITOR; its text as it was left.
+    """Let the user change a file in $VISUAL or $EDITOR, else vi or nano; its text as it was left.
 
     MissingHere when no editor runs; EditorFailed, with the text, when it ended with an error or
     left bytes that are not UTF-8: those stand in the text as \\xNN.
     """
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not command:
-        raise MissingHere("no editor is set: set EDITOR to the one you use, e.g. EDITOR=nano")
+    command = _editor()
     try:
         with _interrupts_are_the_editors():
             done = subprocess.run([*shlex.split(command), str(path)], check=False)
@@ -133,6 +133,17 @@ def edit_file(path: Path) -> str:
     if text.encode() != left.removeprefix(codecs.BOM_UTF8):
         raise EditorFailed("the editor left a file that is not UTF-8: nothing is saved", text)
     return text
+
+
+def _editor() -> str:
+    """The command of the user's editor; in a terminal, where none is set, of one that is here."""
+    if command := os.environ.get("VISUAL") or os.environ.get("EDITOR"):
+        return command
+    # Without a terminal it would wait for keys that nobody can press.
+    here = [name for name in USUAL if os.isatty(0) and shutil.which(name)]
+    if not here:
+        raise MissingHere("no editor is set: set EDITOR to the one you use, e.g. EDITOR=nano")
+    return here[0]
 
 
 @contextmanager

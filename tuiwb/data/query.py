@@ -11,7 +11,8 @@
     format:alpaca  topic=shipping      by format, by a column of the dataset
     -check:any                 a leading minus turns a word round
 
-Words are joined by and; text with blanks goes into quotes.
+Words are joined by and; text with blanks goes into quotes, and so does what only looks like one of
+these with a letter wrong.
 """
 
 import re
@@ -34,6 +35,12 @@ _VALUES = {
 }
 _TAG = re.compile(r"([\w.-]+)=(.*)$", re.DOTALL)
 _KEYS = ("check", "severity", "mark", "is", "format")
+# A key of these as it may be mistyped; what is shorter is too near to other words.
+_MISTYPED = re.compile(r"([A-Za-z_]{3,})(:(?!//)|<=|>=|<|>)(.+)", re.DOTALL)
+_NEAR = {
+    ":": ("role", "check", "severity", "mark", "format"),
+    "": ("turns", "chars", "answer_chars", "row"),
+}
 
 
 class Seen(NamedTuple):
@@ -84,6 +91,7 @@ def parse(text: str) -> Query:
     found = False
     for word in _words(text):
         key, colon, value = word.text.partition(":")
+        key = key.lower()
         if colon and key == "role" and not word.quoted:
             role, asked = value.lower(), False
             roles.extend(filter(None, (role,)))
@@ -143,7 +151,34 @@ def _about_row(word: str) -> Test | None:
         return _field(key, value)
     if tagged := _TAG.match(word):
         return _tag(tagged[1], tagged[2])
+    _refuse_mistyped(word)
     return None
+
+
+def _refuse_mistyped(word: str) -> None:
+    """BadInput for what is a key but for one letter: as a text it would find nothing, unseen."""
+    mistyped = _MISTYPED.fullmatch(word)
+    if mistyped is None:
+        return
+    key, sign, value = mistyped[1], mistyped[2], mistyped[3]
+    if sign != ":" and not value.isdecimal():
+        return
+    for known in _NEAR[":" if sign == ":" else ""]:
+        if _one_slip(key.lower(), known):
+            raise BadInput(
+                f"{word} is no filter: did you mean {known}{sign}{value}? In quotes it is a text "
+                "to look for"
+            )
+
+
+def _one_slip(typed: str, meant: str) -> bool:
+    """Whether one letter is left out, put in or another, or two neighbours changed places."""
+    at = next((i for i, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), None)
+    if at is None:
+        return abs(len(typed) - len(meant)) == 1
+    one, other = typed[at:], meant[at:]
+    swapped = one[:2] == other[1::-1] and one[2:] == other[2:]
+    return swapped or other[1:] in (one, one[1:]) or one[1:] == other
 
 
 def _tag(name: str, wanted: str) -> Test:

@@ -111,7 +111,7 @@ def test_on_a_terminal_it_goes_on_until_ctrl_c(no_driver: dict[str, str]) -> Non
         [*GPU[1:], "--interval", "0.2"],
         env={**no_driver, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
         dimensions=(24, 80),
-        timeout=20,
+        timeout=180,
         encoding="utf-8",
     )
     for _ in range(2):

@@ -124,7 +124,7 @@ def test_nothing_is_removed_without_a_yes(home: Path, tuiwb: Tuiwb) -> None:
     assert (done.returncode, "--yes" in done.stderr) == (2, True)
     asked = pexpect.spawn(
         sys.executable, ["-m", "tuiwb", "runs", "remove", "slow"],
-        cwd=str(home), env={**os.environ, **ENVIRONMENT}, encoding="utf-8", timeout=30,
+        cwd=str(home), env={**os.environ, **ENVIRONMENT}, encoding="utf-8", timeout=180,
     )  # fmt: skip
     asked.expect("Move slow to runs/.trash?")
     asked.sendline("n")

@@ -31,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     for server in servers.servers(found):
         if server.state.running and server.state.pid:
             os.kill(server.state.pid, 15)
-            until(lambda server=server: not jobs.status(server.folder).running)
+            until(lambda server=server: not jobs.status(server.folder).running, 180)
 
 
 def cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -215,7 +215,7 @@ def test_in_a_terminal_keys_held_down_are_one_vote(home: Path, compare: Path):
             while b"leave: " not in shown.partition(b"pair %d of 7" % place)[2]:
                 shown += os.read(master, 4096)
             os.write(master, keys)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     os.close(master)
     # Lines too long for the terminal break between words.
     assert b"question\r\n" in shown

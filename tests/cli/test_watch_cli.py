@@ -1,5 +1,6 @@
 """`tuiwb watch`: printed where there is no terminal, on a screen where there is one."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,19 +10,26 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.cli.conftest import Done, Tuiwb
 from tests.monitor.some_runs import job
+from tuiwb.cli import run
 from tuiwb.jobs.events import Metrics, State
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TERM": "xterm-256color"}
 
 
-def tuiwb(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tuiwb", *arguments],
-        cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+@pytest.fixture
+def tuiwb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tuiwb:
+    """The command line in this process, in a folder, where there is no terminal."""
+
+    def call(*arguments: str, cwd: Path) -> Done:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        code = run(list(arguments))
+        return Done(code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def output(tmp_path: Path) -> Path:
     return out
 
 
-def test_a_job_folder_is_printed_with_the_exit_code_of_its_end(folder: Path) -> None:
+def test_a_job_folder_is_printed_with_the_exit_code_of_its_end(folder: Path, tuiwb: Tuiwb) -> None:
     done = tuiwb("watch", str(folder), "--once", cwd=folder)
     assert done.returncode == 4
     assert "failed: the disk is full" in done.stdout
@@ -55,14 +63,14 @@ def test_a_job_folder_is_printed_with_the_exit_code_of_its_end(folder: Path) -> 
     assert by_name.stdout.splitlines()[:4] == done.stdout.splitlines()[:4]
 
 
-def test_json_gives_the_state_and_the_last_value_of_each_metric(folder: Path) -> None:
+def test_json_gives_the_state_and_the_last_value_of_each_metric(folder: Path, tuiwb: Tuiwb) -> None:
     found = json.loads(tuiwb("watch", str(folder), "--json", cwd=folder).stdout)
     assert found["last"]["loss"] == {"step": 3, "value": "NaN", "points": 1}
     assert found["last"]["eval_loss"]["value"] == 0.5
     assert found["state"] == "failed"
 
 
-def test_another_trainers_folder_is_printed_outside_any_project(output: Path) -> None:
+def test_another_trainers_folder_is_printed_outside_any_project(output: Path, tuiwb: Tuiwb) -> None:
     done = tuiwb("watch", output.name, cwd=output.parent)
     assert done.returncode == 0, done.stderr
     assert "running (training): last written less than a minute ago" in done.stdout
@@ -71,19 +79,23 @@ def test_another_trainers_folder_is_printed_outside_any_project(output: Path) ->
     assert (found["commands"], found["total_steps"]) == ([], 8)
 
 
-def test_curves_of_another_trainers_folder_are_exported(output: Path) -> None:
+def test_curves_of_another_trainers_folder_are_exported(output: Path, tuiwb: Tuiwb) -> None:
     done = tuiwb("runs", "export", str(output), "--curves", "x.csv", cwd=output.parent)
     assert done.stdout == "wrote 2 rows of 1 metrics to x.csv\n"
 
 
 @pytest.mark.parametrize("path", ["nothing", "."])
-def test_a_path_without_a_run_is_one_sentence_and_exit_2(tmp_path: Path, path: str) -> None:
+def test_a_path_without_a_run_is_one_sentence_and_exit_2(
+    tmp_path: Path, path: str, tuiwb: Tuiwb
+) -> None:
     done = tuiwb("watch", path, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_folder_whose_only_file_is_broken_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
+def test_a_folder_whose_only_file_is_broken_is_one_sentence_and_exit_2(
+    tmp_path: Path, tuiwb: Tuiwb
+) -> None:
     (tmp_path / "trainer_state.json").write_text('{"global_step": 5, "log_hist')
     done = tuiwb("watch", str(tmp_path), "--once", cwd=tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
@@ -113,7 +125,7 @@ def test_in_a_terminal_it_opens_a_screen_that_q_leaves(output: Path) -> None:
     screen = pexpect.spawn(
         sys.executable, ["-m", "tuiwb", "watch", str(output)],
         cwd=str(output.parent), env={**os.environ, **ENVIRONMENT}, dimensions=(36, 120),
-        encoding="utf-8", timeout=60,
+        encoding="utf-8", timeout=180,
     )  # fmt: skip
     screen.expect("their output")
     screen.expect("loss")

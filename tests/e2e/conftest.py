@@ -79,6 +79,12 @@ class Terminal:
         with self._lock:
             return "\n".join(self._screen.display)
 
+    @property
+    def colours(self) -> set[str]:
+        """Those of all characters: hex digits or names."""
+        with self._lock:
+            return {c.fg for row in self._screen.buffer.values() for c in row.values()}
+
     def resize(self, columns: int, rows: int) -> None:
         """What dragging the corner of the window does."""
         with self._lock:

@@ -66,9 +66,11 @@ def test_pages_that_a_forked_worker_shares_count_once(tmp_path: Path) -> None:
         for _ in range(3):
             pid = os.fork()
             if pid == 0:
-                os.close(over)
-                os.read(waits, 1)
-                os._exit(0)
+                try:
+                    os.close(over)
+                    os.read(waits, 1)
+                finally:
+                    os._exit(0)
             workers.append(pid)
         assert family(os.getpid()) >= {os.getpid(), *workers}
         # Not the whole family: what other tests have started is none of this one's.

@@ -319,11 +319,14 @@ def test_a_forked_child_opens_a_session_of_its_own(driver: Driver) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        fake.calls.clear()
-        fake.open = 0
-        good = len(session.gpus()[0]) == 1 and fake.calls[0] == "nvmlInitWithFlags"
-        os.write(writer, b"y" if good else b"n")
-        os._exit(0)
+        good = False
+        try:
+            fake.calls.clear()
+            fake.open = 0
+            good = len(session.gpus()[0]) == 1 and fake.calls[0] == "nvmlInitWithFlags"
+        finally:
+            os.write(writer, b"y" if good else b"n")
+            os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reader, 1) == b"y"
     os.close(reader)

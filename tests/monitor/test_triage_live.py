@@ -2,15 +2,15 @@
 on general rows; and which rows a pack holds."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.train.test_training import ended, of, reap
+from tests.train.here import workers_here
+from tests.train.test_training import of
 from tests.train.tiny import write_rows
+from tuiwb import jobs
 from tuiwb.jobs.events import Alert, Metrics, State
 from tuiwb.monitor.recovery import steps
 from tuiwb.monitor.triage import cleared
@@ -44,7 +44,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on data with four garbled rows, which nobody watched."""
     project: Project = copy_sample(tmp_path_factory.mktemp("live") / "project")
     data = project.root / "data"
@@ -58,11 +58,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_rows(data / "few_general.jsonl", rows_of(data / "canary.jsonl")[:16])
     config = project.root / "configs" / "spiked.yaml"
     config.write_text(CONFIG)
-    run = start(project, config, "spiked")
-    state = ended(run)
-    assert state.state == "finished", (run / "worker.log").read_text()
-    yield run
-    reap(project)
+    with workers_here():
+        run = start(project, config, "spiked")
+    state = jobs.status(run)
+    assert state.state == "finished", state.message
+    return run
 
 
 def test_a_spike_is_in_the_log_of_a_run_nobody_watched_with_the_very_rows(folder: Path) -> None:
@@ -100,28 +100,24 @@ def test_recovery_of_it_begins_at_the_data_with_the_adapter_seen_to_be_applied(
     assert made["adapter"].verdict == "good"
 
 
-PACKING = """
-import json, sys
-from types import SimpleNamespace
-from datasets import Dataset
-from trl.data_utils import pack_dataset
-from tuiwb.train.batches import ROW
-from tuiwb.train.sft import _with_rows
-lengths = [5 + (7 * n) % 23 for n in range(50)]
-tokens = Dataset.from_dict({
-    "input_ids": [[1000 * n + i for i in range(k)] for n, k in enumerate(lengths)],
-    "labels": [[1] * k for k in lengths], ROW: [2 * n for n in range(50)],
-})
-for strategy in ("bfd", "bfd_split", "wrapped"):
+@pytest.mark.parametrize("strategy", ["bfd", "bfd_split", "wrapped"])
+def test_the_rows_in_each_pack_are_known_whatever_the_strategy(strategy: str) -> None:
+    from datasets import Dataset
+    from trl.data_utils import pack_dataset
+
+    from tuiwb.train.batches import ROW
+    from tuiwb.train.sft import _with_rows
+
+    lengths = [5 + (7 * n) % 23 for n in range(50)]
+    tokens = Dataset.from_dict(
+        {
+            "input_ids": [[1000 * n + i for i in range(k)] for n, k in enumerate(lengths)],
+            "labels": [[1] * k for k in lengths],
+            ROW: [2 * n for n in range(50)],
+        }
+    )
     args = SimpleNamespace(max_length=24, packing_strategy=strategy, dataset_num_proc=None)
     packed = pack_dataset(tokens.select_columns(["input_ids", "labels"]), 24, strategy, {})
     for pack in _with_rows(packed, tokens, args):
         rows = list(dict.fromkeys(2 * (t // 1000) for t in pack["input_ids"]))
-        assert pack[ROW] == rows, strategy
-print("ok")
-"""
-
-
-def test_the_rows_in_each_pack_are_known_whatever_the_strategy() -> None:
-    done = subprocess.run([sys.executable, "-c", PACKING], capture_output=True, text=True)
-    assert done.stdout.strip() == "ok", done.stderr[-2000:]
+        assert pack[ROW] == rows

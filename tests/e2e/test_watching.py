@@ -202,7 +202,7 @@ def test_a_line_of_ten_megabytes_in_the_log_is_one_line_on_the_screen(
         log.write(b"progress \x1b[31m" + b"x" * 10_000_000 + b"\nafter the long line\n")
     terminal.wait_for("after the long line")
     goes_on(terminal)
-    terminal.press("L")
+    terminal.press("d")
     wait_until(lambda: "after the long line" not in terminal.text, LIMIT, lambda: terminal.text)
 
 

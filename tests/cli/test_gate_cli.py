@@ -86,6 +86,20 @@ def test_json_is_one_document(project, trained, capsys):
     assert {"name", "ok", "figure", "threshold", "change"} <= set(told["lines"][0])
 
 
+def test_run_missing_without_held_out_prompts_goes_on_with_the_evaluation(project, capsys):
+    bare = make_run(project, "bare", "some/base", None)
+    # Whoever looks at it begins the evaluation.
+    (project.root / "data" / "canary.jsonl").write_text("no row\n")
+    (bare / "adapter").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (bare / "adapter" / name).write_text("{}")
+    assert run(["gate", "bare", "--run-missing"]) == 2
+    told = capsys.readouterr().err
+    assert "compare: left out, run bare has no held-out file" in told
+    assert "eval: the run has not been evaluated" in told
+    assert "canary.jsonl" in told.splitlines()[-1]
+
+
 @pytest.mark.slow
 def test_run_missing_compares_and_evaluates_and_more_tasks_join_what_was_done(
     project, trained, capsys

@@ -15,7 +15,7 @@ from tuiwb.cli.common import (
     say_json,
     single,
 )
-from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE
+from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput, MissingHere
 
 app = single()
 MARKS = {True: "ok", False: "NO", None: "??"}
@@ -73,8 +73,14 @@ def _run_missing(home: Any, run: str) -> None:
         return  # nothing can be asked of it, as the first line says
     if evidence.compare is None:
         note(f"compare: {evidence.compare_problem}")
-        if go_on(home, run, note) == "started":
-            watch(home.run(run) / COMPARE)
+        try:
+            started = go_on(home, run, note) == "started"
+        except (BadInput, MissingHere) as error:
+            # What else is missing needs no comparison.
+            note(f"compare: left out, {error}")
+        else:
+            if started:
+                watch(home.run(run) / COMPARE)
     wanted = evaluating.plan_missing(home, run)
     if not evaluating.answered(wanted):
         note(f"eval: {evidence.eval_problem or 'not all of it was done'}")

@@ -53,6 +53,24 @@ async def test_the_gate_of_a_run_that_was_not_compared_says_so(project):
         assert "have not been compared" in " ".join(said(app).split())
 
 
+async def test_without_held_out_prompts_the_rest_that_is_missing_is_run_all_the_same(project):
+    run = trained(project)
+    job = run / "job.yaml"
+    job.write_text(re.sub(r"heldout: .*", "heldout: null", job.read_text()))
+    # Whoever looks at it begins the evaluation.
+    (project.root / "data" / "canary.jsonl").write_text("no row\n")
+    app = WorkbenchApp(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, app)
+        await pilot.press("G")
+        await until(lambda: isinstance(app.screen, GateScreen) and "NO-SHIP" in said(app))
+        assert f"tuiwb compare {run.name} --prompts FILE" in " ".join(said(app).split())
+        await pilot.press("r")
+        await until(lambda: "has no held-out file" in said(app))
+        assert "(n, New comparison)" in " ".join(said(app).split())
+        assert "canary.jsonl" in said(app).partition("NO-SHIP")[0]
+
+
 async def test_while_a_vote_hides_the_sides_the_gate_stays_shut(project):
     compared_run(project)
     app = WorkbenchApp(project)

@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.compare.builders import make_run
+from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, SUMMARY, Completion, summarise
 from tuiwb.compare.gate.evidence import Evidence, gather
+from tuiwb.compare.gate.replay import mixed_in
 from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.data.mix import mix
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
@@ -124,3 +126,24 @@ def test_looking_begins_no_vote(project, run):
     folder = compared(project, run)
     assert found(project, run).votes is None
     assert not (folder / "votes.jsonl").exists()
+
+
+def test_what_is_mixed_into_the_training_data_is_told_from_its_files_or_its_version(
+    project, tmp_path
+):
+    files = [tmp_path / "own.jsonl", tmp_path / "general.jsonl"]
+    for file, rows in zip(files, (15, 5), strict=True):
+        write_rows(file, [chat(f"{file.stem} {n}", "x") for n in range(rows)])
+    assert mixed_in(files[:1]) == ""
+    assert mixed_in(files) == "general.jsonl is 25% of it already"
+    assert mixed_in([files[0], tmp_path / "hub"]) == "hub is in it already"
+    mix(files[0], files[1], share=0.2, name="both", root=tmp_path / "versions")
+    version = tmp_path / "versions" / "both-v1" / "data.jsonl"
+    assert mixed_in([version]) == "21% of both-v1 is already"
+    data = {"train": [str(file) for file in files]}
+    folder = project.runs / "replayed"
+    jobs.create(folder, "train", {"model": {"base": "some/base"}, "data": data})
+    adapter = folder / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    assert found(project, folder).mixed_in == "general.jsonl is 25% of it already"

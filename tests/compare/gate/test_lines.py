@@ -268,12 +268,32 @@ def test_a_judge_must_be_trusted_and_agree_with_people_to_count(judge, human, ok
 
 def test_votes_against_the_fine_tune_are_no_ship_and_hidden_ones_are_not_known():
     lost = Votes(counts=PairedCounts(wins=8, losses=30, ties=2), raters=2)
-    assert lines(evidence(votes=lost))["votes"].ok is False
+    line = lines(evidence(votes=lost))["votes"]
+    assert (line.ok, line.figure[:38]) == (False, "the base is preferred, 2 raters: won 8")
     even = Votes(counts=PairedCounts(wins=8, losses=12, ties=2), raters=1)
-    assert lines(evidence(votes=even))["votes"].ok is True
+    line = lines(evidence(votes=even))["votes"]
+    assert (line.ok, line.figure[:41]) == (True, "neither side is preferred, 1 rater: won 8")
+    better = Votes(counts=PairedCounts(wins=30, losses=8, ties=2), raters=1)
+    line = lines(evidence(votes=better))["votes"]
+    assert (line.ok, line.figure[:38]) == (True, "the fine-tune is preferred, 1 rater: w")
     hidden = Votes(counts=PairedCounts(), raters=0, hidden=1)
     assert verdict(evidence(votes=hidden)) == "NO-SHIP"
     assert verdict(evidence(votes=hidden), optional=["votes"]) == "SHIP"
+
+
+def test_what_to_run_is_what_runs_and_what_to_mend_goes_by_what_is_mixed_in_already():
+    named = evidence(compare=None, compare_problem="not compared")
+    assert lines(named)["held_out"].change == "run: tuiwb compare support-v1"
+    nobody = msgspec.structs.replace(named, compare_spec={})
+    for name in ("held_out", "endings"):
+        assert lines(nobody)[name].command == "tuiwb compare support-v1 --prompts FILE"
+    own = msgspec.structs.replace(nobody, spec={"data": {"heldout": "/data/heldout.jsonl"}})
+    assert lines(own)["endings"].command == "tuiwb compare support-v1"
+    forgot = with_suites(suite("canary", 80, 80, 20))
+    assert lines(forgot)["canary"].change.startswith("mix 5 to 20% general rows into data.train,")
+    mixed = msgspec.structs.replace(forgot, mixed_in="general.jsonl is 17% of it already")
+    change = lines(mixed)["canary"].change
+    assert change.startswith("mix more general rows into data.train (general.jsonl is 17% of it")
 
 
 def test_a_few_odd_prompts_are_said_to_show_large_losses_only():

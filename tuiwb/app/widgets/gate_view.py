@@ -22,7 +22,7 @@ from tuiwb.compare.gate.report import HTML, write_reports
 from tuiwb.compare.gate.verdict import Gate, gate, write_gate
 from tuiwb.compare.go_on import go_on
 from tuiwb.compare.plan import COMPARE
-from tuiwb.errors import TuiwbError
+from tuiwb.errors import TuiwbError, on_screen
 from tuiwb.project import Project
 from tuiwb.text import inert
 
@@ -86,7 +86,7 @@ class GateScreen(Modal[None]):
                 write_reports(self._run, found)
             self.post_message(self.Asked(found, busy=busy))
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Asked(None, str(error)))
+            self.post_message(self.Asked(None, on_screen(error)))
 
     @on(Asked)
     def _show(self, message: Asked) -> None:
@@ -102,28 +102,30 @@ class GateScreen(Modal[None]):
     def action_run_missing(self) -> None:
         """Start the comparison where there is none that counts, then the evaluation."""
         if self._found is not None and not self._busy:
-            self._begun = set()
+            self._begun, self._told = set(), ""
             self._start(frozenset())
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="gate")
     def _start(self, begun: frozenset[str]) -> None:
         """Begin the next job that is missing and was not begun before."""
-        started = ""
+        started = problem = ""
         try:
             wanted = evaluating.plan_missing(self._project, self._run.name)
             compared = gather(self._project, self._run).compare is not None
             if COMPARE not in begun and not compared:
-                go_on(self._project, self._run.name, self._tell)
-                started = COMPARE
-            elif evaluating.EVAL not in begun and not evaluating.answered(wanted):
+                try:
+                    go_on(self._project, self._run.name, self._tell)
+                    started = COMPARE
+                except TuiwbError as error:
+                    problem = on_screen(error)  # the evaluation needs no comparison
+            if not started and evaluating.EVAL not in begun and not evaluating.answered(wanted):
                 evaluating.start(self._project, wanted)
                 started = evaluating.EVAL
         except (TuiwbError, OSError) as error:
-            self.post_message(self.Asked(self._found, str(error)))
-            return
-        if started:
-            busy = _at_work(self._run) or f"{started}, starting"
-            self.post_message(self.Asked(self._found, busy=busy, started=started))
+            started, problem = "", "\n".join(filter(None, (problem, on_screen(error))))
+        if started or problem:
+            busy = _at_work(self._run) or (f"{started}, starting" if started else "")
+            self.post_message(self.Asked(self._found, problem, busy, started))
 
     def _tell(self, sentence: str) -> None:
         said = inert(sentence)

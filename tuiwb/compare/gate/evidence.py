@@ -16,6 +16,7 @@ from tuiwb.compare.completions import (
 )
 from tuiwb.compare.evaluation.plan import EVAL, SUITES, check_named, fingerprints
 from tuiwb.compare.evaluation.results import RESULTS, Results, read_results
+from tuiwb.compare.gate.replay import mixed_in
 from tuiwb.compare.judge.plan import all_questions
 from tuiwb.compare.judge.protocol import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge.summary import (
@@ -64,7 +65,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     `compare_problem` and `eval_problem` say why a comparison or evaluation does not count (not
     there, running, about other files). `not_finite` says that the adapter holds NaN or infinities,
     so that nothing can be asked of it. Templates are the texts as they stand in the folders;
-    `base_changed` says that the base's files are not those of the training.
+    `base_changed` says that the base's files are not those of the training; `mixed_in` what of the
+    training data is a replay of general rows already, in words.
     """
 
     run: str
@@ -83,6 +85,13 @@ class Evidence(msgspec.Struct, kw_only=True):
     base_changed: bool = False
     judges: list[Judged] = []
     votes: Votes | None = None
+    mixed_in: str = ""
+
+    @property
+    def compare_command(self) -> str:
+        """What compares the run; where nobody has named prompts yet, they are to be named."""
+        prompts = self.compare_spec.get("prompts") or (self.spec.get("data") or {}).get("heldout")
+        return f"tuiwb compare {self.run}" + ("" if prompts else " --prompts FILE")
 
 
 def gather(project: Project, run: Path) -> Evidence:
@@ -108,6 +117,7 @@ def gather(project: Project, run: Path) -> Evidence:
         trained_template=_template(adapter),
         served_template=_template(base) if base is not None else None,
         base_found=base is not None,
+        mixed_in=mixed_in([Path(file) for file in (job.spec.get("data") or {}).get("train") or []]),
     )
     known = job.fingerprints.get(name)
     if base is not None and known is not None:

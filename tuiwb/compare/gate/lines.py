@@ -100,7 +100,7 @@ def _adapter(evidence: Evidence, settings: GateSettings) -> GateLine:
         change="see that the loss fell and lora_alpha / r is near 1 to 2, then train again"
         if any(wrong)
         else "",
-        command=f"tuiwb compare {evidence.run}" if not known else "",
+        command=evidence.compare_command if not known else "",
     )
 
 
@@ -171,7 +171,7 @@ def _held_out(evidence: Evidence, settings: GateSettings) -> GateLine:
     )
     summary = evidence.compare
     if summary is None:
-        line.command = f"tuiwb compare {evidence.run}"
+        line.command = evidence.compare_command
         return line
     metric = task_metric(summary, settings.metric)
     if metric is None:
@@ -256,7 +256,7 @@ def _endings(evidence: Evidence, settings: GateSettings) -> GateLine:
         ok=None,
         figure=evidence.compare_problem,
         threshold=f"at most {settings.cut:.0%} cut at the length limit or empty",
-        command=f"tuiwb compare {evidence.run}",
+        command=evidence.compare_command,
     )
     if summary is not None and summary.adapter is not None and summary.done:
         bad = summary.adapter.cut + summary.adapter.empty

@@ -145,7 +145,9 @@ def _forgets(evidence: Evidence) -> str:
     training: Any = evidence.spec.get("training")
     rate = training.get("learning_rate") if isinstance(training, dict) else None
     now = f" (now {rate:g})" if isinstance(rate, int | float) else ""
-    return (
-        f"mix 5 to 20% general rows into data.train, lower training.learning_rate{now}, or train "
-        "for fewer steps"
+    mix = (
+        f"mix more general rows into data.train ({evidence.mixed_in})"
+        if evidence.mixed_in
+        else "mix 5 to 20% general rows into data.train"
     )
+    return f"{mix}, lower training.learning_rate{now}, or train for fewer steps"

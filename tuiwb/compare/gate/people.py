@@ -76,6 +76,9 @@ def votes(evidence: Evidence) -> list[GateLine]:
     if votes.raters:
         p = sign_test(counts.wins, counts.losses)
         line.ok = not (counts.losses > counts.wins and p <= ALPHA)
-        line.figure = f"{votes.raters} rater{'s' * (votes.raters > 1)}: {won(counts, p)}"
+        who = "fine-tune" if counts.wins > counts.losses else "base"
+        word = f"the {who} is preferred" if p <= ALPHA else "neither side is preferred"
+        raters = f"{votes.raters} rater{'s' * (votes.raters > 1)}"
+        line.figure = f"{word}, {raters}: {won(counts, p)}"
         line.change = "" if line.ok else "people prefer the base: read their notes"
     return [line]

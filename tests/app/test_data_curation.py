@@ -72,7 +72,7 @@ async def checked(pilot: Pilot[None]) -> DataScreen:
     screen = await opened(pilot)
     await pilot.press("c")
     table = screen.query_one(VirtualTable)
-    await until(lambda: "findings in" in str(table.border_subtitle), 60)
+    await until(lambda: "findings in" in str(table.border_subtitle))
     return screen
 
 
@@ -222,7 +222,7 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
         await opened(pilot)
         await pilot.press("r")
         await answer(pilot, "5")
-        await until(lambda: isinstance(pilot.app.screen, ReviewScreen), 60)
+        await until(lambda: isinstance(pilot.app.screen, ReviewScreen))
         screen = pilot.app.screen
         assert isinstance(screen, ReviewScreen)
         return screen
@@ -232,7 +232,8 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
 
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await start(pilot)
-        await pilot.press("a", "r", "s", "a")
+        await until(lambda: not pilot.app._notifications)
+        await pilot.press("x", "a", "r", "s", "a")
         await until(lambda: progress(screen).startswith("3 of 5 reviewed, 2 accepted, 1 rejected"))
         await pilot.press("u")
         await until(lambda: progress(screen).startswith("2 of 5 reviewed"))
@@ -255,8 +256,8 @@ async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, r
         await until(lambda: pilot.app.screen.query("Pick OptionList"))
         await pilot.press("enter")
         await until(lambda: pilot.app.screen.query(Checklist))
-        await pilot.press("j", "j", "j", "j", "space", "s")
-        await until(lambda: len(screen._files.paths) == 2, 90)
+        await pilot.press("j", "j", "j", "j", "space", "enter")
+        await until(lambda: len(screen._files.paths) == 2)
         said = [(n.title, n.message) for n in pilot.app._notifications]
         counts = (
             "28 rows in data.jsonl; 2 rows left out: 1 drop, 1 exact_duplicate; "
@@ -307,7 +308,7 @@ async def test_rows_are_generated_after_the_cost_was_confirmed(
             await pilot.press("enter")
             await until(lambda: isinstance(pilot.app.screen, Confirm))
             await pilot.press("y")
-            await until(lambda: len(screen._files.paths) == 2, 90)
+            await until(lambda: len(screen._files.paths) == 2)
     finally:
         server.close()
     (made,) = (p for p in project.datasets() if p != rows)
@@ -334,7 +335,7 @@ async def test_two_templates_stand_side_by_side(
         screen = await opened(pilot)
         await pilot.press("t")
         await answer(pilot, str(other))
-        await until(lambda: "≠ tokens" in read(screen), 60)
+        await until(lambda: "≠ tokens" in read(screen))
         one, two = (str(screen.query_one(f"#{n}", Static).render()) for n in ("one", "other"))
         assert "‹to ›user" in two
         assert "to ›user" not in one
@@ -347,7 +348,7 @@ async def test_a_check_of_another_file_of_that_name_is_stale(project: Project, r
     folder = project.runs / "checks" / "chats-1"
     jobs.create(folder, "check", {"path": str(rows)})
     jobs.launch(folder)
-    await until(lambda: jobs.status(folder).state == "finished", 60)
+    await until(lambda: jobs.status(folder).state == "finished")
     assert report_of(folder, rows).stale is False
     seen = rows.stat()
     other = rows.with_name("other")

@@ -14,7 +14,6 @@ from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data_versions import general_share, held_out
 from tuiwb.app.screens.dialogs import Ask, Form
 from tuiwb.app.screens.version_dialogs import CleanDialog, GenerateDialog
-from tuiwb.app.widgets.checklist import Checklist
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.errors import BadInput
 from tuiwb.project import Project
@@ -36,6 +35,11 @@ def problem(pilot: Pilot[None]) -> str:
     """What the dialog says against what was typed."""
     line = pilot.app.screen.query_one("#problem", Static)
     return str(line.render()) if line.display else ""
+
+
+def said(line: Static) -> str:
+    """A line's words, whatever its width."""
+    return " ".join(str(line.render()).split())
 
 
 async def refused(pilot: Pilot[None], typed: str, sentence: str) -> None:
@@ -124,14 +128,20 @@ async def test_shares_of_a_new_version_are_looked_at_before_the_job(
         await refused(pilot, "nan", "'nan' is no share between 0 and 1")
         await pilot.press("escape")
         await until(lambda: pilot.app.screen is screen)
-        await pilot.press("w")
+        await pilot.press("d", "w")
         await until(lambda: pilot.app.screen.query("Pick OptionList"))
         await pilot.press("enter")
         await until(lambda: isinstance(pilot.app.screen, CleanDialog))
-        pilot.app.screen.query_one(Checklist).chosen.clear()
-        await pilot.press("s")
-        line = pilot.app.screen.query_one("#none", Static)
-        await until(lambda: "nothing is chosen" in str(line.render()))
+        line = pilot.app.screen.query_one("#will", Static)
+        await until(lambda: "enter will apply your marks, fix the form, drop" in said(line))
+        await pilot.press("space")
+        await until(lambda: "! your marks stay out: 1 drop" in said(line))
+        assert "enter will fix the form, drop exact duplicates" in said(line)
+        await pilot.press("j", "space", "j", "space", "j", "space")
+        await until(lambda: said(line).startswith("Nothing is chosen."))
+        await pilot.press("enter")
+        await until(lambda: said(line) == "✗ nothing is chosen: space chooses")
+        assert isinstance(pilot.app.screen, CleanDialog)
     assert project.job_folders("version") == []
 
 

@@ -147,7 +147,7 @@ def review(
     """Look at a random sample of rows and accept, reject or edit each.
 
     Verdicts are kept at once: the same sample goes on where it was left. Without a terminal the
-    answers (a, r, e, s, u, q; x as r) are read from stdin, one a line.
+    answers (a, r, e, s, u, q) are read from stdin, one a line.
     """
     from tuiwb.data.review import is_synthetic, review_of, synthetic_rows
     from tuiwb.data.review import sample as sample_of
@@ -187,7 +187,7 @@ def _walk(file: Path, dataset: Dataset, journal: Marks, rows: list[int], quiet: 
         row = dataset.row(open_rows[at])
         _show(dataset, journal, row, f"{at + 1} of {len(open_rows)}", put)
         answer = next(answers, "q")
-        if answer in ("a", "r", "x"):
+        if answer in ("a", "r"):
             journal.mark(row, "accept" if answer == "a" else "reject")
             decided.append(at)
             at += 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuiwb.data.read import Dataset
 
 SAMPLE = 50
+DRAWING = "drawing the sample …"
 VERDICT_WORDS = {"accept": "ok", "reject": "no"}
 
 
@@ -199,7 +200,7 @@ class CurationActions(WorkbenchScreen):
                 "drawn by chance, the same rows each time; what was reviewed is passed over")
         )  # fmt: skip
         if size is not None:
-            self.notify("drawing the sample …", markup=False, timeout=2)
+            self.notify(DRAWING, markup=False)
             self._draw(dataset, size)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="sample")
@@ -212,6 +213,7 @@ class CurationActions(WorkbenchScreen):
     def _walk(self, message: Sampled) -> None:
         from tuiwb.app.screens.review import ReviewScreen
 
+        self.workbench.take_back(DRAWING)
         if message.dataset is self.open_dataset_here() and self._marks is not None:
             screen = ReviewScreen(
                 message.dataset, self._marks, message.rows, self.findings_by_row()

@@ -66,7 +66,8 @@ class VersionActions(CurationActions):
 
         from tuiwb.app.screens.version_dialogs import CleanDialog
 
-        cleaning = await self.app.push_screen_wait(CleanDialog(self.project.shorten(path)))
+        dialog = CleanDialog(self.project.shorten(path), self.mark_counts())
+        cleaning = await self.app.push_screen_wait(dialog)
         return None if cleaning is None else {"cleaning": msgspec.to_builtins(cleaning)}
 
     async def _ask_split(self, _path: Path) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ class ReviewScreen(Modal[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "verdict('accept')", "Accept"),
-        Binding("r,x", "verdict('reject')", "Reject"),
+        Binding("r", "verdict('reject')", "Reject"),
         Binding("e", "edit", "Edit and accept"),
         Binding("s,right", "step(1)", "Skip"),
         Binding("left", "step(-1)", "Back"),
@@ -57,7 +57,7 @@ class ReviewScreen(Modal[None]):
             with VerticalScroll(id="reviewed", can_focus=False):
                 yield Static("", id="row", markup=False)
             yield Static(
-                "a accept   r reject   e edit and accept   s skip   ← back   u undo   esc leave",
+                "a accept  r reject  e edit and accept  s skip  ← back  u undo  esc leave",
                 markup=False,
                 classes="muted",
             )

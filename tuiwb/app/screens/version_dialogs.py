@@ -1,6 +1,6 @@
 """What a new version of a dataset is to be: what cleaning does, what is generated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from textual import on
@@ -27,49 +27,75 @@ OPERATIONS = (
     ("errors", "drop rows with errors: empty, broken order, leaks of secrets …", False),
     ("hard", "rows marked hard twice", False),
 )
+# In the order in which it is done.
+DONE = {
+    "marks": "apply your marks",
+    "fix": "fix the form",
+    "redact": "redact",
+    "errors": "drop rows with errors",
+    "exact": "drop exact duplicates",
+    "near": "drop near-duplicates",
+    "hard": "repeat hard rows",
+}
 
 
 class CleanDialog(Modal[Cleaning | None]):
-    """Gives what to do; None when nothing is."""
+    """enter starts from anywhere in it, as the line under the choices says; gives what to do, None
+    when nothing is. `marks` are the rows that a person marked or edited, by what was said of them.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "start", "Start"),
+        Binding("enter,ctrl+j", "start", "Start", key_display="enter", priority=True),
         Binding("escape", "give_up", "Cancel"),
     ]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, marks: Mapping[str, int]) -> None:
         super().__init__()
         self._dataset = name
+        self._marks = {mark: rows for mark, rows in marks.items() if rows}
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(f"Clean {inert(self._dataset, one_line=True)}")
-            dialog.border_subtitle = "space chooses, s starts, esc cancels"
+            dialog.border_subtitle = "space chooses, enter starts, esc cancels"
             yield Checklist(OPERATIONS)
+            yield Static(id="will", markup=False)
             yield Static("The file stays as it is: the result is a new version.", classes="muted")
-            yield Static(id="none", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Checklist).focus()
+        self._say()
+
+    @on(Checklist.Changed)
+    def _say(self) -> None:
+        """Say what enter will do, and which marks it will leave out."""
+        chosen = self.query_one(Checklist).chosen
+        steps = [words for key, words in DONE.items() if key in chosen]
+        will: Content | str = f"enter will {', '.join(steps)}." if steps else "Nothing is chosen."
+        if self._marks and "marks" not in chosen:
+            kept = ", ".join(f"{rows:,} {mark}" for mark, rows in self._marks.items())
+            will = Content.assemble(will, (f"\n! your marks stay out: {kept}", "$text-warning"))
+        self.query_one("#will", Static).update(will)
 
     def action_start(self) -> None:
         """Close with the operations that are chosen."""
         chosen = self.query_one(Checklist).chosen
-        cleaning = Cleaning(
-            apply_marks="marks" in chosen,
-            fix=list(DEFAULT.fix) if "fix" in chosen else [],
-            redact=[] if "redact" in chosen else None,
-            drop_severity="error" if "errors" in chosen else None,
-            drop_exact="exact" in chosen,
-            drop_near="near" in chosen,
-            repeat={"hard": 2} if "hard" in chosen else {},
-        )
-        if chosen:
-            self.dismiss(cleaning)
-        else:
-            self.query_one("#none", Static).update(
+        if not chosen:
+            self.query_one("#will", Static).update(
                 Content.assemble(("✗ ", "$text-error"), "nothing is chosen: space chooses")
             )
+            return
+        self.dismiss(
+            Cleaning(
+                apply_marks="marks" in chosen,
+                fix=list(DEFAULT.fix) if "fix" in chosen else [],
+                redact=[] if "redact" in chosen else None,
+                drop_severity="error" if "errors" in chosen else None,
+                drop_exact="exact" in chosen,
+                drop_near="near" in chosen,
+                repeat={"hard": 2} if "hard" in chosen else {},
+            )
+        )
 
     def action_give_up(self) -> None:
         """Close without doing anything."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -12,11 +13,14 @@ from tuiwb.app.widgets.menu import Choices
 
 
 class Checklist(Choices):
-    """Lines of (key, words, chosen); space or enter turns one on and off."""
+    """Lines of (key, words, chosen); space or a click turns one on and off. Enter is the form's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,enter", "choose", "Choose", show=False),
+        Binding("space", "choose", "Choose", show=False),
     ]
+
+    class Changed(Message):
+        """A line was turned on or off."""
 
     def __init__(self, choices: Sequence[tuple[str, str, bool]], *, id: str | None = None) -> None:
         super().__init__(markup=False, id=id)
@@ -35,6 +39,7 @@ class Checklist(Choices):
         if self.highlighted is not None:
             self.chosen ^= {self._choices[self.highlighted][0]}
             self.replace_option_prompt_at_index(self.highlighted, self._line(self.highlighted))
+            self.post_message(self.Changed())
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click chooses as well."""

@@ -195,7 +195,7 @@ def test_review_takes_answers_from_a_pipe_and_goes_on_where_it_was_left(
     assert "'p' is no answer" in text
     assert "── 1 of 4: " in text
     assert "1 of 1,200 rows reviewed (0.1%)" in text
-    _, text, err = piped("review", file, "--sample", 4, "--json", answers="a\na\nx\na\n")
+    _, text, err = piped("review", file, "--sample", 4, "--json", answers="a\na\nr\na\n")
     assert "── 1 of 3: " in err
     report = json.loads(text)
     assert (report["reviewed"], report["accepted"], report["rejected"]) == (4, 3, 1)
@@ -228,7 +228,7 @@ def test_an_edit_that_can_not_be_saved_is_kept_and_goes_on_from_there(
     code, _, err = out(capsys, "edit", "data/support.jsonl", 3)
     assert code == 2
     assert "the edit is not JSON: line 2, column 14" in err
-    said = re.search(r"what you typed is kept: mend (\S+), then (tuiwb .*)$", err.strip())
+    said = re.search(r"what you typed is kept: mend (.+), then (tuiwb .*)$", err.strip())
     assert said is not None
     kept = Path(said[1])
     assert "role of mine" in kept.read_text()
@@ -244,14 +244,14 @@ def test_an_edit_that_can_not_be_saved_is_kept_and_goes_on_from_there(
 def test_in_a_terminal_the_editor_opens_again_with_what_was_typed(project: Path) -> None:
     editor = project / "editor"
     editor.write_text(
-        "if mkdir seen; then sed -i '2s/:/ =/; s/assistant/system/' $1\n"
-        "else sed -i '2s/ =/:/' $1; fi 2> /dev/null\n"
+        "if mkdir seen; then sed -i '2s/:/ =/; s/assistant/system/' \"$1\"\n"
+        "else sed -i '2s/ =/:/' \"$1\"; fi 2> /dev/null\n"
     )
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tuiwb", "data", "edit", "data/support.jsonl", "3"],
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        env={**os.environ, "VISUAL": "", "EDITOR": f"sh {editor}"},
+        env={**os.environ, "VISUAL": "", "EDITOR": f"sh {shlex.quote(str(editor))}"},
     )  # fmt: skip
     os.close(slave)
     os.write(master, b"y\n")

@@ -1,6 +1,7 @@
 """The real program in a real terminal: a run started by keys outlives the terminal it came from."""
 
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,12 +174,12 @@ def test_what_was_typed_in_an_editor_and_is_no_json_can_be_mended(
 ) -> None:
     editor = tmp_path / "editor"
     editor.write_text(
-        f"if mkdir {tmp_path}/seen; then sed -i '2s/:/ =/; s/support desk/desk of words/' $1\n"
-        "else sed -i '2s/ =/:/' $1; fi 2> /dev/null\n"
+        'if mkdir "$0.seen"; then sed -i \'2s/:/ =/; s/support desk/desk of words/\' "$1"\n'
+        "else sed -i '2s/ =/:/' \"$1\"; fi 2> /dev/null\n"
     )
     terminal = terminals(
         str(sample.root), columns=80, rows=24,
-        environment={"VISUAL": "", "EDITOR": f"sh {editor}"},
+        environment={"VISUAL": "", "EDITOR": f"sh {shlex.quote(str(editor))}"},
     )  # fmt: skip
     terminal.wait_for("Look at the data")
     terminal.press("2")
@@ -188,7 +189,7 @@ def test_what_was_typed_in_an_editor_and_is_no_json_can_be_mended(
     chats = sample.root / "data" / "support.jsonl"
     assert not marks_path(chats).exists()
     terminal.press("^o")
-    terminal.wait_for("[✎]", "desk of words", seconds=20)
+    terminal.wait_for("[✎]", "desk of words")
     assert Marks(chats, open_dataset(chats)).counts() == {"edited": 1}
 
 

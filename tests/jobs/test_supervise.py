@@ -178,7 +178,7 @@ def test_a_death_is_told_to_the_users_command_and_an_end_that_is_known_is_not(
 
 STAND_IN = """\
 #!/bin/sh
-echo "$@" >> {record}
+echo "$@" >> "{record}"
 while [ "$1" != "--" ]; do shift; done
 shift
 exec "$@"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from textual.app import App, ComposeResult
+from textual.widgets import Static
 
 from tests.app.conftest import until
 from tuiwb.app.log_tail import LONGEST, LogTail
@@ -146,3 +147,24 @@ async def test_a_search_that_is_no_regex_looks_for_the_text() -> None:
         assert app.lines.search("[b", -1) == (1, 1)
         assert app.lines.search("nothing", -1) == (0, 0)
         assert app.lines.search("", -1) == (0, 0)
+
+
+async def test_a_search_says_which_match_it_is_or_that_there_is_none() -> None:
+    app = OneLog()
+
+    def said() -> str:
+        line = app.query_one(LogView).query_one(Static)
+        return str(line.content) if line.display else ""
+
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.lines.add([(f"line {n}", "") for n in range(3)])
+        app.lines.focus()
+        await pilot.press("slash", *"line", "enter")
+        await until(lambda: said() == "match 3 of 3: line")
+        assert "again(1)" in {a.binding.action for a in app.screen.active_bindings.values()}
+        await pilot.press("N")
+        await until(lambda: said() == "match 2 of 3: line")
+        await pilot.press("slash", "backspace", *"[red", "enter")
+        await until(lambda: said() == "nothing found: lin[red")
+        await pilot.press("slash", "escape")
+        await until(lambda: not said())

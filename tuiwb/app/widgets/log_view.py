@@ -18,10 +18,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from tuiwb.text import inert
 
@@ -241,23 +242,27 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
 
 
 class LogView(Vertical):
-    """The lines and, after `/`, a field to search them in."""
+    """The lines and, after `/`, a field to search them in, then which match it is of how many."""
 
     DEFAULT_CSS = """
     LogView {
         height: 1fr;
         & > Input { height: 1; border: none; padding: 0; display: none; }
+        & > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; display: none; }
+        &.-found > Static { display: block; }
         &.-searching > Input { display: block; }
+        &.-searching > Static { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/"),
-        Binding("n", "again(1)", "Next match", show=False),
+        Binding("n", "again(1)", "Next match"),
         Binding("N", "again(-1)", "Previous match", show=False),
     ]
 
     def compose(self) -> ComposeResult:
         yield LogLines()
+        yield Static(markup=False)
         field = Input(placeholder="text or regex; enter searches backwards, esc ends", compact=True)
         field.cursor_blink = False
         yield field
@@ -312,7 +317,11 @@ class LogView(Vertical):
 
     def _look(self, step: int) -> None:
         at, of = self.lines.search(self._words, step)
-        if of:
-            self.border_subtitle = f"{at} of {of}"
-        else:
-            self.border_subtitle = "nothing found" if self._words else ""
+        words = inert(self._words, one_line=True)
+        said = (
+            Content.styled(f"match {at} of {of}: {words}", "$text-accent")
+            if of
+            else Content.styled(f"nothing found: {words}", "$text-warning")
+        )
+        self.query_one(Static).update(said)
+        self.set_class(bool(words), "-found")

@@ -165,6 +165,6 @@ async def test_a_search_says_which_match_it_is_or_that_there_is_none() -> None:
         await pilot.press("N")
         await until(lambda: said() == "match 2 of 3: line")
         await pilot.press("slash", "backspace", *"[red", "enter")
-        await until(lambda: said() == "nothing found: lin[red")
+        await until(lambda: said() == "nothing found: [red")
         await pilot.press("slash", "escape")
         await until(lambda: not said())

@@ -41,6 +41,10 @@ class WatchScreen(PromptScreen[None]):
         view.watch_run(app.watched)
         view.focus_charts()
 
+    def on_screen_resume(self) -> None:
+        """A dialog over it was closed: the key line names the run's keys again."""
+        self.query_one(KeyLine).look_again()
+
 
 class WatchApp(ToastApp):
     """Shows `watched` until q."""

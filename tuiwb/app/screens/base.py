@@ -59,7 +59,8 @@ class WorkbenchScreen(PromptScreen[None]):
         raise NotImplementedError
 
     def on_screen_resume(self) -> None:
-        """Catch up with what happened while another screen was shown."""
+        """Catch up with what happened while another screen was shown, or a dialog over it."""
+        self.query_one(KeyLine).look_again()
         self.refresh_jobs(self.workbench.jobs)
 
     def refresh_jobs(self, jobs: "dict[Path, JobState]") -> None:

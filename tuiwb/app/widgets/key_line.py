@@ -13,6 +13,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuiwb.app.pace import ground_of
+
 ALWAYS = 2  # the last ones stay where there is no room for all: help and quit
 # Actions named where the others leave room, the most wanted first; their keys do it anyway.
 WHERE_ROOM = (
@@ -28,10 +30,13 @@ WHERE_ROOM = (
     "step_run(1)",
     "report",
 )
+# What the widgets of a dialog do by enter, in words of this program.
+IN_DIALOGS = {"submit": "Accept", "select": "Choose"}
 
 
 class KeyLine(Widget):
-    """Follows the screen's active bindings; paints only when they differ."""
+    """Follows the active bindings of its screen, or of the dialog that is open over it; paints only
+    when they differ."""
 
     DEFAULT_CSS = """
     KeyLine {
@@ -64,16 +69,27 @@ class KeyLine(Widget):
             else:
                 self.call_after_refresh(self._look)
 
+    def look_again(self) -> None:
+        """A dialog over the screen was opened, closed or changed."""
+        if self._keys and self.app.app_focus:
+            self.call_next(self._look)
+
     def _look(self) -> None:
         if not self.is_attached:
             return
+        top = self.app.screen
+        of = top if top.is_modal and ground_of(top) is self.screen else self.screen
         seen: dict[str, tuple[str, str, str]] = {}
         spare: dict[str, tuple[str, str, str]] = {}
-        for _, binding, enabled, _tip in self.screen.active_bindings.values():
-            if enabled and (binding.show or binding.action in WHERE_ROOM):
-                display = self.app.get_key_display(binding)
-                into = seen if binding.show else spare
-                into.setdefault(binding.action, (binding.key, display, binding.description))
+        for _, binding, enabled, _tip in of.active_bindings.values():
+            display, words = self.app.get_key_display(binding), binding.description
+            show = binding.show
+            if of is top and top.is_modal and binding.action in IN_DIALOGS:
+                words, show = IN_DIALOGS[binding.action], binding.key == "enter"
+                display = "enter"
+            if enabled and (show or binding.action in WHERE_ROOM):
+                into = seen if show else spare
+                into.setdefault(binding.action, (binding.key, display, words))
         keys = list(seen.values()), [spare[a] for a in WHERE_ROOM if a in spare]
         if keys != (self._keys, self._spare):
             self._keys, self._spare = keys
@@ -117,7 +133,12 @@ class KeyLine(Widget):
 
     def on_click(self, event: events.Click) -> None:
         """Press the key under the mouse."""
+        self.press_at(event.x)
+
+    def press_at(self, x: int) -> None:
+        """Press the key that the line names at a column of it, if there is one."""
         for column, key, name, words in self._placed():
-            if column < event.x <= column + cell_len(name) + 1 + cell_len(words):
-                self.app.simulate_key(key)
+            if column < x <= column + cell_len(name) + 1 + cell_len(words):
+                # By the app: a key that an ancestor of the focus sends goes no further than it.
+                self.app.call_later(self.app.simulate_key, key)
                 return

@@ -9,8 +9,9 @@ from textual.geometry import Region
 from textual.screen import ModalScreen, ScreenResultType
 from textual.strip import Strip
 
-from tuiwb.app.pace import PromptScreen
+from tuiwb.app.pace import PromptScreen, ground_of
 from tuiwb.app.painter import Painter
+from tuiwb.app.widgets.key_line import KeyLine
 
 # Keys of a dialog whose text may be longer than it.
 SCROLL = (
@@ -26,8 +27,24 @@ class Modal(ModalScreen[ScreenResultType], PromptScreen[ScreenResultType]):
         super().__init__()
         self._opening = False
 
+    def _on_mount(self, _event: events.Mount) -> None:
+        self.bindings_updated_signal.subscribe(self, lambda _screen: self._name_keys())
+
     def _on_screen_resume(self, _event: events.ScreenResume) -> None:
         self._opening = True
+        self._name_keys()
+
+    def _name_keys(self) -> None:
+        """The key line of the screen below names the keys of the dialog."""
+        if self.is_current:
+            for line in ground_of(self).query(KeyLine):
+                line.look_again()
+
+    def on_click(self, event: events.Click) -> None:
+        """The key line stands below it: what it names can be pressed there, too."""
+        for line in ground_of(self).query(KeyLine):
+            if event.widget is self and event.screen_y == line.region.y:
+                line.press_at(event.screen_x - line.region.x)
 
     def action_scroll(self, by: int) -> None:
         """Scroll its text by a line."""

@@ -198,11 +198,14 @@ async def test_tokens_come_from_the_tokenizer_process_and_it_comes_back_when_kil
         f'#!/bin/sh\nwhile ! [ -e {begin} ]; do sleep 0.02; done\nexec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
-    (project.root / "tuiwb.yaml").write_text(f"base_model: {SAMPLE_MODEL}\n")
-    async with WorkbenchApp(Project(project.root)).run_test(size=(120, 36)) as pilot:
+    config = project.root / "configs" / "first.yaml"
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await opened(pilot)
         screen.query_one(RowPane)._sidecar._python = str(python)
         await pilot.press("v")
+        await until(lambda: "no base model is here: make a config" in _flat(screen))
+        config.write_text(config.read_text().replace("models/none", str(SAMPLE_MODEL)))
+        await pilot.press("v", "v")
         await until(lambda: "loading the tokenizer" in read(screen))
         begin.touch()
         await until(lambda: "trained (" in title(screen))
@@ -215,23 +218,6 @@ async def test_tokens_come_from_the_tokenizer_process_and_it_comes_back_when_kil
         await until(lambda: "answer1<|im_end|>" in read(screen))
         await pilot.press("v")
         await until(lambda: "<|im_end|>" not in read(screen))
-
-
-async def test_tokens_without_a_model_say_what_to_set(project: Project, rows: Path) -> None:
-    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot)
-        await pilot.press("v")
-        await until(lambda: "no base_model in tuiwb.yaml" in read(screen))
-
-
-async def test_a_file_that_cannot_be_read_is_a_sentence(project: Project, rows: Path) -> None:
-    rows.write_text("")
-    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await until(lambda: isinstance(pilot.app.screen, DataScreen))
-        screen = pilot.app.screen
-        assert isinstance(screen, DataScreen)
-        await until(lambda: "is empty: give a file with rows in it" in _flat(screen))
 
 
 def _flat(screen: DataScreen) -> str:

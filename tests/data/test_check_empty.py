@@ -10,7 +10,7 @@ from tuiwb.data.checks.empty import Empty
 def test_a_turn_with_nothing_to_see_is_blank(text: str) -> None:
     found = findings(Empty(), [chat("hi", text)])
     assert [(f.field, f.severity) for f in found] == [("messages[1].content", "error")]
-    assert found[0].sentence == "the assistant's turn 1 is blank"
+    assert found[0].sentence == "turn 2 (assistant) is blank"
 
 
 @pytest.mark.parametrize("text", ["...", "TODO", " n/a ", "[removed]", "<noinput>", "Lorem ipsum"])

@@ -9,6 +9,8 @@ from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.project import Project
 from tuiwb.text import counted
+from tuiwb.train.base_model import hub_snapshot
+from tuiwb.train.choices import configured_base
 
 __all__ = [
     "Checked",
@@ -26,12 +28,16 @@ HELD_OUT = ("heldout", "held_out", "held-out", "eval", "valid", "validation", "t
 
 
 def base_model(project: Project) -> str | None:
-    """The project's base model as a folder's path or a hub id; None when none is set."""
-    name = project.settings.base_model
-    if not name:
-        return None
-    folder = project.resolve(name)
-    return str(folder) if folder.exists() or name.count("/") != 1 else name
+    """The project's base model as a folder's path or a hub id: of tuiwb.yaml, else what the newest
+    config trains, where that is here; None when there is none."""
+    if name := project.settings.base_model:
+        folder = project.resolve(name)
+        return str(folder) if folder.exists() or name.count("/") != 1 else name
+    if name := configured_base(project):
+        folder = project.resolve(name)
+        here = folder if folder.is_dir() else hub_snapshot(name)
+        return None if here is None else str(here)
+    return None
 
 
 def start(project: Project, path: Path) -> Path:
@@ -72,6 +78,16 @@ def running(states: dict[Path, JobState], path: Path) -> Path | None:
     """The folder of the check of `path` that runs, if one does."""
     newest = latest(states, path)
     return newest[0] if newest is not None and newest[1].running else None
+
+
+def no_report_words(states: dict[Path, JobState], path: Path) -> str:
+    """Why nothing is known of what a check finds in `path`, and what to do."""
+    newest = latest(states, path)
+    if newest is None or newest[1].state == "finished":
+        return "no check yet: c runs one"
+    if newest[1].running:
+        return "the check is running: what it finds stands here when it ends"
+    return f"the check {newest[1].word}: c runs one again"
 
 
 def progress_words(state: JobState) -> str:

@@ -35,7 +35,9 @@ class ToastApp(PromptApp):
         timeout: float | None = None,
         markup: bool = False,
     ) -> None:
-        """A toast; what it says may hold names from files, so it is made inert and never markup."""
+        """A toast, in the place of one that said the same. What it says may hold names from files:
+        it is made inert and never markup."""
+        self.take_back(message)
         super().notify(
             inert(message),
             title=title,

@@ -31,6 +31,11 @@ def bases(project: Project) -> list[str]:
     return list(dict.fromkeys([*found, *map(project.shorten, folders)]))
 
 
+def configured_base(project: Project) -> str | None:
+    """The base that the newest config trains which names one."""
+    return next((base for base in map(_base_of, _newest(project.configs())) if base), None)
+
+
 def datasets(project: Project, method: str = "sft") -> list[Path]:
     """The project's datasets, what one most likely trains on first.
 

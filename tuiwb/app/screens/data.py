@@ -1,7 +1,7 @@
 """Data: the project's datasets, their rows, one row as the model will see it, what checks found."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from textual.widgets import OptionList
 
 from tuiwb.app import checking, keys
 from tuiwb.app.rows_view import RowsView
-from tuiwb.app.screens.data_places import place_of, row_at_line
+from tuiwb.app.screens.data_places import beginning, place_of, row_at_line, stamp
 from tuiwb.app.screens.data_prompts import SORTS, RowPrompts
 from tuiwb.app.widgets.dataset_menu import DatasetMenu
 from tuiwb.app.widgets.facet_menu import FacetMenu
@@ -34,8 +34,7 @@ from tuiwb.text import counted, inert
 from tuiwb.train.choices import is_held_out, is_never_trained
 
 GROWS_EVERY = 0.25
-# Of the configs that are looked into for what is trained on: so many, so many bytes of each.
-MOST_CONFIGS, MOST_TEXT = 20, 20_000
+MOST_CONFIGS = 20  # that are looked into for what is trained on
 
 
 class DataScreen(RowPrompts):
@@ -66,7 +65,12 @@ class DataScreen(RowPrompts):
         ),
         Binding("left_square_bracket", "file(-1)", show=False),
         keys.known("z", "zoom", "Zoom", "the row over the whole height, or back"),
-        keys.known("escape", "back", "Back", "back to the rows; then all rows again, no filter"),
+        keys.known(
+            "escape",
+            "back",
+            "Back",
+            "from the audit to the row, to the rows; then all rows again, no filter",
+        ),
     ]
 
     class Opened(Message):
@@ -86,7 +90,7 @@ class DataScreen(RowPrompts):
                 rows.add_class("panel")
                 rows.border_title = "Rows"
                 yield rows
-                model = checking.base_model(self.project)
+                model = partial(checking.base_model, self.project)
                 yield RowPane(model, self.project.train_python)
 
     def on_mount(self) -> None:
@@ -132,11 +136,11 @@ class DataScreen(RowPrompts):
 
     def _first(self, paths: list[Path]) -> Path:
         """The one that is likeliest trained on: named first in a config, no held-out or canary."""
-        configs = "".join(map(_text, self.project.configs()[:MOST_CONFIGS]))
+        configs = "".join(map(beginning, self.project.configs()[:MOST_CONFIGS]))
 
         def rank(path: Path) -> tuple[bool, bool, float]:
             aside = is_held_out(path) or is_never_trained(self.project, path)
-            empty = (_stamp(path) or (0, 0))[1] == 0
+            empty = (stamp(path) or (0, 0))[1] == 0
             named = configs.find(self.project.shorten(path))
             return aside, empty, named if named >= 0 else len(configs)
 
@@ -144,9 +148,9 @@ class DataScreen(RowPrompts):
 
     def _changed(self) -> bool:
         """Whether the file that is shown is another than the one that was opened."""
-        if self._path is None or self._dataset is None:
+        if self._path is None or (self._dataset is None and not self._unread):
             return False
-        return _stamp(self._path) != self._stamp
+        return stamp(self._path) != self._stamp
 
     @on(OptionList.OptionHighlighted, "#files")
     def _choose(self, event: OptionList.OptionHighlighted) -> None:
@@ -191,7 +195,7 @@ class DataScreen(RowPrompts):
             self._dataset.close()
         self._dataset = self._get = None
         self._view = RowsView()
-        self._checked, self._report_folder = None, None
+        self._checked, self._report_folder, self._unread = None, None, False
         self._say_check("")  # what was found in another file is no word on this one
         self.open_marks(path)
         self._files.point_at(path)
@@ -212,8 +216,9 @@ class DataScreen(RowPrompts):
     def _show_opened(self, message: Opened) -> None:
         if message.path != self._path:
             return
-        self._dataset, self._stamp = message.dataset, _stamp(message.path)
+        self._dataset, self._stamp = message.dataset, stamp(message.path)
         if message.dataset is None:
+            self._unread = True
             self._pane.say(message.problem, problem=True)
             return
         self._get = lru_cache(maxsize=512)(message.dataset.row)
@@ -260,12 +265,7 @@ class DataScreen(RowPrompts):
             quiet=quiet,
         )
         if not len(view.shown) and self._dataset is not None:
-            unchecked = view.query.found and self._summary() is None
-            done = "no check yet: c runs one" if unchecked else "no rows match"
-            words = (
-                f"{done}; esc clears the filter" if unchecked else f"{done}: esc clears the filter"
-            )
-            self._pane.say(words if view.searched else "searching …")
+            self._pane.say(self._why_empty() if view.searched else "searching …")
         self._title(len(view.shown))
 
     def _row(self, n: int) -> Row | None:
@@ -297,7 +297,8 @@ class DataScreen(RowPrompts):
     def _read_row(self) -> None:
         row = self._current()
         if row is not None:
-            self._pane.show(self.as_edited(row), self._found_in(row), self.mark_words(row))
+            shown, found = self.as_edited(row), self._found_in(row)
+            self._pane.show(shown, found, self.mark_words(row), edited=shown is not row)
 
     def _found_in(self, row: Row) -> Iterable[Finding]:
         return self._view.findings(row.index)
@@ -342,7 +343,10 @@ class DataScreen(RowPrompts):
 
     def action_view(self) -> None:
         """Show tokens instead of the conversation, or the conversation again."""
-        self._pane.toggle_tokens()
+        if self._current_number() is None:
+            self.refuse()
+        else:
+            self._pane.toggle_tokens()
 
     def action_zoom(self) -> None:
         """Give the row the whole height, or give it back."""
@@ -350,7 +354,9 @@ class DataScreen(RowPrompts):
         (self._pane if self.has_class("-reading") else self._table).focus()
 
     def action_back(self) -> None:
-        """Leave the row's zoom, then the row, then the filter."""
+        """Leave the audit, then the row's zoom, then the row, then the filter."""
+        if self._pane.leave_audit():
+            return
         if self.has_class("-reading"):
             self.action_zoom()
         elif not self._table.has_focus:
@@ -367,7 +373,8 @@ class DataScreen(RowPrompts):
     def _show_facets(self) -> None:
         told = self._summary()
         shown = facets(told.facets if told else (), self._view.columns, self.mark_counts())
-        self._facets.show(shown, self._view.query.text, "c checks the file and counts")
+        empty = "no finding, no mark, no column to count" if told else self._why_no_report()
+        self._facets.show(shown, self._view.query.text, empty)
 
     def action_facets(self) -> None:
         """Go to the facets, or from there to the files; if narrow, in the rows' place."""
@@ -378,20 +385,3 @@ class DataScreen(RowPrompts):
     def _facet(self, message: FacetMenu.Chosen) -> None:
         self.remove_class("-facets")
         self.filter_by(parse(toggled(self._view.query.text, message.facet.word)))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        seen = path.stat()
-    except OSError:
-        return None
-    return seen.st_mtime_ns, seen.st_size
-
-
-def _text(path: Path) -> str:
-    """The start of a config; nothing where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MOST_TEXT).decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -30,6 +30,8 @@ class CheckActions(VersionActions):
     _view: RowsView
     _checked: checking.Checked | None
     _report_folder: Path | None
+    _unread = False  # the file could not be opened
+    _no_report = ""  # why the facets are empty, as it was said last
 
     class Checked(Message):
         """The newest report about a dataset was read."""
@@ -56,6 +58,7 @@ class CheckActions(VersionActions):
     async def action_check(self) -> None:
         """Check the whole dataset as a job; while one runs, ask whether to stop it."""
         if self._path is None or self._dataset is None:
+            self.refuse()
             return
         running = checking.running(self.workbench.jobs, self._path)
         if running is not None:
@@ -73,6 +76,9 @@ class CheckActions(VersionActions):
     def _look_at_checks(self, jobs: dict[Path, JobState]) -> None:
         if self._path is None or self._dataset is None:
             return  # a file that can't be opened can't be checked either
+        if (words := checking.no_report_words(jobs, self._path)) != self._no_report:
+            self._no_report = words
+            self._show_facets()
         state = checking.latest(jobs, self._path)
         if state is None:
             self._say_check("c checks this file")
@@ -104,11 +110,39 @@ class CheckActions(VersionActions):
         self._show_rows(self._current_number())
         self._show_facets()
 
+    def _why_no_report(self) -> str:
+        """Why nothing is known of what a check finds here, and what to do."""
+        if self._path is None or self._unread:
+            return ""
+        return checking.no_report_words(self.workbench.jobs, self._path)
+
+    def _why_empty(self) -> str:
+        """Why no row is shown, and what to do."""
+        if self._view.query.found and self._summary() is None:
+            return f"{self._why_no_report()}; esc clears the filter"
+        return "no rows match: esc clears the filter"
+
+    def refuse(self) -> None:
+        """Say why there is no row with which something could be done."""
+        if self._path is None:
+            why = "no datasets yet: put .jsonl, .json, .csv or .parquet in data/"
+        elif self._unread:
+            name = self.project.shorten(self._path)
+            why = f"{name} has no rows that can be read: ] goes to another file"
+        elif self._dataset is None or not self._view.searched:
+            why = "the rows are still being looked for: a moment"
+        else:
+            why = self._why_empty()
+        self.notify(why, severity="warning", markup=False)
+
     def action_finding(self, by: int) -> None:
         """Go to the next row with a finding, or the one before."""
+        if self._dataset is None:
+            self.refuse()
+            return
         position = self._view.finding_from(self._table.cursor, by)
         if position is None:
-            self.notify("nothing found here" if self._summary() else "no check yet: c runs one")
+            self.notify("nothing found here" if self._summary() else self._why_no_report())
         else:
             self._table.cursor = position
 
@@ -125,7 +159,9 @@ class CheckActions(VersionActions):
     def action_audit(self) -> None:
         """Tell what the newest check counted over the whole file."""
         told = self._summary()
-        if told is None:
-            self.notify("no check yet: c runs one", markup=False)
+        if self._dataset is None:
+            self.refuse()
+        elif told is None:
+            self.notify(self._why_no_report(), markup=False)
         else:
             self._pane.toggle_audit(told.audit)

@@ -105,11 +105,17 @@ class CurationActions(WorkbenchScreen):
         """Move the cursor one row on."""
         raise NotImplementedError
 
+    def refuse(self) -> None:
+        """Say why there is no row with which something could be done."""
+        raise NotImplementedError
+
     # Keys
 
     def action_mark(self, mark: str) -> None:
         """Flag the row and go on to the next; the same flag again takes it away, no verdict."""
         row = self.current_row()
+        if row is None:
+            self.refuse()
         if row is None or self._marks is None:
             return
         before, _verdict, _edited = self.mark_of(row)
@@ -151,12 +157,16 @@ class CurationActions(WorkbenchScreen):
     def action_edit(self) -> None:
         """Edit the row's record in place."""
         row = self.current_row()
-        if row is not None and self._marks is not None:
+        if row is None:
+            self.refuse()
+        elif self._marks is not None:
             self._edit(row, edit_text(self.as_edited(row)))
 
     def action_editor(self) -> None:
         """Edit the row's record in the user's own editor; what can't be saved is edited on here."""
         row, marks = self.current_row(), self._marks
+        if row is None:
+            self.refuse()
         if row is None or marks is None:
             return
         text = edit_text(self.as_edited(row))
@@ -190,6 +200,8 @@ class CurationActions(WorkbenchScreen):
     async def action_review(self) -> None:
         """Draw a sample of rows and walk through it."""
         dataset = self.open_dataset_here()
+        if dataset is None:
+            self.refuse()
         if dataset is None or self._marks is None:
             return
         if not dataset.complete:

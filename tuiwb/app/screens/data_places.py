@@ -1,9 +1,11 @@
-"""Where a row stands that another screen names as file:line. Pure."""
+"""Where a row stands that another screen names as file:line; what a look at a file tells."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from tuiwb.data.rows import Row
+
+READ = 20_000  # bytes of a file's beginning
 
 
 def place_of(root: Path, place: str) -> tuple[Path, int]:
@@ -27,3 +29,21 @@ def row_at_line(get: Callable[[int], Row], total: int, line: int) -> int | None:
         else:
             high = middle - 1
     return low
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """When a file was written and its size in bytes; None where it can't be seen."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size
+
+
+def beginning(path: Path) -> str:
+    """The start of a config; nothing where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(READ).decode("utf-8", "replace")
+    except OSError:
+        return ""

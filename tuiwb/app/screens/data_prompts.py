@@ -46,15 +46,20 @@ class RowPrompts(CheckActions):
     class Matched(Message):
         """The rows a filter found, so far or in all."""
 
-        def __init__(self, dataset: Dataset, query: Query, found: list[int], done: bool) -> None:
+        def __init__(
+            self, dataset: Dataset, query: Query, found: list[int], done: bool, problem: str = ""
+        ) -> None:
             super().__init__()
             self.dataset, self.query, self.found, self.done = dataset, query, found, done
+            self.problem = problem
 
     # Prompts are pushed at once, not by a worker: keys typed after them must not run as commands.
 
     def action_go_to(self) -> None:
         """Ask for a row's number and put the cursor there."""
-        if self._dataset is not None:
+        if self._dataset is None:
+            self.refuse()
+        else:
             detail = f"0 to {self._view.total - 1:,}"
             prompt = Ask("Go to row", self._number_of, detail=detail)
             self.app.push_screen(prompt, self._go_said)
@@ -85,7 +90,9 @@ class RowPrompts(CheckActions):
 
     def action_filter(self) -> None:
         """Ask for a filter; only rows that pass it stay."""
-        if self._dataset is not None:
+        if self._dataset is None:
+            self.refuse()
+        else:
             prompt = Ask("Filter rows", _query_of, self._view.query.text, FILTER_HELP)
             self.app.push_screen(prompt, self._filter_said)
 
@@ -104,7 +111,7 @@ class RowPrompts(CheckActions):
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="filter")
     def _match(self, dataset: Dataset, query: Query) -> None:
-        worker, found, told = get_current_worker(), list[int](), 0
+        worker, found, told, problem = get_current_worker(), list[int](), 0, ""
         try:
             for some in search(dataset, query, self._view.found or {}, self.mark_of):
                 if worker.is_cancelled:
@@ -114,8 +121,8 @@ class RowPrompts(CheckActions):
                     told = len(found)
                     self.post_message(self.Matched(dataset, query, list(found), False))
         except (TuiwbError, OSError) as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-        self.post_message(self.Matched(dataset, query, found, True))
+            problem = str(error)
+        self.post_message(self.Matched(dataset, query, found, True, problem))
 
     @on(Matched)
     def _show_matches(self, message: Matched) -> None:
@@ -123,11 +130,16 @@ class RowPrompts(CheckActions):
             row = self._current_number()
             self._view.match(message.found, message.done)
             self._show_rows(row)
+            if message.problem and message.found:
+                self.notify(message.problem, severity="error", markup=False)
+            elif message.problem:
+                self._pane.say(f"{message.problem}; esc clears the filter", problem=True)
 
     @work
     async def action_sort(self) -> None:
         """Ask for an order of the rows."""
         if self._dataset is None:
+            self.refuse()
             return
         now = next(i for i, (b, d, _) in enumerate(SORTS)
                    if (b, d) == (self._view.by, self._view.descending))  # fmt: skip
@@ -136,7 +148,7 @@ class RowPrompts(CheckActions):
             return
         by, descending, _words = SORTS[picked]
         if by not in ("row", "found") and self._view.columns is None:
-            self.notify("sizes come with a check of the file: c runs one", markup=False)
+            self.notify(f"sizes come with a check: {self._why_no_report()}", markup=False)
             return
         row = self._current_number()
         self._view.sort(by, descending)
@@ -146,6 +158,9 @@ class RowPrompts(CheckActions):
         """Set the row beside the same row in another model's template."""
         if self._pane.comparing:
             self._pane.compare_with(None)
+            return
+        if self._dataset is None:
+            self.refuse()
             return
         prompt = Ask(
             "Beside which model's template?",

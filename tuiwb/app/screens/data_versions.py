@@ -45,6 +45,7 @@ class VersionActions(CurationActions):
         """Ask what to make of the dataset, and start the job."""
         path = self.shown_path()
         if path is None or self.open_dataset_here() is None:
+            self.refuse()
             return
         if self._making is not None:
             self.notify("a version is being made: wait for it, or stop it on Home", markup=False)

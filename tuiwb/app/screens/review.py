@@ -101,7 +101,8 @@ class ReviewScreen(Modal[None]):
         mark = f"  [{words}]" if words else ""
         head = f"Row {row.index:,}  line {row.line:,}  {row.format}{mark}\n\n"
         found = self._findings.get(row.index, ())
-        body.update(Content.assemble((inert(head), "bold"), conversation_content(shown, found)))
+        said = conversation_content(shown, found, edited=shown is not row)
+        body.update(Content.assemble((inert(head), "bold"), said))
         self.query_one("#reviewed", VerticalScroll).scroll_home(animate=False)
 
     def action_verdict(self, mark: str) -> None:

@@ -1,7 +1,7 @@
 """The pane that shows one row: its conversation, its tokens, or two templates side by side."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from textual import on, work
@@ -24,7 +24,8 @@ from tuiwb.text import inert
 
 
 class RowPane(VerticalScroll):
-    """Shows a row; starts the tokenizer process when tokens are first asked for."""
+    """Shows a row; asks for the model and starts the tokenizer process when tokens are first asked
+    for."""
 
     class Made(Message):
         """A row was rendered by one model or two, or could not be."""
@@ -40,19 +41,21 @@ class RowPane(VerticalScroll):
             self.row, self.rendered, self.problem = row, rendered, problem
             self.beside = beside
 
-    def __init__(self, model: str | None, python: str | None) -> None:
+    def __init__(self, model: Callable[[], str | None], python: str | None) -> None:
         super().__init__(id="read", classes="panel")
         self.border_title = "Row"
         self.tokens = False
         self.comparing = False
         self.mixed = False  # prompts beside chats: the trainer makes chats of them
         self.other_model: str | None = None
-        self._model = model
+        self._model_of = model
+        self._model: str | None = None
         self._sidecar = Sidecar(python)
         self._turn = threading.Lock()
         self._row: Row | None = None
         self._findings: Sequence[Finding] = ()
         self._mark = ""
+        self._edited = False
         self._audit: Mapping[str, Any] | None = None
         self._painted: tuple[object, ...] = ()
 
@@ -66,20 +69,25 @@ class RowPane(VerticalScroll):
         """The tokenizer process is needed no more."""
         self._sidecar.close()
 
-    def show(self, row: Row, findings: Iterable[Finding], mark: str = "") -> None:
-        """Show another row, or the same with other findings or another mark."""
+    def show(
+        self, row: Row, findings: Iterable[Finding], mark: str = "", *, edited: bool = False
+    ) -> None:
+        """Show another row, or the same with other findings or another mark; of one that was edited
+        what was found in it before."""
         self._row, self._findings, self._mark = row, list(findings), mark
+        self._edited = edited
         self._audit = None
         if (self.tokens or self.comparing) and row.shape != "broken":
             self._ask_for_tokens(row)
         else:
             self._head(row.format)
-            self._paint(conversation_content(row, self._findings))
+            self._paint(conversation_content(row, self._findings, edited=edited))
 
     def toggle_tokens(self) -> None:
         """Conversation to tokens and back."""
         self.tokens = not (self.tokens or self.comparing)
         self.comparing = False
+        self._model = None  # a config that was written since may name it
         self._again()
 
     def compare_with(self, model: str | None) -> None:
@@ -90,17 +98,23 @@ class RowPane(VerticalScroll):
 
     def toggle_audit(self, audit: Mapping[str, Any]) -> None:
         """What a check counted over the whole file, or the row again."""
-        if self._audit is not None:
-            self._again()
+        if self.leave_audit():
             return
         self._audit = audit
         self.border_title = "Audit of the whole file"
         self._paint(audit_content(audit))
 
+    def leave_audit(self) -> bool:
+        """The row again where the audit stood; whether it did."""
+        stood = self._audit is not None
+        if stood:
+            self._again()
+        return stood
+
     def _again(self) -> None:
         self._audit = None
         if self._row is not None:
-            self.show(self._row, self._findings, self._mark)
+            self.show(self._row, self._findings, self._mark, edited=self._edited)
 
     def say(self, words: str, problem: bool = False) -> None:
         """Show a sentence instead of a row."""
@@ -132,8 +146,12 @@ class RowPane(VerticalScroll):
 
     def _ask_for_tokens(self, row: Row) -> None:
         self._head(row.format)
+        self._model = self._model or self._model_of()
         if self._model is None:
-            self._sentence("no base_model in tuiwb.yaml: set it to see a row as tokens")
+            self._sentence(
+                "no base model is here: make a config of one (3), or set base_model in tuiwb.yaml, "
+                "to see a row as tokens"
+            )
             return
         models = [self._model]
         if self.comparing and self.other_model:
@@ -180,4 +198,4 @@ class RowPane(VerticalScroll):
             if other is not None:
                 words = f"{made.part} {made.total} tokens, {other.part} {other.total} tokens"
             self._head(words)
-            self._paint(rendered_content(made, self._findings))
+            self._paint(rendered_content(made, self._findings, edited=self._edited))

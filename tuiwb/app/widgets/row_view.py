@@ -17,9 +17,15 @@ ROLE_STYLES = {"user": "bold $accent", "assistant": "bold $primary", "system": "
 Part = Content | str | tuple[str, str]
 
 
-def conversation_content(row: Row, findings: Sequence[Finding] = ()) -> Content:
-    """The row turn by turn, what its findings point at underlined and reversed."""
-    parts: list[Part] = [*_finding_lines(findings)]
+EDITED = "found before the row was edited; a check of the next version (w) looks again"
+
+
+def conversation_content(
+    row: Row, findings: Sequence[Finding] = (), *, edited: bool = False
+) -> Content:
+    """The row turn by turn, what its findings point at underlined and reversed; not where it was
+    `edited` since, as they point into what stood there before."""
+    parts: list[Part] = [*_finding_lines(findings, edited)]
     if row.shape == "broken":
         if not findings:
             parts += [("✗ broken row  ", "bold $text-error"), f"{inert(row.problem or '')}\n\n"]
@@ -28,7 +34,7 @@ def conversation_content(row: Row, findings: Sequence[Finding] = ()) -> Content:
         names = ", ".join(str(tool.get("function", tool).get("name")) for tool in row.tools)
         parts += [("tools  ", "bold $secondary"), inert(names, one_line=True), "\n\n"]
     spans: dict[str, list[Finding]] = {}
-    for finding in findings:
+    for finding in () if edited else findings:
         if finding.start is not None:
             spans.setdefault(finding.field, []).append(finding)
     counts: dict[str, int] = {}
@@ -53,9 +59,11 @@ def conversation_content(row: Row, findings: Sequence[Finding] = ()) -> Content:
     return Content.assemble(*parts).rstrip()
 
 
-def rendered_content(rendered: Rendered, findings: Sequence[Finding] = ()) -> Content:
+def rendered_content(
+    rendered: Rendered, findings: Sequence[Finding] = (), *, edited: bool = False
+) -> Content:
     """Tokens in a row: trained ones underlined, special ones reversed, cut ones struck out."""
-    parts: list[Part] = [*_finding_lines(findings)]
+    parts: list[Part] = [*_finding_lines(findings, edited)]
     view: Rendered | None = rendered
     while view is not None:
         if view.part:
@@ -79,10 +87,13 @@ def counts_line(rendered: Rendered) -> str:
     return "  ".join(words)
 
 
-def _finding_lines(findings: Sequence[Finding]) -> Iterator[Part]:
+def _finding_lines(findings: Sequence[Finding], edited: bool) -> Iterator[Part]:
+    if edited and findings:
+        yield (f"✎ {EDITED}\n", MUTED)
     for finding in findings[:12]:
         mark = "✗" if finding.severity == "error" else "!"
         style = "$text-error" if finding.severity == "error" else "$text-warning"
+        style = MUTED if edited else style
         yield (f"{mark} {finding.check}  ", f"bold {style}")
         yield (inert(finding.sentence, one_line=True), style)
         yield "\n"

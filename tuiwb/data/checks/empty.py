@@ -61,8 +61,11 @@ def _what(entry: Entry) -> str:
     _row, field, role, _text = entry
     if field == "text":
         return "the text"
-    _, _, rest = field.partition("[")
-    return f"the {role}'s turn {rest.partition(']')[0]}" if rest else field
+    part, _, rest = field.partition("[")
+    if not rest:
+        return field
+    of = "" if part == "messages" else f" of {part}"
+    return f"turn {int(rest.partition(']')[0]) + 1}{of} ({quote(role)})"
 
 
 @cache

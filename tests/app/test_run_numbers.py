@@ -10,7 +10,7 @@ from tuiwb.app.widgets.run_head import first_line, second_line
 from tuiwb.app.words import state_line
 from tuiwb.cli import run as command
 from tuiwb.jobs import status
-from tuiwb.jobs.events import AnyEvent, Device, Metrics, State
+from tuiwb.jobs.events import AnyEvent, Device, Metrics, Progress, State
 from tuiwb.monitor.report import gather
 from tuiwb.monitor.runs import RunSummary, summarise
 
@@ -54,6 +54,33 @@ def test_one_time_is_told_everywhere_and_holds_no_pause_and_no_time_between_proc
     assert dict(gather(folder).summary)["took"].startswith(f"{words} without queue")
     assert f"took         {words}" in said(capsys, tmp_path, "runs", "show", "a")
     assert words in said(capsys, tmp_path, "runs", "list")
+
+
+def test_between_two_logged_steps_the_step_is_that_of_its_progress_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tuiwb.yaml").touch()
+    events: list[AnyEvent] = [
+        State(state="running", phase="training", t=1010.0),
+        Progress(phase="training", done=2, total=80, unit="steps", t=1020.0),
+    ]
+    state = status(job(tmp_path / "runs" / "young", events))
+    assert (state.at_step, state.of_steps) == (2, 80)
+    events += [
+        Metrics(step=10, total_steps=80, values={"loss": 1.0}, t=1050.0),
+        Progress(phase="training", done=12, total=80, unit="steps", t=1060.0),
+        State(state="running", phase="paused", message="after step 12", t=1060.0),
+    ]
+    folder = job(tmp_path / "runs" / "a", events)
+    state = status(folder)
+    assert "15%  step 12/80" in first_line(state, None, 1.0, 200, LATER).plain
+    assert "15%" in state_line(state)
+    assert cell(summarise(folder, state, now=LATER), "done") == "15%"
+    assert "step         12 of 80" in said(capsys, tmp_path, "runs", "show", "a")
+    assert "12/80" in said(capsys, tmp_path, "runs", "list")
+    # Progress of another phase says nothing of steps.
+    events.append(Progress(phase="evaluating", done=40, total=50, unit="rows", t=1070.0))
+    assert status(job(tmp_path / "runs" / "b", events)).at_step == 10
 
 
 def test_the_best_is_the_held_out_loss_from_the_start_and_a_dash_until_there_is_one(

@@ -290,6 +290,7 @@ def test_commands_stop_kill_and_resume(project: Project, monkeypatch: pytest.Mon
     assert answer("pause").note == "paused already"
     # While it is paused it obeys all the same, at the same step.
     stands = int(paused_at.rsplit(" ", 1)[1])
+    assert jobs.status(folder).at_step == stands
     saved = answer("checkpoint")
     assert saved.note == f"checkpoints/checkpoint-{stands}"
     assert is_whole(folder / saved.note)

@@ -57,8 +57,8 @@ def state_line(state: JobState) -> str:
     words = [state.word]
     if state.running and state.phase and state.phase != state.state:
         words = [state.phase]
-    if state.total_steps and state.state != "finished":
-        words.append(f"{min(1.0, state.step / state.total_steps):.0%}")
+    if state.of_steps and state.state != "finished":
+        words.append(f"{min(1.0, state.at_step / state.of_steps):.0%}")
     loss = state.metrics.get("eval_loss", state.metrics.get("loss"))
     if loss is not None:
         words.append(f"loss {number(loss, 3)}")

@@ -224,7 +224,7 @@ def _finish(folder: Path) -> Any:
             break
         if time.monotonic() - said > 10:
             said = time.monotonic()
-            share = f" {state.step}/{state.total_steps}" if state.total_steps else ""
+            share = f" {state.at_step}/{state.of_steps}" if state.of_steps else ""
             note(f"  {state.phase or state.state}{share}")
         time.sleep(0.2)
     if state.state != "finished":

@@ -187,9 +187,9 @@ def _facts(project: Project, state: JobState, run: RunSummary) -> list[tuple[str
     ]
     if state.message:
         facts.append(("", state.message))
-    if state.total_steps:
+    if state.of_steps:
         epoch = f", epoch {state.epoch:.2f}" if state.epoch is not None else ""
-        facts.append(("step", f"{state.step} of {state.total_steps}{epoch}"))
+        facts.append(("step", f"{state.at_step} of {state.of_steps}{epoch}"))
     elif state.progress is not None:
         total = f" of {state.progress.total:,.0f}" if state.progress.total else ""
         facts.append(("done", f"{state.progress.done:,.0f}{total} {state.progress.unit}"))

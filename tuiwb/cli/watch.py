@@ -99,9 +99,9 @@ def _say(watched: "Watched") -> None:
     phase = f" ({state.phase})" if state.running and state.phase else ""
     said = with_reason(f"{state.word}{phase}", state.message)
     facts: list[tuple[str, str]] = [("run", watched.name), ("state", said)]
-    if state.total_steps:
+    if state.of_steps:
         epoch = f", epoch {state.epoch:.2f}" if state.epoch is not None else ""
-        facts.append(("step", f"{state.step} of {state.total_steps}{epoch}"))
+        facts.append(("step", f"{state.at_step} of {state.of_steps}{epoch}"))
     elif state.step:
         facts.append(("step", str(state.step)))
     if state.metrics:

@@ -43,6 +43,7 @@ WORDS = {"cancelled": "stopped"}
 SILENCE = 60.0  # seconds without an event from another host before that is said
 WARNINGS = 5  # of the log's, the newest are kept
 NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
+STEPS = ("training", "steps")  # phase and unit of progress in optimiser steps
 
 
 class JobState(msgspec.Struct, kw_only=True):
@@ -111,6 +112,23 @@ class JobState(msgspec.Struct, kw_only=True):
         if self.started is None:
             return None
         return self.tally.active_until(now, self.seen) if self.running else self.tally.active
+
+    @property
+    def at_step(self) -> int:
+        """The step it has come to: between two that are logged its progress says more."""
+        told = self._steps
+        return self.step if told is None else max(self.step, int(told.done))
+
+    @property
+    def of_steps(self) -> int:
+        """How many steps it will take; 0 where that is not known."""
+        told = self._steps
+        return self.total_steps or (0 if told is None else int(told.total))
+
+    @property
+    def _steps(self) -> Progress | None:
+        told = self.progress
+        return told if told is not None and (told.phase, told.unit) == STEPS else None
 
     @property
     def last_checkpoint(self) -> Artifact | None:

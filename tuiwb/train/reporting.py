@@ -254,6 +254,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             self.context.state("running", "training")
 
     def _say_paused(self, state: Any) -> None:
+        self.context.progress("training", state.global_step, state.max_steps, "steps")
         self.context.state("running", "paused", f"after step {state.global_step}")
 
     def _tell(self, phase: str, done: float, total: float, unit: str) -> None:

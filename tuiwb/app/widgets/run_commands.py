@@ -100,7 +100,9 @@ class RunCommands(Vertical):
         """Ask, then tell the worker to save and end."""
         self._asking(
             lambda state: f"Stop {state.name}?",
-            lambda state: f"At step {state.step:,}: it saves a checkpoint and its adapter first.",
+            lambda state: (
+                f"At step {state.at_step:,}: it saves a checkpoint and its adapter first."
+            ),
             lambda folder: self._tell(folder, "stop"),
         )
 
@@ -223,6 +225,6 @@ COMMANDS = frozenset(b.action for b in RunCommands.BINDINGS if isinstance(b, Bin
 def _lost(state: JobState) -> str:
     checkpoint = state.last_checkpoint
     if checkpoint is None:
-        return f"Nothing is saved: the {state.step:,} steps so far are lost."
-    after = max(0, state.step - (checkpoint.step or 0))
+        return f"Nothing is saved: the {state.at_step:,} steps so far are lost."
+    after = max(0, state.at_step - (checkpoint.step or 0))
     return f"What came after {checkpoint.path} ({after:,} steps) is lost; it can be resumed there."

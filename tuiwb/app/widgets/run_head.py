@@ -53,8 +53,8 @@ def first_line(
         filled = int(share * BAR)
         bar = Content.assemble(("━" * filled, "$primary"), ("─" * (BAR - filled), MUTED))
         parts += [Part(bar, 60), Part(Content(f"{share:.0%}"), 90)]
-    if state.total_steps:
-        parts.append(Part(Content(f"step {state.step:,}/{state.total_steps:,}"), 80))
+    if state.of_steps:
+        parts.append(Part(Content(f"step {state.at_step:,}/{state.of_steps:,}"), 80))
     elif state.step:
         parts.append(Part(Content(f"step {state.step:,}"), 80))
     if state.epoch is not None:
@@ -172,8 +172,8 @@ def _state_words(state: JobState) -> str:
 
 
 def _share(state: JobState) -> float | None:
-    if state.total_steps:
-        return min(1.0, state.step / state.total_steps)
+    if state.of_steps:
+        return min(1.0, state.at_step / state.of_steps)
     progress = state.progress
     if state.running and progress is not None and progress.total:
         return min(1.0, progress.done / progress.total)

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tuiwb.jobs.launch import WORKER_DEFAULTS
+
 # A deadline per example and a limit for making examples measure the machine, not the code.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+# As workers have it, for jobs that are done in this process: read when torch is first imported.
+os.environ.update(WORKER_DEFAULTS)
 
 LONGEST = 60  # characters of a value in a test's name
 

@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import textual.app
+import textual.pilot
+from textual._context import active_app
+from textual.css.query import NoMatches
+from textual.pilot import Pilot
+from textual.screen import UPDATE_PERIOD
 
 from tuiwb.project import Project
+
+PATIENCE = 180.0  # seconds: a busy machine may take its time
+# A screen that is laid out again and again (its scroll bars, in a few cells) comes to no rest.
+MOST_FRAMES = 12
 
 
 @pytest.fixture
@@ -49,9 +59,59 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for a condition; AssertionError when it does not come true in time."""
+@pytest.fixture(autouse=True)
+def pilots_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is pressed, and the next step done, once all that it set off is done and painted.
+    Textual's own pilot takes a process that gets little time on a busy machine for one at rest."""
+    for module in (textual.app, textual.pilot):
+        monkeypatch.setattr(module, "wait_for_idle", at_rest)
+    monkeypatch.setattr(Pilot._wait_for_screen, "__defaults__", (PATIENCE,))
+
+
+async def at_rest(*_: float) -> None:
+    """Until the loop has nothing left to run and the screen nothing to lay out or to paint. What a
+    thread or a timer will do later is not waited for."""
+    loop = asyncio.get_running_loop()
+    deadline = time.monotonic() + PATIENCE
+    frames = MOST_FRAMES
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0)
+        if loop._ready:  # type: ignore[attr-defined]
+            continue
+        if not frames or not _to_paint():
+            return
+        frames -= 1
+        await asyncio.sleep(UPDATE_PERIOD)
+
+
+def _to_paint() -> bool:
+    app = active_app.get(None)
+    if app is None or not app._running or not app._screen_stack:
+        return False
+    screen = app.screen
+    return screen.is_running and bool(
+        not screen.is_mounted
+        or screen._layout_required
+        or screen._scroll_required
+        or screen._repaint_required
+        or screen._recompose_required
+        or screen._dirty_widgets
+        or screen._callbacks
+    )
+
+
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for a condition, and then for what is on the screen; AssertionError when it does not
+    come true in time. What is asked of a screen that is not there yet does not hold yet."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not _holds(condition):
         assert time.monotonic() < deadline, "the condition did not come true"
         await asyncio.sleep(0.02)
+    await at_rest()
+
+
+def _holds(condition: Callable[[], object]) -> bool:
+    try:
+        return bool(condition())
+    except NoMatches:
+        return False

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,13 +127,19 @@ def _do(folder: Path) -> None:
 
 
 def judged(
-    project: Project, name: str, *, limit: int = 50, max_new_tokens: int | None = None
+    project: Project,
+    name: str,
+    *,
+    limit: int = 50,
+    max_new_tokens: int | None = None,
+    tasks: Sequence[str] = (),
 ) -> Gate:
-    """Compare and evaluate a trained case in this process, and ask the gate."""
+    """Compare and evaluate a trained case in this process, and ask the gate; all of tuiwb's own
+    tasks where none is named."""
     most = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
     for folder in (
         comparing.prepare(comparing.plan(project, name, limit=limit, **most)),
-        evaluating.prepare(evaluating.plan(project, name, **most)),
+        evaluating.prepare(evaluating.plan(project, name, tasks=tasks, **most)),
     ):
         _do(folder)
     return gate(project, project.run(name))

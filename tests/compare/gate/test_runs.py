@@ -1,6 +1,8 @@
 """The gate on real runs of the sample project: SHIP for the good one, NO-SHIP for each fault."""
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,15 @@ from tuiwb.project import Project, copy_sample
 
 pytestmark = pytest.mark.slow
 CASES = {case.name: case for case in cases(SHORT)}
+LOST = ("canary", "general")
 FAULTY = ("over-trained", "scaled-to-nothing", "wrong-template")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same sums on every machine; and several threads spin while they wait, where a worker's
+    own environment forbids it."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +34,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def done(sample: Project, case: Case) -> tuple[Path, dict[str, str], str]:
+def done(
+    sample: Project, case: Case, tasks: Sequence[str] = (), longest: int = 80
+) -> tuple[Path, dict[str, str], str]:
     run = train(sample, case)
-    found = judged(sample, case.name, limit=24, max_new_tokens=80)
+    found = judged(sample, case.name, limit=24, max_new_tokens=longest, tasks=tasks)
     write_gate(run, found)
     return run, line_words(found), found.sentence
 
@@ -64,6 +76,9 @@ def test_the_good_run_ships_and_says_what_that_rests_on(sample):
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_faulty_run_does_not_ship_and_its_fault_is_named(sample, name):
     case = CASES[name]
-    _, lines, sentence = done(sample, case)
+    # What the lines in question rest on: the comparison, or what the base knew and is lost. No
+    # answer of the canary set is longer than 27 tokens; one that never ends is cut sooner.
+    lost = [task for task in LOST if task in case.wrong]
+    _, lines, sentence = done(sample, case, ["seen", *lost], 40 if lost else 80)
     assert sentence.startswith("NO-SHIP: does not hold: ")
     assert {line: lines[line] for line in case.wrong} == dict.fromkeys(case.wrong, "NO")

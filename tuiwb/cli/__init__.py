@@ -33,7 +33,11 @@ COMMANDS = {
 }
 
 # Two words that are a command of their own, and the module that holds it.
-TWO_WORDS = {("compare", "export"): "compare_export"}
+TWO_WORDS = {
+    ("compare", "export"): "compare_export",
+    ("compare", "list"): "compare_list",
+    ("compare", "use"): "compare_use",
+}
 
 USAGE = """\
 Usage: tuiwb [DIR]              open the workbench on a project folder (default: here)

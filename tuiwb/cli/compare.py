@@ -78,7 +78,8 @@ def compare(
     """Let a run and what it is compared against answer held-out prompts; print what they got right.
 
     Sides on one base share one model load. A side that joins later is the only one to answer then.
-    'tuiwb compare export RUN' makes preference data of the votes and verdicts on it.
+    'tuiwb compare export RUN' makes preference data of the votes and verdicts on it, 'tuiwb compare
+    list' names all comparisons, 'tuiwb compare use NAME' shows an earlier one again.
 
     The job goes on without this terminal, and a second call goes on where it stopped. Exit codes:
     0 fine, 1 the adapter changes nothing, 2 bad input, 3 something missing here, 4 the job failed.

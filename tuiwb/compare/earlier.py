@@ -76,7 +76,7 @@ def standing(spec: dict[str, Any], prints: dict[str, str]) -> Path:
 
     if asked_it(folder):
         return folder
-    earlier = [path for path in _set_aside_before(folder) if asked_it(path)]
+    earlier = [path for path in set_aside_before(folder) if asked_it(path)]
     return max(earlier, key=lambda path: votes_in(path) > 0, default=folder)
 
 
@@ -113,7 +113,7 @@ def take_back(folder: Path, earlier: Path, tell: Callable[[str], object]) -> Pat
     return aside
 
 
-def _set_aside_before(folder: Path) -> list[Path]:
+def set_aside_before(folder: Path) -> list[Path]:
     """Comparisons of the run that were set aside, the latest first."""
     found = []
     for path in folder.parent.glob(f"{folder.name}-*"):

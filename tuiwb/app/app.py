@@ -25,6 +25,10 @@ from tuiwb.text import inert
 
 POLL_SECONDS = 1.0
 STILL, SELDOM = 30, 4  # after so many looks that brought nothing, only every fourth is taken
+# What the help says of the program's own keys.
+HELP = "every key of the screen that is shown"
+COMMANDS = "what can be done here, found by its name"
+QUIT = "quit; jobs go on without this terminal"
 
 
 def _lazy(module: str, name: str) -> Callable[[], Screen[None]]:
@@ -61,11 +65,15 @@ class WorkbenchApp(ToastApp):
             Binding(key, f"go('{mode}')", name, show=False, id=f"go-{mode}")
             for key, mode, name in PLACES
         ),
-        Binding("question_mark", "letter_help", "Help", key_display="?", id="help"),
-        Binding("f1", "help", "Help", show=False, id="help-anywhere"),
-        Binding("ctrl+p", "command_palette", "Commands", show=False, id="commands"),
-        Binding("q", "quit", "Quit", id="quit"),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="quit-anywhere"),
+        Binding("question_mark", "letter_help", "Help", key_display="?", id="help", tooltip=HELP),
+        Binding("f1", "help", "Help", show=False, id="help-anywhere", tooltip=HELP),
+        Binding(
+            "ctrl+p", "command_palette", "Commands", show=False, id="commands", tooltip=COMMANDS
+        ),
+        Binding("q", "quit", "Quit", id="quit", tooltip=QUIT),
+        Binding(
+            "ctrl+q", "quit", "Quit", show=False, priority=True, id="quit-anywhere", tooltip=QUIT
+        ),
     ]
 
     class JobsRead(Message):
@@ -83,6 +91,7 @@ class WorkbenchApp(ToastApp):
         self.files = files.read(project)
         self.wanted_run: Path | None = None
         self.wanted_config: Path | None = None
+        self.wanted_key = ""  # of that config, to put the cursor on
         self.wanted_row: str | None = None
         # Names of the files whose edits would be lost with the program, as Config tells them.
         self.unkept: Callable[[], Sequence[str]] = lambda: ()

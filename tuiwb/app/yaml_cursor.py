@@ -26,3 +26,14 @@ def key_path(lines: Sequence[str], row: int) -> str:
         if limit == 0:
             break
     return ".".join(reversed(names))
+
+
+def row_of(lines: Sequence[str], path: str) -> int:
+    """The line (from 0) where the key of a dotted path stands; where it has none of its own, that
+    of the section it belongs to; 0 where that is not there either."""
+    while path:
+        for row, line in enumerate(lines):
+            if _KEY.match(line) and key_path(lines, row) == path:
+                return row
+        path = path.rpartition(".")[0]
+    return 0

@@ -21,7 +21,7 @@ from tuiwb.app.screens.config_files import ConfigFiles
 from tuiwb.app.screens.dialogs import Ask
 from tuiwb.app.widgets.config_editor import ConfigEditor, ConfigList
 from tuiwb.app.widgets.config_problems import lines_of, title_of
-from tuiwb.app.yaml_cursor import key_path
+from tuiwb.app.yaml_cursor import key_path, row_of
 from tuiwb.errors import TuiwbError
 from tuiwb.jobs import JobState
 from tuiwb.text import inert
@@ -125,9 +125,14 @@ class ConfigScreen(ConfigFiles):
 
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         wanted, self.workbench.wanted_config = self.workbench.wanted_config, None
+        key, self.workbench.wanted_key = self.workbench.wanted_key, ""
         if wanted is not None:
             self._keep_draft()
             self._open(wanted)
+            if key:
+                row = row_of(self.editor.document.lines, key)
+                self.editor.move_cursor((row, 0), center=True)
+                self.editor.focus()
         else:
             self._look_at_disk()
         self._list_files()

@@ -207,11 +207,14 @@ class RunActions(WorkbenchScreen):
             self.complain(error)
             return
         self.workbench.wanted_config = path
-        words = "the fix is in" if change else "what the run was asked is in"
-        self.app.call_from_thread(
-            self.notify, f"{words} {self.project.shorten(path)}: look it over, ctrl+t trains it"
-        )
-        self.app.call_from_thread(self.app.run_worker, self.workbench.action_go("config"))
+        self.workbench.wanted_key = next(iter(change or ()), "")
+        words = f"wrote {self.project.shorten(path)}, {_made_of(change)}: ctrl+t trains it"
+        self.app.call_from_thread(self.app.run_worker, self._show_config(words))
+
+    async def _show_config(self, words: str) -> None:
+        """Go to Config, and say there what was written."""
+        await self.workbench.action_go("config")
+        self.app.notify(words)
 
     @on(AlertsView.RowsWanted)
     def _rows(self, message: AlertsView.RowsWanted) -> None:
@@ -358,6 +361,13 @@ def _check_new(path: Path, suffixes: Sequence[str]) -> None:
     if path.exists():
         raise BadInput(f"{path} exists already: give another name")
     check_target(path, suffixes, replace=False)
+
+
+def _made_of(change: dict[str, Any] | None) -> str:
+    """What a new config of a run holds."""
+    if not change:
+        return "what the run was asked"
+    return f"with {', '.join(f'{key} {value}' for key, value in change.items())}"
 
 
 def _names(runs: Sequence[RunSummary]) -> str:

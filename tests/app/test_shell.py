@@ -16,7 +16,7 @@ from tuiwb.app.screens.help import HelpScreen
 from tuiwb.app.screens.train import TrainScreen
 from tuiwb.app.themes import themes
 from tuiwb.app.widgets.nowhere import Nowhere
-from tuiwb.app.yaml_cursor import key_path
+from tuiwb.app.yaml_cursor import key_path, row_of
 from tuiwb.compare.gate.verdict import Gate, write_gate
 from tuiwb.jobs.events import Alert, Artifact, EventWriter, Metrics, State
 from tuiwb.jobs.folder import EVENTS
@@ -108,7 +108,13 @@ async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project)
         await pilot.press("question_mark")
         await until(lambda: isinstance(app.screen, HelpScreen))
         text = "\n".join(str(s.render()) for s in app.screen.query(Static))
-        for words in ("Filter", "Sort by column", "Turn order", "Show archived", "Quit"):
+        for words in (
+            "Filter",
+            "Sort by column",
+            "Turn order",
+            "Show archived",
+            "quit; jobs go on",
+        ):
             assert words in text
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
@@ -140,7 +146,7 @@ async def test_help_and_palette_tell_our_keys_from_those_of_textual_s_widgets(
         await until(lambda: isinstance(app.screen, HelpScreen))
         told = [line.strip() for line in str(app.screen.query_one(Static).content).split("\n")]
         assert "^e  to the next problem" in told
-        assert told.index("^p  Commands") < told.index("^x  Cut")
+        assert told.index("^p  what can be done here, found by its name") < told.index("^x  Cut")
         assert told.count("arrows  move; pgup, pgdn, home and end too") == 1
         assert not [line for line in told if line.endswith(("Cursor up", "Cursor word left"))]
         await pilot.press("escape", "ctrl+p")
@@ -242,6 +248,15 @@ def test_an_adapter_that_is_not_finite_is_sent_to_its_alerts_and_to_no_compariso
 def test_the_key_under_the_cursor_is_told_from_indentation(row: int, path: str) -> None:
     lines = ["model:", "  base: x", "  # note", "training:", "", "  lr: 1", "    - item"]
     assert key_path(lines, row) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [("model.base", 1), ("training", 3), ("training.lr", 5), ("training.gone", 3), ("no.key", 0)],
+)
+def test_a_key_is_found_on_its_line_or_its_section_s(path: str, row: int) -> None:
+    lines = ["model:", "  base: x", "  # note", "training:", "", "  lr: 1", "    - item"]
+    assert row_of(lines, path) == row
 
 
 async def test_quitting_leaves_no_thread_behind(project: Project) -> None:

@@ -206,8 +206,22 @@ class FramedApp(KeysInOrder):
     """An app that sends only what differs; ctrl+l paints everything, ctrl+z suspends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+l", "repaint", "Paint again", show=False, id="repaint"),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="suspend"),
+        Binding(
+            "ctrl+l",
+            "repaint",
+            "Paint again",
+            show=False,
+            id="repaint",
+            tooltip="paint the whole screen again",
+        ),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "Suspend",
+            show=False,
+            id="suspend",
+            tooltip="to the shell; fg comes back",
+        ),
     ]
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tuiwb.app import keys
 from tuiwb.app.screens.compare_ballots import CompareVotes
 from tuiwb.app.screens.compare_look import Looked, look_at
 from tuiwb.app.screens.dialogs import Pick
@@ -34,31 +35,38 @@ class CompareScreen(CompareVotes):
     """Reads one run's comparison with names; a vote that is open covers all that could bias it."""
 
     HELP_TEXT = (
-        "Base and fine-tune answer the same held-out prompts; ✗→✓ is wrong before, right after. "
+        "Is the fine-tune better, and may it ship? Base and fine-tune, or any other models, answer "
+        "the same held-out prompts; ✗→✓ is wrong before, right after. "
         "A blind vote hides names, lengths, figures and the judge until you reveal, which locks "
         "it. With verdicts shown, < > and = in the list say which side the judge found better."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,g", "start", "Compare", key_display="enter"),
-        Binding("n", "new", "New", tooltip="New comparison: other sides or prompts"),
-        Binding("x", "stop", "Stop"),
-        Binding("v", "vote", "Vote blind"),
-        Binding("j", "move(1)", "Move", key_display="j/k"),
-        Binding("r", "reveal", "Reveal"),
-        Binding("y", "uncover", "Show names"),
-        Binding("J", "judge", "Judge", key_display="J"),
-        Binding("y", "verdicts", "Verdicts", show=False),
-        Binding("e", "review", "Review"),
-        Binding("i", "figures", "Figures"),
-        Binding("G", "gate", "Gate", key_display="G"),
+        keys.shown(
+            "enter,g", "start", "Compare", "ask all sides; nothing is asked twice", display="enter"
+        ),
+        keys.shown("n", "new", "New", "compare with other sides or prompts"),
+        keys.shown("x", "stop", "Stop", "stop the comparison or the judge; what is there stays"),
+        keys.shown("v", "vote", "Vote blind", "say of each pair which is better, names hidden"),
+        keys.shown("j", "move(1)", "Move", "the next prompt, or the one before", display="j/k"),
+        keys.shown("r", "reveal", "Reveal", "show which side was which, and lock the votes"),
+        keys.shown("y", "uncover", "Show names", "read with names although a vote is open"),
+        keys.shown(
+            "J", "judge", "Judge", "let a model judge; its cost is shown first", display="J"
+        ),
+        keys.known("y", "verdicts", "Verdicts", "show or hide what the judge said"),
+        keys.shown("e", "review", "Review", "pairs that you and the judge see differently"),
+        keys.shown("i", "figures", "Figures", "every figure with its interval"),
+        keys.shown("G", "gate", "Gate", "SHIP or NO-SHIP, and what stands against it", display="G"),
         Binding("i,G,w,t", "covered", show=False),
-        Binding("w", "middle('diff')", "Diff"),
-        Binding("t", "middle('tokens')", "Tokens", show=False),
-        Binding("o", "sides", "Sides"),
-        Binding("R", "rater", "Rater", show=False, key_display="R"),
-        Binding("k", "move(-1)", "Previous", show=False),
-        Binding("right_square_bracket", "step_run(1)", "Run", key_display="]"),
-        Binding("left_square_bracket", "step_run(-1)", "Previous run", key_display="[", show=False),
+        keys.shown("w", "middle('diff')", "Diff", "what the answers have not in common"),
+        keys.known("t", "middle('tokens')", "Tokens", "how likely each finds the reference"),
+        keys.shown("o", "sides", "Sides", "which two sides to read and vote on"),
+        keys.known("R", "rater", "Rater", "somebody else votes now", display="R"),
+        keys.known("k", "move(-1)", "Previous", "the next prompt, or the one before"),
+        keys.shown("right_square_bracket", "step_run(1)", "Run", "the next run", display="]"),
+        keys.known(
+            "left_square_bracket", "step_run(-1)", "Previous run", "the run before", display="["
+        ),
     ]
     READING: ClassVar[frozenset[str]] = frozenset(
         {"figures", "move", "middle", "markdown", "reference"}

@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
+from tuiwb.app import keys
 from tuiwb.app.screens.serve_jobs import ServerJobs
 from tuiwb.app.widgets import serve_words as words
 from tuiwb.app.widgets.menu import Choices
@@ -37,27 +38,47 @@ class ServeScreen(ServerJobs):
     MODE = "serve"
     CSS_PATH = "serve.tcss"
     HELP_TEXT = (
-        "A server is a process of its own: it goes on when this program is closed. Adapters share "
+        "Serve a base and its adapters to OpenAI clients, and talk with them here. A server is a "
+        "process of its own: it goes on when this program is closed. Adapters share "
         "one base in memory, and each version has a name of its own (run@hash). In the chat enter "
         "or ctrl+j sends; esc stops an answer, or leaves the chat. A fine-tune answers best with "
         "the system message it was trained with: p suggests it. 1st token is the median of a "
         "model's last thousand answers, above it that of the server's."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "New"),
-        Binding("s", "stop", "Stop"),
-        Binding("c,i", "chat", "Chat", key_display="c"),
-        Binding("m", "next_model", "Model"),
-        Binding("a", "load", "Load"),
-        Binding("u", "unload", "Unload"),
-        Binding("p", "system", "System"),
-        Binding("y", "copy", "curl"),
-        Binding("x", "clear", "Clear"),
-        Binding("right_square_bracket", "step(1)", "Older", key_display="]", show=False),
-        Binding("left_square_bracket", "step(-1)", "Newer", key_display="[", show=False),
-        Binding("ctrl+j", "send", "Send", key_display="enter", priority=True),
-        Binding("ctrl+n", "next_model_here", "Next model", key_display="ctrl+n"),
-        Binding("escape", "leave", "Leave", key_display="esc"),
+        keys.shown("n", "new", "New", "start a server on a base and adapters"),
+        keys.shown("s", "stop", "Stop", "end the server"),
+        keys.shown("c,i", "chat", "Chat", "write to the model", display="c"),
+        keys.shown("m", "next_model", "Model", "talk with the next model of the server"),
+        keys.shown("a", "load", "Load", "load a run's adapter into the server"),
+        keys.shown("u", "unload", "Unload", "let the server forget the adapter you talk with"),
+        keys.shown("p", "system", "System", "the system message of the talk"),
+        keys.shown("y", "copy", "curl", "copy the curl command that asks this model"),
+        keys.shown("x", "clear", "Clear", "forget the talk with this model"),
+        keys.known(
+            "right_square_bracket", "step(1)", "Older", "the next older server", display="]"
+        ),
+        keys.known(
+            "left_square_bracket", "step(-1)", "Newer", "the next newer server", display="["
+        ),
+        Binding(
+            "ctrl+j",
+            "send",
+            "Send",
+            key_display="enter",
+            priority=True,
+            tooltip="send what is written",
+        ),
+        keys.shown(
+            "ctrl+n",
+            "next_model_here",
+            "Next model",
+            "the next model, from within the chat",
+            display="ctrl+n",
+        ),
+        keys.shown(
+            "escape", "leave", "Leave", "stop the answer; else leave the chat", display="esc"
+        ),
     ]
 
     class Looked(Message):

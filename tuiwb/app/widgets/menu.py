@@ -2,20 +2,24 @@
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import OptionList
+
+from tuiwb.app import keys
 
 
 class Choices(OptionList):
     """An OptionList in which j and k move as well."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
+        keys.known("j", "cursor_down", "Down", "one line down, as the arrow does"),
+        keys.known("k", "cursor_up", "Up", "one line up, as the arrow does"),
     ]
 
 
 class Menu(Choices):
     """Its lines lead somewhere: enter is said in the footer."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select", "Open")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        keys.shown("enter", "select", "Open", "go where the line under the cursor leads")
+    ]

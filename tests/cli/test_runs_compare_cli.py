@@ -46,7 +46,7 @@ def test_runs_are_filtered_and_sorted(tuiwb: Tuiwb) -> None:
     assert listed(tuiwb, "--sort", "-best") == ["fast", "slow"]
     assert listed(tuiwb, "--sort", "best") == ["slow", "fast"]
     done = tuiwb("runs", "list", "--filter", "state:failed")
-    assert done.stdout == "none of 2 runs is left by the filter\n"
+    assert done.stdout == "none of 2 jobs (2 train) is left by the filter\n"
     done = tuiwb("runs", "list", "--filter", "state:fialed")
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean state:failed" in done.stderr

@@ -51,7 +51,7 @@ def cli(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["start", "--host", "0.0.0.0"], 2, "TUIWB_API_KEY"),
         (["start", "--port", "99999"], 2, "99999"),
         (["stop"], 2, "no server is up"),
-        (["stop", "serve-9"], 2, "no run named 'serve-9'"),
+        (["stop", "serve-9"], 2, "'serve-9' is no server of this project: tuiwb serve start"),
         (["chat", "hello"], 2, "no server is up"),
         (["chat", "a", "b", "c"], 2, "quotes"),
         (["load", "x"], 2, "no server is up"),
@@ -96,6 +96,10 @@ def test_a_name_where_a_text_is_wanted_is_asked_about_and_not_sent(
     code, out, err = cli(capsys, "chat", *words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert sentence in err
+    for name in ("one", "serve-9"):
+        code, out, err = cli(capsys, "stop", name)
+        assert (code, out) == (2, "")
+        assert err == f"error: {name!r} is no server of this project: there is serve-1\n"
 
 
 def test_a_list_without_servers_is_empty_json(

@@ -1,6 +1,7 @@
 """`tuiwb runs`: list the project's runs, look at one, follow it; the other commands stand in
 run_control (stop, pause, ...), run_compare, run_files (export, report) and run_labels."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from tuiwb.jobs.state import JobState
 from tuiwb.monitor.run_query import SORTS, select
 from tuiwb.monitor.runs import RunSummary, summarise
 from tuiwb.project import Project, no_project
-from tuiwb.text import ago, short_bytes, short_count, short_seconds
+from tuiwb.text import ago, counted, short_bytes, short_count, short_seconds
 
 app = group("List, show, follow, compare the project's runs; stop and resume them.", alone=True)
 app.command(short_help="Stop a run: it saves and ends.")(run_control.stop)
@@ -133,7 +134,9 @@ def _list(
         yet = f"no runs in {project.runs} yet: tuiwb train CONFIG starts one"
         say(no_project(project) or yet)
     else:
-        say(f"none of {len(found)} runs is left by the filter")
+        kinds = Counter(run.kind for run in found)
+        each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        say(f"none of {counted(len(found), 'job')} ({each}) is left by the filter")
     hidden = sum(run.archived for run in found) - sum(run.archived for run in kept)
     if hidden and not query:
         note(f"{hidden} archived: tuiwb runs list --all shows them")

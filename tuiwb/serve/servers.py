@@ -19,6 +19,8 @@ from tuiwb.serve.spec import Served, ServerRecord, ServeSpec, read_port, read_re
 from tuiwb.train.finite import not_finite
 
 STOP_SECONDS = 40.0
+NAMED = 8  # servers at most, where a name is none's
+NONE_UP = "tuiwb serve start RUN starts one"
 
 
 class Server(msgspec.Struct, kw_only=True):
@@ -103,15 +105,18 @@ def servers(project: Project) -> list[Server]:
 def find(project: Project, name: str | None) -> Server:
     """The server called `name`; without a name the one that is up. BadInput otherwise."""
     if name is not None:
-        folder = project.run(name)
-        if jobs.load(folder).kind != "serve":
-            raise BadInput(f"{name} is not a server: tuiwb serve list shows them")
+        there = {folder.name: folder for folder in project.job_folders("serve")}
+        if name not in there:
+            names = ", ".join(list(there)[-NAMED:])
+            hint = f"there {'is' if len(there) == 1 else 'are'} {names}" if there else NONE_UP
+            raise BadInput(f"{name[:80]!r} is no server of this project: {hint}")
+        folder = there[name]
         return server_at(folder)
     up = [server for server in servers(project) if server.state.running]
     if len(up) == 1:
         return up[0]
     if not up:
-        raise BadInput("no server is up: tuiwb serve start RUN starts one")
+        raise BadInput(f"no server is up: {NONE_UP}")
     raise BadInput(f"several servers are up ({', '.join(s.folder.name for s in up)}): name one")
 
 

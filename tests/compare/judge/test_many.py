@@ -264,6 +264,7 @@ def test_two_other_sides_are_judged_in_a_folder_of_their_own(judged, server, ans
     [
         ("openai:http://127.0.0.1:9", "names no judge"),
         ("openai:#m", "names no judge"),
+        ("foo:bar", "'foo:' in the judge's name is no API: write MODEL, anthropic:URL#MODEL"),
         ("openai:ftp://x#m", "is not an endpoint"),
         ("openai:http://me:secret@127.0.0.1:9#m", "carries a secret"),
         ("anthropic:http://127.0.0.1:9#", "names no judge"),
@@ -307,6 +308,9 @@ def test_without_any_key_only_an_endpoint_of_ones_own_is_judge(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     with pytest.raises(MissingHere, match="--judge openai:URL#MODEL"):
         address_of("claude-sonnet-5-5")
+    assert address_of("qwen3:8b", base_url="http://127.0.0.1:9").model == "qwen3:8b"
+    with pytest.raises(BadInput, match="'opnai:' in the judge's name is no API"):
+        address_of("opnai:http://127.0.0.1:9#m", base_url="http://127.0.0.1:9")
     assert address_of("anthropic:http://127.0.0.1:9/v1#m").url == "http://127.0.0.1:9"
 
 

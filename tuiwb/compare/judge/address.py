@@ -60,6 +60,13 @@ def address_of(
     else:
         api, model = "anthropic", judge
         named = base_url or os.environ.get("ANTHROPIC_BASE_URL") or None
+        first, colon, rest = judge.partition(":")
+        # Elsewhere a model's name may well hold a colon: qwen3:8b.
+        if colon and (named is None or "#" in rest):
+            raise BadInput(
+                f"{first[:40] + ':'!r} in the judge's name is no API: write MODEL, "
+                "anthropic:URL#MODEL or openai:URL#MODEL"
+            )
     if not model.strip() or not model.isprintable() or len(model) > 200:
         raise BadInput(f"{model[:80]!r} is not a model's name: give the judge's model")
     _check_package(api)

@@ -116,7 +116,10 @@ def test_queued_runs_train_one_after_the_other_though_nobody_watches_and_the_lin
         base = ("train", "configs/base.yaml", "--name", name)
         done = tuiwb(*base, "--queue", "--json")
         assert done.returncode == 0, done.stderr
-    jobs.send(first, "pause")  # so that it isn't over before the others are looked at
+        if name == first.name:
+            # It stands once it trains, or it might be over before the others are looked at.
+            wait_for(lambda: status(first).state != "queued", first)
+            jobs.send(first, "pause")
     queued = said(tuiwb, "queue", "configs/long.yaml")
     assert queued["queued"] == [long.name]
     line = {place["name"]: place["place"] for place in queued["line"]}  # type: ignore[attr-defined]

@@ -110,12 +110,18 @@ class Terminal:
         os.write(self.fd, data)
 
     def wait_for(self, *words: str, seconds: float = LIMIT) -> str:
-        """Wait until all words are on the screen; the screen."""
-        wait_until(
-            lambda: all(w in self.text for w in words),
-            seconds,
-            lambda: f"{words} never came; the screen:\n{self.text}",
-        )
+        """Wait until all words are on the screen; the screen. A program that has ended shows no
+        more than it did."""
+
+        def shown() -> bool:
+            over = self.ended()
+            if over:
+                self._reader.join(5)  # what it wrote last
+            if not (there := all(w in self.text for w in words)) and over:
+                pytest.fail(f"it ended before {words} came; the screen:\n{self.text}")
+            return there
+
+        wait_until(shown, seconds, lambda: f"{words} never came; the screen:\n{self.text}")
         return self.text
 
     def kill(self) -> None:

@@ -9,7 +9,7 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from tuiwb.app import files
 from tuiwb.app.prompt_app import spare_what_stays
@@ -147,8 +147,9 @@ class WorkbenchApp(ToastApp):
                 screen.refresh_jobs(self.jobs)
 
     async def action_go(self, mode: str) -> None:
-        """Show another screen; modal ones are closed first by their own keys."""
-        if len(self.screen_stack) == 1 and mode != self.current_mode:
+        """Show another screen; modal ones are closed first by their own keys. What stands over a
+        screen without being one, a vote, is there again when one comes back."""
+        if not isinstance(self.screen, ModalScreen) and mode != self.current_mode:
             await self.switch_mode(mode)
             self.call_after_refresh(spare_what_stays)
 

@@ -59,6 +59,16 @@ class VoteScreen(PairScreen):
         if self._since is None:
             self.call_after_refresh(self._painted, self._at)
 
+    def on_screen_suspend(self) -> None:
+        """Another screen, and no dialog over this one: the time away is not spent on the pair."""
+        if self.app.current_mode != self.MODE:
+            self._since = None
+
+    def on_screen_resume(self) -> None:
+        """Back at the pair."""
+        super().on_screen_resume()
+        self.call_after_refresh(self._painted, self._at)
+
     def _painted(self, place: int) -> None:
         if place == self._at and self._since is None:
             self._since = time.monotonic()

@@ -21,6 +21,7 @@ from tuiwb.app.widgets.dataset_menu import DatasetMenu
 from tuiwb.app.widgets.key_line import KeyLine
 from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.app.widgets.virtual_table import Column, VirtualTable
+from tuiwb.data.facets import Facet
 from tuiwb.project import Project
 
 HOSTILE = "a[red]b\x1b[31mc\x00\u202ed\ud800"
@@ -283,13 +284,40 @@ async def test_ten_million_rows_paint_only_what_is_seen() -> None:
 async def test_the_list_of_datasets_begins_with_a_name_however_far_down_the_open_one_is(
     project: Project, height: int
 ) -> None:
-    for n in range(12):
+    for n in range(20):
         (project.root / "data" / f"set{n:02}.jsonl").write_text(chat("hello"))
     config = project.root / "configs" / "first.yaml"
-    config.write_text(config.read_text().replace("chats.jsonl", "set11.jsonl"))
+    config.write_text(config.read_text().replace("chats.jsonl", "set19.jsonl"))
     async with WorkbenchApp(project).run_test(size=(120, height)) as pilot:
         screen = await opened(pilot)
         menu = screen.query_one(DatasetMenu)
         await until(lambda: menu.scroll_offset.y > 0)
         await until(lambda: "1 row" in menu.render_line(menu.size.height - 1).text)
         assert ".jsonl" in menu.render_line(0).text
+
+
+async def test_datasets_take_the_lines_that_no_facet_needs_each_with_its_name_on_one(
+    project: Project,
+) -> None:
+    version = project.root / "data" / "versions" / "a-version-of-a-long-name" / "train.jsonl"
+    version.parent.mkdir(parents=True)
+    for path in (version, *(version.parents[2] / f"set{n:02}.jsonl" for n in range(11))):
+        path.write_text(chat("hello"))
+    async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
+        screen = await opened(pilot)
+        menu = screen.query_one(DatasetMenu)
+        lines = [f"set{n:02}.jsonl" for n in range(11)] + ["chats.jsonl", "name/train.jsonl"]
+
+        def shown() -> str:
+            return "\n".join(menu.render_line(y).text for y in range(menu.size.height))
+
+        await until(lambda: all(line in shown() for line in lines))
+        assert menu.max_scroll_y == 0
+        screen._facets.show([Facet("topic", f"t{n}", 1, f"topic=t{n}") for n in range(40)], "", "")
+        screen._fit_files()
+        await until(lambda: 12 < menu.size.height < 18)
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("F", "F")
+        await until(lambda: menu.has_focus)
+        await pilot.press("end")
+        await until(lambda: "versions/a-version-of-a-long-name/train.jsonl" in shown())

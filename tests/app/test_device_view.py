@@ -208,5 +208,15 @@ async def test_of_a_run_that_ended_it_is_said_when_the_hardware_was_looked_at(he
         assert "H100" in "".join(view.render_line(y).text for y in range(view.size.height))
 
 
+async def test_processes_are_listed_by_a_key_where_there_is_a_gpu() -> None:
+    app = OneView()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.view.focus()
+        for gpus in ([], [a_gpu()], []):
+            app.view.show(Device(gpus=gpus, host=HOST))
+            await pilot.pause()
+            await until(lambda gpus=gpus: ("u" in app.screen.active_bindings) is bool(gpus))
+
+
 def test_a_time_that_no_clock_has_is_left_out() -> None:
     assert as_of(1e300) == ""

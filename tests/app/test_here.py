@@ -24,7 +24,7 @@ def files(project: Project) -> Files:
     )
 
 
-@pytest.mark.parametrize(("width", "height"), [(28, 20), (44, 32), (60, 50), (16, 8)])
+@pytest.mark.parametrize(("width", "height"), [(28, 20), (44, 32), (60, 50), (22, 8)])
 def test_lines_fit_and_every_size_is_whole(
     project: Project, files: Files, width: int, height: int
 ) -> None:
@@ -37,6 +37,14 @@ def test_lines_fit_and_every_size_is_whole(
     for line in sizes:
         assert line.endswith(("11.2 KiB", "900 B"))
         assert len(line) <= width
+
+
+def test_where_names_would_all_look_alike_sizes_give_way(project: Project) -> None:
+    names = ("support-lora.yaml", "support-lora-again-1.yaml")
+    files = Files((), tuple((project.root / "configs" / name, 918) for name in names))
+    lines = [line.plain for line in here_lines(project, files, 16, 8)]
+    assert lines[-2:] == [" …port-lora.yaml", " …a-again-1.yaml"]
+    assert "918 B" in here_lines(project, files, 30, 8)[-1].plain
 
 
 def test_the_end_of_a_long_name_stays() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, OptionList, Static, TextArea
 
 from tests.app.conftest import until
 from tests.app.runs import a_run, an_alert
@@ -190,11 +190,20 @@ async def test_ticks_of_the_recovery_stay(project: Project) -> None:
         assert purpose.region.y == recovery.region.y
         assert "a run came out badly" in "".join(s.text for s in purpose.render_line(0))
         found = recovery.items[0]
-        assert found.line.plain == "1 left to you   Look at the data"
+        assert found.line.plain == "1 ? Look at the data  left to you"
         assert "not ticked by you" in found.detail.plain
         await pilot.press("space")
-        await until(lambda: recovery.items[0].line.plain.startswith("1 ticked by you "))
+        await until(lambda: recovery.items[0].line.plain.startswith("1 ☑ "))
         assert "left to you, ticked by you" in recovery.items[0].detail.plain
+        await pilot.resize_terminal(80, 24)
+        menu = recovery.query_one(OptionList)
+        titles = [item.line.plain.partition("  ")[0] for item in recovery.items]
+        await until(
+            lambda: (
+                all(t in menu.render_line(y).text for y, t in enumerate(titles))
+                and menu.size.width < 40
+            )
+        )
     assert (folder / "recovery.json").is_file()
 
 

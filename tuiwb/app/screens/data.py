@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events, on, work
+from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -34,6 +34,7 @@ from tuiwb.text import counted, inert
 from tuiwb.train.choices import is_held_out, is_never_trained
 
 GROWS_EVERY = 0.25
+FACETS = 5  # lines of their panel at least
 MOST_CONFIGS = 20  # that are looked into for what is trained on
 
 
@@ -108,9 +109,14 @@ class DataScreen(RowPrompts):
         self._report_folder = None
         self._table.focus()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Half of the column for the datasets, where there are many."""
-        self._files.fit(event.size.height // 2 - 1)
+    def on_resize(self) -> None:
+        """The datasets have what the facets leave of the column, half of it at least."""
+        self._fit_files()
+
+    def _fit_files(self) -> None:
+        column = self.size.height - 2  # without the bar of places and the key line
+        facets = self._facets.option_count + self._facets.gutter.height
+        self._files.fit(column - max(FACETS, min(facets, column // 2)))
 
     def on_unmount(self) -> None:
         """No thread goes on reading a file that nobody looks at."""
@@ -375,6 +381,7 @@ class DataScreen(RowPrompts):
         shown = facets(told.facets if told else (), self._view.columns, self.mark_counts())
         empty = "no finding, no mark, no column to count" if told else self._why_no_report()
         self._facets.show(shown, self._view.query.text, empty)
+        self._fit_files()
 
     def action_facets(self) -> None:
         """Go to the facets, or from there to the files; if narrow, in the rows' place."""

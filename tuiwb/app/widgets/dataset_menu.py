@@ -9,6 +9,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
+from tuiwb.app.widgets.here import cut
 from tuiwb.app.widgets.menu import Menu
 from tuiwb.data.read import open_dataset
 from tuiwb.errors import TuiwbError
@@ -34,6 +35,7 @@ class DatasetMenu(Menu):
         self.paths: list[Path] = []
         self._project = project
         self._words: dict[Path, str] = {}
+        self._fitted = 0
 
     def show(self, paths: list[Path]) -> None:
         """List these files, if they are others than before."""
@@ -53,8 +55,17 @@ class DatasetMenu(Menu):
         self.styles.max_height = height - (height - self.gutter.height) % LINES
 
     def on_resize(self) -> None:
-        """What is open stays in sight."""
+        """Names fit anew, and what is open stays in sight."""
+        if self._room != self._fitted:
+            for at, path in enumerate(self.paths[: self.option_count]):
+                self.replace_option_prompt_at_index(at, self._line(path))
+        self._fitted = self._room
         self.scroll_to_highlight()
+
+    @property
+    def _room(self) -> int:
+        """Cells of a name, with those that a scroll bar would take."""
+        return max(1, (self.content_size.width or 28) - 1)
 
     def _list(self) -> None:
         kept = self.highlighted or 0
@@ -64,11 +75,9 @@ class DatasetMenu(Menu):
             self.highlighted = min(kept, len(self.paths) - 1) if self.paths else None
 
     def _line(self, path: Path) -> Content:
-        name = self._project.shorten(path).removeprefix("data/")
+        name = inert(self._project.shorten(path).removeprefix("data/"), one_line=True)
         words = self._words.get(path, "…")
-        return Content.assemble(
-            (inert(name, one_line=True), "bold"), "\n  ", (words, "$foreground 60%")
-        )
+        return Content.assemble((cut(name, self._room), "bold"), "\n  ", (words, "$foreground 60%"))
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="count")
     def _count(self, paths: list[Path]) -> None:

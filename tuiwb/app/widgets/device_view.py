@@ -94,16 +94,26 @@ class DeviceView(ScrollView, can_focus=True):
 
         `past`: it is no longer so, and when it was is said.
         """
-        self._device = device
+        had, self._device = self._has_gpu, device
         self._past = history if isinstance(history, DevicePast) else DevicePast(history)
         self._as_of = as_of(device.t) if past and device is not None else ""
         self._estimate = (estimate.low, estimate.high) if estimate else None
         self._draw()
+        if had != self._has_gpu:
+            self.refresh_bindings()
 
     def recorded(self, by_trainer: bool) -> None:
         """Whether the run's trainer looks at the hardware at all."""
         self._nothing = WAITING if by_trainer else NOT_RECORDED
         self._draw()
+
+    @property
+    def _has_gpu(self) -> bool:
+        return self._device is not None and bool(self._device.gpus)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Processes are listed where there is a GPU that they could be on."""
+        return self._has_gpu if action == "toggle_processes" else True
 
     def action_toggle_processes(self) -> None:
         """Show or hide who holds each GPU's memory."""

@@ -13,11 +13,13 @@ from tuiwb.text import inert, short_bytes
 
 MUTED = "$foreground 60%"
 SIZE = 9  # cells of a file's size
+NARROWEST = 12  # cells of names beside which sizes are shown; with fewer all would look alike
 FEWEST = 3  # lines that the configs have where the datasets could take all
 
 
 class Here(Static):
-    """Fits itself into its panel: names are cut before sizes, and what has no room is counted."""
+    """Fits itself into its panel: names are cut before sizes, unless little would be left of them,
+    and what has no room is counted."""
 
     def __init__(self, project: Project) -> None:
         super().__init__(id="here", classes="panel", markup=False)
@@ -64,13 +66,15 @@ def here_lines(project: Project, files: Files, width: int, height: int) -> list[
     of_datasets = min(len(datasets), max(1, room - of_configs))
     datasets, configs = _fitted(datasets, of_datasets), _fitted(configs, of_configs)
     names = [cell_len(name) for entries in (datasets, configs) for name, size in entries if size]
-    longest = min(max(names, default=0), width - SIZE - 2)
+    room, longest = width - SIZE - 2, max(names, default=0)
+    sized = longest <= room or room >= NARROWEST
+    longest = min(longest, room if sized else width - 1)
     for title, count, entries in (
         ("datasets", len(files.datasets), datasets),
         ("configs", len(files.configs), configs),
     ):
         lines += [Content(""), Content.styled(f"{title} ({count})", "bold")]
-        lines += [_line(name, size, longest) for name, size in entries]
+        lines += [_line(name, size, longest, sized) for name, size in entries]
     return lines
 
 
@@ -91,9 +95,11 @@ def _fitted(entries: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
     return [*entries[: most - 1], (f"and {len(entries) - most + 1} more", "")]
 
 
-def _line(name: str, size: str, longest: int) -> Content:
+def _line(name: str, size: str, longest: int, sized: bool) -> Content:
     if not size:
         return Content.styled(f" {name}", MUTED)
+    if not sized:
+        return Content(f" {cut(name, longest)}")
     padded = set_cell_size(cut(name, longest), longest)
     return Content.assemble(f" {padded} ", (f"{size:>{SIZE}}", MUTED))
 

@@ -24,19 +24,21 @@ from tuiwb.text import inert
 NOT_OURS = "not offered: it looks at what tuiwb's own runs keep"
 PURPOSE = "When a run came out badly: where to look, the likeliest cause first"
 STYLES = {"good": "$text-success", "bad": "$text-error", "unknown": MUTED}
+MARKS = {"good": "✓", "bad": "✗", "unknown": "?"}
 TICKED = "ticked by you"
 
 
 def step_item(number: int, step: Step) -> Item:
-    """A step's title, and the person's tick or else the program's verdict; then both, what it
-    checks, what was found, what to do."""
+    """A step's title after the mark of the person's tick or else of the program's verdict, in words
+    where there is room; then both, what it checks, what was found, what to do."""
     verdict, style = VERDICTS[step.verdict], STYLES[step.verdict]
     ticked = step.ticked is not None
     title = inert(step.title, one_line=True)
     line = Content.assemble(
         f"{number} ",
-        (f"{TICKED if ticked else verdict:<{len(TICKED)}} ", "$text-accent" if ticked else style),
-        title,
+        ("☑" if ticked else MARKS[step.verdict], "$text-accent" if ticked else style),
+        f" {title}",
+        (f"  {TICKED if ticked else verdict}", "$text-accent" if ticked else style),
     )
     pieces: list[Piece] = [
         (f"{number} {title}\n", "bold"),
@@ -58,7 +60,7 @@ class RecoveryView(ListAndDetail):
     DEFAULT_CSS = """
     RecoveryView {
         & > #purpose { dock: top; height: 1; padding: 0 1; color: $text-muted; }
-        & > OptionList { width: 46%; }
+        & > OptionList { width: 48%; }
         &.-empty > #purpose { display: none; }
     }
     """

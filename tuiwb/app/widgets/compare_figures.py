@@ -25,6 +25,9 @@ MEASURED = (
     "all of them counted in"
 )
 
+ROOM = 70  # cells of the dialog beside its scroll bar
+SIDE, NAME, LEAST = 12, 12, 5  # of a side's name at most; of a metric's, and of any, at least
+
 
 def figures(
     summary: Summary | None,
@@ -118,10 +121,10 @@ def _preference(counts: PairedCounts, labels: tuple[str, str]) -> list[Content]:
 
 def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
     """What was measured: against the references, of the answers, JSON fields, slices."""
-    sides = [inert(label, one_line=True)[:12] for label in labels]
+    sides = [_short(inert(label, one_line=True), SIDE) for label in labels]
 
     def head(first: str) -> tuple[str, ...]:
-        return (first, *sides, "difference [95%]", "p", "")
+        return (first, *sides, "difference [95%]", "p")
 
     parts = [Content("No reference answers: nothing to measure against.")]
     if summary.metrics:
@@ -131,7 +134,7 @@ def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
     if summary.fields:
         # Without how often a field is missing: that is in the report.
         fields = [
-            (name, base.split(" ")[0], tuned.split(" ")[0], difference, p, "")
+            (name, base.split(" ")[0], tuned.split(" ")[0], difference, p)
             for name, _n, base, tuned, difference, p in field_rows(summary.fields)
         ]
         parts += _table(head("JSON field"), fields)
@@ -146,25 +149,36 @@ def _measured(summary: Summary, labels: tuple[str, str]) -> list[Content]:
 
 
 def _cells(rows: Sequence[FigureRow]) -> list[tuple[str, ...]]:
-    marks = {"better": "▲", "worse": "▼"}
+    marks = {"better": "▲ ", "worse": "▼ "}
     return [
-        (row.metric, row.base, row.adapter, row.difference, row.p, marks.get(row.verdict, ""))
+        (row.metric, row.base, row.adapter, row.difference, marks.get(row.verdict, "") + row.p)
         for row in rows
     ]
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Content]:
-    """The rows in columns under a muted head, with an empty line after them."""
-    safe = [(inert(row[0], one_line=True)[:22], *row[1:]) for row in rows]
+    """The rows in columns under a muted head, with an empty line after them: what the dialog has
+    no room for is cut off the sides' names first, then off those of the metrics."""
+    safe = [(inert(row[0], one_line=True), *row[1:]) for row in rows]
     widths = [max(len(row[i]) for row in (head, *safe)) for i in range(len(head))]
+    over = sum(widths) + 2 * (len(widths) - 1) - ROOM
+    for i, least in ((2, 0), (1, 0), (0, NAME)):
+        filled = max([least, *(len(row[i]) for row in safe if i)])
+        taken = max(0, min(over, widths[i] - max(filled, LEAST)))
+        widths[i], over = widths[i] - taken, over - taken
     lines = [
         "  ".join(
-            cell.ljust(width) if i in (0, 3) else cell.rjust(width)
+            _short(cell, width).ljust(width) if i in (0, 3) else _short(cell, width).rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (head, *safe)
     ]
     return [Content.styled(lines[0], MUTED), *map(Content, lines[1:]), Content("")]
+
+
+def _short(text: str, width: int) -> str:
+    """The text, its end cut off where it is wider."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def _share(share: float | None) -> str:

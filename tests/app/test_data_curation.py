@@ -243,6 +243,12 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
     async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
         screen = await start(pilot)
         assert progress(screen).startswith("2 of 5 reviewed")
+        other = next(row for row in screen._dataset if row.index not in screen._rows)
+        screen._marks.mark(other, "hard")
+        await pilot.press("u")
+        said = f"undo: row {other.index}, which is not of this sample"
+        await until(lambda: [toast.message for toast in pilot.app._notifications] == [said])
+        assert progress(screen).startswith("2 of 5 reviewed")
         await pilot.press("a", "a", "a")
         await until(lambda: progress(screen).startswith("5 of 5 reviewed, 4 accepted"))
         assert "The sample is through" in str(screen.query_one("#row", Static).render())

@@ -146,6 +146,8 @@ class ReviewScreen(Modal[None]):
         for entry in entries:
             if entry.row in self._rows:
                 self._at = self._rows.index(entry.row)
+            else:
+                self.notify(f"undo: row {entry.row:,}, which is not of this sample", markup=False)
         self._paint()
 
     def action_scroll(self, by: int) -> None:

@@ -29,7 +29,7 @@ print(json.dumps(sorted(sys.modules)))
 
 def loaded_by(*command: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, *command], capture_output=True, text=True, check=True, timeout=300
     )
     modules = json.loads(done.stdout.strip().splitlines()[-1])
     return {name.partition(".")[0] for name in modules}

@@ -257,18 +257,6 @@ def test_a_port_that_nobody_named_and_that_is_taken_by_then_gives_way_to_the_nex
 
 
 @pytest.mark.slow
-def test_a_killed_worker_shows_as_died_and_frees_its_port(project: Project, free_port: int) -> None:
-    folder = plan.start(project, plan.plan(project, engine="builtin", port=free_port))
-    server = servers.wait_ready(folder, 300)
-    assert server.state.pid is not None
-    os.kill(server.state.pid, signal.SIGKILL)
-    until(lambda: jobs.status(folder).state == "died")
-    until(lambda: can_listen(free_port))
-    with pytest.raises(BadInput, match="no server is up"):
-        servers.find(project, None)
-
-
-@pytest.mark.slow
 def test_a_stop_while_the_model_loads_ends_the_job(project: Project, free_port: int) -> None:
     folder = plan.start(project, plan.plan(project, engine="builtin", port=free_port))
     assert servers.stop(servers.server_at(folder), 300).state == "finished"
@@ -290,7 +278,7 @@ def test_an_adapter_that_changes_nothing_raises_an_alert(
 
 
 @pytest.mark.slow
-def test_a_server_with_a_key_refuses_those_who_lack_it(
+def test_a_server_with_a_key_refuses_those_who_lack_it_and_when_killed_is_died_and_frees_its_port(
     project: Project, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("TUIWB_API_KEY", "very-secret")
@@ -303,6 +291,12 @@ def test_a_server_with_a_key_refuses_those_who_lack_it(
         server.client().models()
     assert refused.value.status == 401
     assert not any(b"very-secret" in p.read_bytes() for p in folder.rglob("*") if p.is_file())
+    assert server.state.pid is not None
+    os.kill(server.state.pid, signal.SIGKILL)
+    until(lambda: jobs.status(folder).state == "died")
+    until(lambda: can_listen(free_port))
+    with pytest.raises(BadInput, match="no server is up"):
+        servers.find(project, None)
 
 
 @pytest.mark.slow

@@ -62,6 +62,10 @@ def compared(project: Project, *against: str) -> tuple[Path, jobs.JobState]:
     ("status", "words"),
     [
         (400, "This model's maximum context length is 2048 tokens. However, you requested 3000"),
+        (
+            400,
+            "This model's maximum context length is 64 tokens. However, your prompt contains 1050",
+        ),
         (400, "The decoder prompt (length 9001) is longer than the maximum model length of 4096."),
         (400, "the request exceeds the available context size, try increasing it"),
         (400, "prompt is too long: 205000 tokens > 200000 maximum"),
@@ -70,6 +74,9 @@ def compared(project: Project, *against: str) -> tuple[Path, jobs.JobState]:
         (422, "`inputs` tokens + `max_new_tokens` must be <= 2048. Given: 3000 `inputs` tokens"),
         (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
         (500, "Jinja Exception: Only user and assistant roles are supported!"),
+        (400, "After the optional system message, conversation roles must alternate user and"),
+        (400, "No user query found in messages."),
+        (400, "System role not supported"),
         (413, "anything"),
     ],
 )
@@ -84,6 +91,10 @@ def test_a_refusal_of_one_prompt_is_told_by_the_servers_words(status: int, words
         (400, "Your credit balance is too low to access the API"),
         (400, "Unsupported parameter: 'max_tokens' is not supported with this model"),
         (400, "temperature must be between 0 and 1"),
+        (
+            400,
+            "Chat template is passed with request. Refused request with untrusted chat template.",
+        ),
         (429, "maximum context length"),
         (500, "internal error"),
     ],

@@ -500,7 +500,7 @@ def test_a_hub_id_is_fetched_once_and_then_read_from_the_cache(tmp_path: Path, h
         for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE"):
             environment.pop(name, None)
         done = subprocess.run([sys.executable, "-c", READ, *names], env=environment,
-                              capture_output=True, text=True, timeout=120)  # fmt: skip
+                              capture_output=True, text=True, timeout=300)  # fmt: skip
         assert done.stderr == ""
         return done.stdout.splitlines()
 

@@ -112,6 +112,33 @@ async def test_every_metric_has_a_chart_in_the_field_s_order_and_words() -> None
         assert "! alert" in app.line
 
 
+async def test_the_first_values_of_a_run_have_whole_charts_and_figures_of_the_whole_run_none() -> (
+    None
+):
+    series = RunSeries()
+    app = WallApp()
+    async with app.run_test(size=(80, 16)) as pilot:
+        app.wall.show("mine", series, live=True)
+        await until(lambda: app.wall.query_one("#nothing").display)
+        values = dict.fromkeys(("loss", "grad_norm", "learning_rate", "entropy"), 1.0)
+        series.add([Metrics(t=1e9, step=1, values=values)])
+        app.wall.show("mine", series, live=True)
+        await until(lambda: app.wall.settled and app.wall.chart("loss").size.height >= 7)
+        assert app.titles[:2] == ["loss", "learning rate"]
+        ends = {"train_loss": 0.9, "train_runtime": 40.0, "train_samples_per_second": 3.0}
+        series.add([Metrics(t=1e9 + 9, step=2, values=ends)])
+        await shown(app, pilot, series)
+        assert sorted(app.titles) == ["entropy", "gradient norm", "learning rate", "loss"]
+        # Others log a curve by that name.
+        series.add([Metrics(t=1e9 + 10, step=3, values={"train_loss": 0.8})])
+        app.wall.show("mine", series)
+        await until(lambda: "mean loss of the run" in app.titles)
+        alone = RunSeries()
+        alone.add([Metrics(t=1e9, step=2, values=ends)])
+        app.wall.show("other", alone)
+        await until(lambda: "training samples/s" in app.titles)
+
+
 async def test_a_learning_rate_changed_by_hand_is_shown_whole_where_a_measured_spike_is_cut() -> (
     None
 ):

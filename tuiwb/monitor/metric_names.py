@@ -39,6 +39,8 @@ TITLES = {
     "train_loss": "mean loss of the run",
     "runtime": "seconds to evaluate",
     "train_runtime": "seconds to train",
+    "train_samples_per_second": "training samples/s",
+    "train_steps_per_second": "training steps/s",
     "total_flos": "floating-point operations",
 }
 FIRST = (
@@ -67,6 +69,8 @@ LAST = (
     "train_steps_per_second",
     "total_flos",
 )
+# What a trainer logs of a whole run at its end; others call a curve by such a name.
+OF_A_RUN = frozenset(LAST[LAST.index("train_loss") :])
 PACES = frozenset({"steps_per_second", "samples_per_second"})  # of evaluating, where held out
 COUNTED = frozenset({"num_tokens", "num_input_tokens_seen", "epoch", "global_step", "total_flos"})
 HELD_OUT = ("eval_", "eval/")

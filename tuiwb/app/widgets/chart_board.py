@@ -24,7 +24,7 @@ from tuiwb.app.widgets.chart_signs import NotNumbers, signs
 from tuiwb.app.widgets.still import StillVertical
 from tuiwb.monitor.glyphs import GLYPHS
 from tuiwb.monitor.layout import Layout, read_layout, write_layout
-from tuiwb.monitor.metric_names import ChartOf, charts_of, is_exact
+from tuiwb.monitor.metric_names import OF_A_RUN, ChartOf, charts_of, is_exact
 from tuiwb.monitor.series import Axis, RunSeries
 from tuiwb.monitor.view import View, at_tail
 from tuiwb.monitor.wall import Grid, grid
@@ -126,14 +126,30 @@ class ChartBoard(StillVertical):
             self.view, self.crosshair, self.follow = None, None, True
         self._seen, self._run_name, self._series = seen, name, series
         self._overlays = tuple(overlays)
+        begins = self.has_class("-empty")
         self._say_nothing(live)
-        names = [n for s in (series, *(o.series for o in overlays)) for n in s.names()]
-        charts = {chart.key: chart for chart in charts_of(dict.fromkeys(names))}
+        charts = self._courses()
+        if begins and charts:
+            self.call_after_refresh(self._arrange)  # only then has the area a size
         if charts != self._charts:
             self._charts = charts
             self._make_widgets()
             self._arrange()
         self._feed(news=True)
+
+    def _courses(self) -> dict[str, ChartOf]:
+        """The charts there are to see by their keys; a figure of a whole run is no curve and has
+        none, unless there is nothing else."""
+        runs = [self._series, *(overlay.series for overlay in self._overlays)]
+        known = [(run, name) for run in runs for name in run.names()]
+        charts = {chart.key: chart for chart in charts_of(dict.fromkeys(n for _, n in known))}
+        more = {name for run, name in known if len(run.get(name)) > 1}
+        curves = {
+            key: chart
+            for key, chart in charts.items()
+            if key not in OF_A_RUN or not more.isdisjoint(chart.names)
+        }
+        return curves or charts
 
     def _say_nothing(self, live: bool) -> None:
         """What stands there while there is no chart."""

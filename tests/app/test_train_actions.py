@@ -42,6 +42,10 @@ def asked(project: Project, config_text: str = CONFIG) -> dict[str, object]:
     return {**spec, "config_file": str(path)}
 
 
+def toasts(app: WorkbenchApp) -> list[str]:
+    return [toast.message for toast in app._notifications]
+
+
 async def test_a_fix_is_written_into_a_new_config_and_opened(project: Project) -> None:
     a_run(project, "one", "running", steps=15, spec=asked(project), more=[an_alert()])
     app = WorkbenchApp(project)
@@ -55,6 +59,10 @@ async def test_a_fix_is_written_into_a_new_config_and_opened(project: Project) -
         await until(lambda: app.current_mode == "config")
         editor = app.screen.query_one("#editor", TextArea)
         await until(lambda: "max_grad_norm: 0.3" in editor.text)
+        row = editor.text.splitlines().index("  max_grad_norm: 0.3")
+        await until(lambda: editor.cursor_location == (row, 0))
+        said = "wrote configs/mine-fix-1.yaml, with training.max_grad_norm 0.3: ctrl+t trains it"
+        await until(lambda: said in toasts(app))
     written = project.root / "configs" / "mine-fix-1.yaml"
     assert yaml.safe_load(written.read_text())["training"]["max_grad_norm"] == 0.3
     assert "# as the paper says" in written.read_text()
@@ -73,6 +81,8 @@ async def test_run_again_opens_what_the_run_was_asked_though_its_config_was_edit
         await until(lambda: app.current_mode == "config")
         editor = app.screen.query_one("#editor", TextArea)
         await until(lambda: "the run one was asked" in editor.text)
+        said = "wrote configs/one-again-1.yaml, what the run was asked: ctrl+t trains it"
+        await until(lambda: said in toasts(app))
         assert yaml.safe_load(editor.text)["training"]["learning_rate"] == 1e-4
         assert yaml.safe_load(editor.text)["data"]["train"] == "data/chats.jsonl"
 

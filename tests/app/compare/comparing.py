@@ -85,7 +85,10 @@ async def opened(pilot: Pilot, app: WorkbenchApp) -> CompareScreen:
 
 
 async def voting(pilot: Pilot, app: WorkbenchApp) -> VoteScreen:
-    """Begin, or go on with, the blind vote."""
+    """Begin, or go on with, the blind vote, once there are answers to vote on."""
+    before = app.screen
+    if isinstance(before, CompareScreen):
+        await until(lambda: before.looked is not None)
     await pilot.press("v")
     await until(lambda: isinstance(app.screen, VoteScreen))
     screen = app.screen

@@ -116,6 +116,8 @@ async def test_help_lists_the_keys_of_the_screen_that_is_shown(project: Project)
             "quit; jobs go on",
         ):
             assert words in text
+        (line,) = (line for line in text.splitlines() if "quit; jobs go on" in line)
+        assert sorted(line.partition("quit;")[0].split()) == ["^q", "q"]
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, HelpScreen))
 

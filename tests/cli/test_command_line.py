@@ -1,8 +1,13 @@
 """A command line that is wrong is told in one sentence, and what to read."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tuiwb.cli import run
+from tuiwb.cli.workbench import stderr_file
+from tuiwb.project import Project
 
 
 @pytest.mark.parametrize(
@@ -35,3 +40,9 @@ def test_help_that_was_asked_for_is_fine_and_a_group_alone_shows_its_own(
     assert "Usage: tuiwb eval" in capsys.readouterr().out
     assert run(["data"]) == 2
     assert "Usage: tuiwb data" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_project_gets_no_log_in_it(tmp_path: Path) -> None:
+    assert stderr_file(Project(tmp_path)) == Path(os.devnull)
+    (tmp_path / "tuiwb.yaml").touch()
+    assert stderr_file(Project(tmp_path)) == tmp_path.resolve() / ".tuiwb" / "stderr.log"

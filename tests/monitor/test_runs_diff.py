@@ -44,6 +44,18 @@ def test_a_key_that_one_of_them_has_not_is_told_apart_from_null(tmp_path: Path) 
     assert diff.differs[0].values == {"a": None}
 
 
+def test_numbers_are_told_as_one_writes_them_and_a_number_that_stands_for_none_says_so(
+    tmp_path: Path,
+) -> None:
+    a = asked(tmp_path, "a", training__logging_steps=2.0, training__max_steps=-1)
+    b = asked(tmp_path, "b", training__logging_steps=0.5, training__max_steps=40)
+    told = {row[0]: row[1:] for row in config_diff([a, b]).table()}
+    assert told == {
+        "training.logging_steps": ["2", "0.5"],
+        "training.max_steps": ["-1 (no limit)", "40"],
+    }
+
+
 def test_a_file_that_changed_under_its_name_differs_by_its_fingerprint(tmp_path: Path) -> None:
     diff = config_diff([asked(tmp_path, "a"), asked(tmp_path, "b", sha="sha256:bb")])
     assert diff.table() == [["data.train.sha256", "sha256:aa", "sha256:bb"]]

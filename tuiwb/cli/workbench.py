@@ -1,16 +1,23 @@
 """`tuiwb [DIR]`: open the workbench on a project."""
 
+import os
 import sys
 from pathlib import Path
 
 from tuiwb.errors import EXIT_FINE, BadInput
-from tuiwb.project import Project, find_project
+from tuiwb.project import Project, find_project, no_project
 
 
 def open_workbench(folder: str | Path) -> int:
     """Run the terminal program on the project of `folder`; returns the exit code."""
     project = find_project(Path(folder))
     return open_project(project)
+
+
+def stderr_file(project: Project) -> Path:
+    """Where what libraries write to stderr goes while the screen is ours: a folder that is no
+    project stays as it is."""
+    return Path(os.devnull) if no_project(project) else project.cache / "stderr.log"
 
 
 def open_project(project: Project) -> int:
@@ -31,7 +38,7 @@ def open_project(project: Project) -> int:
     tolerate_any_input()
     write_at_once()
     end_with_the_terminal()
-    with stderr_to(project.cache / "stderr.log"):
+    with stderr_to(stderr_file(project)):
         app = WorkbenchApp(project)
         app.run()
     return app.return_code or EXIT_FINE

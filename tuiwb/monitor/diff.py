@@ -16,6 +16,8 @@ from tuiwb.monitor.runs import run_name
 
 ABSENT = "–"  # how a value that a run doesn't have is written
 _NONE = object()
+# Numbers of the trainer's that stand for none: by key and as they are spelled.
+NOT_SET = {("training.max_steps", "-1"): "no limit"}
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +28,10 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     def said(self, run: str) -> str:
         """The value of a run in words, ABSENT where it has none."""
-        return spelled(self.values[run]) if run in self.values else ABSENT
+        if run not in self.values:
+            return ABSENT
+        said = spelled(self.values[run])
+        return f"{said} ({NOT_SET[self.key, said]})" if (self.key, said) in NOT_SET else said
 
 
 class ConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +105,8 @@ def spelled(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(spelled(one) for one in value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
     return str(value)
 
 

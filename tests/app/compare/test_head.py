@@ -1,5 +1,6 @@
 """The lines above a pair on Compare, drawn without the screen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tuiwb.app.widgets.compare_figures import figures
@@ -9,6 +10,8 @@ from tuiwb.compare.judge.protocol import PairVerdict
 from tuiwb.compare.judge.summary import summarise_verdicts
 from tuiwb.compare.left_out import LeftOut
 from tuiwb.compare.look import Comparison
+from tuiwb.jobs.events import Progress
+from tuiwb.jobs.state import JobState
 from tuiwb.project import Project
 
 ROW = Completion(id="a", index=0, line=1, prompt=[], base="b", adapter="c")
@@ -32,6 +35,18 @@ def test_a_comparison_that_does_not_name_its_prompts_is_shown_all_the_same():
     seen = Comparison(run=Path("runs/old"), spec={"run": "runs/old"})
     assert "base unknown, prompts unknown" in head(subject(seen), 80).plain
     assert "Press enter" in pair(subject(seen)).message.plain
+
+
+def test_progress_is_told_of_the_phase_that_it_is_of():
+    seen = Comparison(run=Path("runs/old"), spec={"run": "runs/old"})
+    job = JobState(name="old", kind="compare", state="running", phase="generating")
+    job.progress = Progress(phase="generating", done=9, total=12, unit="prompts")
+    of_it = replace(subject(seen), job=job)
+    assert "generating 9/12 prompts" in head(of_it, 80).plain
+    job.phase = "writing the report"
+    assert "writing the report" in head(of_it, 80).plain
+    assert "9/12" not in head(of_it, 80).plain
+    assert "9/12" in head(replace(of_it, job_kind="judge"), 80).plain
 
 
 def test_a_judge_that_gave_no_verdict_is_not_said_to_have_some():

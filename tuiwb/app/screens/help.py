@@ -54,6 +54,9 @@ class HelpScreen(Modal[None]):
                 words = EVERYWHERE.get(binding.action) or tip or binding.description
                 if only_moves(binding) and not is_own(node, binding):
                     key, words = "arrows", "move; pgup, pgdn, home and end too"
+                if node is app and key not in rows.get(words, key).split():
+                    key = f"{rows[words]} {key}"  # the program's own have one for fields as well
+                    rows[words] = key
                 rows.setdefault(words, key)
         width = max((len(key) for key in rows.values()), default=1)
         lines = [

@@ -87,8 +87,13 @@ def _title(subject: Subject, run: Path) -> Content:
     if state is not None and state.state != "finished":
         symbol, style = STATE_MARKS[state.state]
         done = ""
-        if state.running and state.progress is not None:
-            progress = state.progress
+        progress = state.progress
+        # What a comparison told of its phase before says nothing of the one it is in; a judge has
+        # one phase, and counts in it as it answers or waits.
+        told = progress is not None and (
+            progress.phase == state.phase or subject.job_kind != "compare"
+        )
+        if state.running and progress is not None and told:
             done = f" {progress.done:.0f}/{progress.total:.0f} {progress.unit}"
         label = f"{subject.job_kind} {state_line(state)}{done}"
         parts.append(Content.assemble((f"{symbol} ", style), label))

@@ -225,6 +225,7 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
         await until(lambda: isinstance(pilot.app.screen, ReviewScreen))
         screen = pilot.app.screen
         assert isinstance(screen, ReviewScreen)
+        assert not pilot.app._notifications, "the rows are drawn"
         return screen
 
     def progress(screen: ReviewScreen) -> str:
@@ -232,7 +233,6 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
 
     async with WorkbenchApp(project).run_test(size=(120, 36)) as pilot:
         screen = await start(pilot)
-        await until(lambda: not pilot.app._notifications)
         await pilot.press("x", "a", "r", "s", "a")
         await until(lambda: progress(screen).startswith("3 of 5 reviewed, 2 accepted, 1 rejected"))
         await pilot.press("u")

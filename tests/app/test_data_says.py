@@ -106,7 +106,7 @@ async def test_what_a_check_will_tell_told_and_told_before_an_edit_is_said_apart
         await until(lambda: "turn 3 (assistant) is blank" in flat(screen))
         assert "before the row was edited" not in flat(screen)
         assert "reverse" in looks(screen)
-        turns[1]["content"] = "write to me"
+        turns[1]["content"] = "write to them, wherever it is that they are"
         assert screen._marks is not None
         screen._marks.edit(open_dataset(chats).row(0), {"messages": turns})
         screen.marks_changed()

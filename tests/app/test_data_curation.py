@@ -225,7 +225,7 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
         await until(lambda: isinstance(pilot.app.screen, ReviewScreen))
         screen = pilot.app.screen
         assert isinstance(screen, ReviewScreen)
-        assert not pilot.app._notifications, "the rows are drawn"
+        await until(lambda: not pilot.app._notifications)
         return screen
 
     def progress(screen: ReviewScreen) -> str:

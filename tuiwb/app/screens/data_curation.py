@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuiwb.data.read import Dataset
 
 SAMPLE = 50
-DRAWING = "drawing the sample …"
+DRAWING, LONGEST = "drawing the sample …", 600.0  # seconds it stands there, if it takes that long
 VERDICT_WORDS = {"accept": "ok", "reject": "no"}
 
 
@@ -212,7 +212,7 @@ class CurationActions(WorkbenchScreen):
                 "drawn by chance, the same rows each time; what was reviewed is passed over")
         )  # fmt: skip
         if size is not None:
-            self.notify(DRAWING, markup=False)
+            self.notify(DRAWING, markup=False, timeout=LONGEST)
             self._draw(dataset, size)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="sample")
@@ -225,7 +225,8 @@ class CurationActions(WorkbenchScreen):
     def _walk(self, message: Sampled) -> None:
         from tuiwb.app.screens.review import ReviewScreen
 
-        self.workbench.take_back(DRAWING)
+        # Behind the toast itself, which may not be up yet.
+        self.app.call_later(self.workbench.take_back, DRAWING)
         if message.dataset is self.open_dataset_here() and self._marks is not None:
             screen = ReviewScreen(
                 message.dataset, self._marks, message.rows, self.findings_by_row()

@@ -223,6 +223,7 @@ async def test_a_server_is_started_talked_to_given_an_adapter_and_stopped_by_key
             await until(lambda: len(app.screen_stack) == 2)
             await pilot.press("y")
             await until(lambda: "finished" in shown(app, "#head"))
+            assert int(listed(app, "#models")[1].split()[2]) > 0
     finally:
         for server in servers.servers(project):
             if server.state.running and server.state.pid:

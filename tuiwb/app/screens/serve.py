@@ -224,7 +224,9 @@ class ServeScreen(ServerJobs):
     def _show(self, message: Looked) -> None:
         if message.server.folder != self._chosen:
             return
-        self.server, self.traffic = message.server, message.traffic
+        self.server = message.server
+        # What it has answered stays told once it answers no more.
+        self.traffic = message.traffic or self.traffic
         self._verdicts = message.verdicts
         ids = [m.id for m in message.server.models]
         if self.model not in ids:

@@ -19,10 +19,12 @@ async def test_escape_takes_toasts_away_and_only_then_closes_the_run(project: Pr
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         screen = await on_train(app, pilot)
         await until(lambda: screen.is_open)
-        app.notify("a first thing")
-        app.notify("a second thing, " * 6, title="Of several lines")
+        app.notify("a first thing", timeout=600)
+        app.notify("a second thing, " * 6, title="Of several lines", timeout=600)
         await until(lambda: [toast.region.height for toast in screen.query(Toast)] == [1, 4])
         assert all(toast.region.bottom < 24 for toast in screen.query(Toast))
+        app.notify("a first thing", timeout=600)  # the same again stands there once
+        await until(lambda: [toast.region.height for toast in screen.query(Toast)] == [4, 1])
         await pilot.press("escape")
         await until(lambda: not screen.query(Toast))
         assert screen.is_open

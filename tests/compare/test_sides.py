@@ -24,7 +24,7 @@ from tuiwb.compare.completions import (
     read_token_probabilities,
     side_names,
 )
-from tuiwb.compare.go_on import anew
+from tuiwb.compare.go_on import anew, go_on
 from tuiwb.compare.inference.sheet import Sheet
 from tuiwb.compare.plan import ADAPTER_FILES, answered, as_before, plan, prepare
 from tuiwb.compare.prompts import held_out
@@ -93,9 +93,14 @@ def test_a_checkpoint_has_one_name_on_either_side_and_its_folder_is_as_good(runs
         assert (against["label"], against["adapter"]) == ("one:checkpoint-100", str(folder))
     with pytest.raises(BadInput, match="no checkpoint 'checkpoint-7': there are checkpoint-100"):
         plan(runs, "one:checkpoint-7")
-    # The gate and the run's own comparison go on by the run.
+    # The screen goes on with what stands; what the gate lacks is the run's own comparison.
+    answer_all(runs, plan(runs, "one"))
     answer_all(runs, plan(runs, "one:checkpoint-100"))
     assert as_before(runs, "one")["adapter"] == str(folder)
+    told: list[str] = []
+    assert go_on(runs, "one", told.append) == "taken back"
+    assert as_before(runs, "one")["adapter"] == str(runs.runs / "one" / "adapter")
+    assert go_on(runs, "one", told.append) == "answered"
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,17 @@ def begin(project: Project, spec: dict[str, Any], tell: Callable[[str], object])
 
 
 def go_on(project: Project, run_name: str, tell: Callable[[str], object]) -> Done:
-    """`begin` as the run was compared before; nobody is asked.
+    """`begin` as the run was compared with its base before, on the prompts that it answered last;
+    nobody is asked.
 
     BadInput where a side would cost money, which only the command line asks about; further errors
     as `plan`'s and `start`'s.
     """
     spec = as_before(project, run_name)
+    if [side["kind"] for side in spec["sides"][:2]] != ["base", "adapter"]:
+        # A checkpoint, or another model than the base, was compared last: the gate wants the run.
+        kept = {name: spec[name] for name in (*_KEPT, "prompts", "limit")}
+        spec = plan(project, run_name, **kept)
     if not answered(spec) and (costs := api_costs(project, spec)):
         raise BadInput(
             f"{costs[0].sentence}: 'tuiwb compare {run_name}' in a terminal, with the same "

@@ -3,6 +3,7 @@
 import json
 import os
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -78,6 +79,7 @@ async def test_keys_say_why_they_do_nothing_without_rows(project: Project) -> No
             await refused(pilot, key, why)
 
 
+@pytest.mark.slow
 async def test_what_a_check_will_tell_told_and_told_before_an_edit_is_said_apart(
     project: Project,
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.drivers.headless_driver import HeadlessDriver
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static, TextArea
@@ -215,6 +216,54 @@ async def test_an_edit_that_no_disk_takes_stays_where_it_was_typed(
             await until(lambda: isinstance(pilot.app.screen, Confirm))
             await pilot.press("y")
             await until(lambda: not isinstance(pilot.app.screen, Confirm | EditRecord))
+
+
+async def test_an_edit_that_changes_nothing_is_not_saved(
+    project: Project, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pilot's terminal can be left for an editor as a real one can.
+    monkeypatch.setattr(HeadlessDriver, "can_suspend", True)
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+
+        async def editing(*keys: str) -> TextArea:
+            for key in keys:
+                await pilot.press(key)
+                await until(lambda: pilot.app.screen is not screen)
+            await until(lambda: isinstance(pilot.app.screen, EditRecord))
+            return pilot.app.screen.query_one(TextArea)
+
+        def edited() -> int:
+            return Marks(rows).counts()["edited"]
+
+        for keys in (["e"], ["r", "enter", "e"]):
+            area = await editing(*keys)
+            area.text = area.text.replace("{", "{ ", 1)
+            await pilot.press("ctrl+s")
+            await until(lambda: not isinstance(pilot.app.screen, EditRecord))
+        assert isinstance(pilot.app.screen, ReviewScreen)
+        assert str(pilot.app.screen.query_one("#progress", Static).render()).startswith("0 of")
+        await pilot.press("escape")
+        assert Marks(rows).counts() == {"edited": 0}
+        # An editor left as one leaves it to give up saves nothing of what stands in the dialog.
+        monkeypatch.setenv("EDITOR", "true")
+        area = await editing("e")
+        area.text = typed = area.text.replace("answer0", "better0")
+        await pilot.press("ctrl+o")
+        assert isinstance(pilot.app.screen, EditRecord)
+        assert area.text == typed
+        assert edited() == 0
+        monkeypatch.setenv("EDITOR", "sed -i s/better0/best0/")
+        await pilot.press("ctrl+o")
+        await until(lambda: pilot.app.screen is screen)
+        await until(lambda: "best0 is fact0" in read(screen))
+        assert edited() == 1
+        monkeypatch.setenv("EDITOR", "sed -i s/^{/{\\ /")
+        await pilot.press("j", "E")
+        await until(lambda: "Row 1" in title(screen))
+        assert pilot.app.screen is screen
+        assert edited() == 1
 
 
 async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) -> None:

@@ -160,7 +160,7 @@ class CurationActions(WorkbenchScreen):
         if row is None:
             self.refuse()
         elif self._marks is not None:
-            self._edit(row, edit_text(self.as_edited(row)))
+            self._edit(row)
 
     def action_editor(self) -> None:
         """Edit the row's record in the user's own editor; what can't be saved is edited on here."""
@@ -169,22 +169,22 @@ class CurationActions(WorkbenchScreen):
             self.refuse()
         if row is None or marks is None:
             return
-        text = edit_text(self.as_edited(row))
+        shown = self.as_edited(row)
+        text = edit_text(shown)
         typed, problem = left_for_editor(self.app, text)
         if typed == text:
             if problem is not None:
                 self.notify(str(problem), severity="error", markup=False)
             return
-        if problem is None:
-            problem = saved(typed, lambda record: marks.edit(row, record))
-        if problem is None:
-            self.marks_changed()
-        else:
-            self._edit(row, text, typed, problem)
+        try:
+            if problem is not None:
+                raise problem
+            if saved(typed, shown, lambda record: marks.edit(row, record)):
+                self.marks_changed()
+        except TuiwbError as error:
+            self._edit(row, typed, error)
 
-    def _edit(
-        self, row: Row, text: str, typed: str | None = None, problem: TuiwbError | None = None
-    ) -> None:
+    def _edit(self, row: Row, typed: str | None = None, problem: TuiwbError | None = None) -> None:
         marks = self._marks
         assert marks is not None
 
@@ -193,7 +193,8 @@ class CurationActions(WorkbenchScreen):
                 self.marks_changed()
 
         title = f"Row {row.index:,}, its record"
-        dialog = EditRecord(title, text, lambda record: marks.edit(row, record), typed, problem)
+        shown = self.as_edited(row)
+        dialog = EditRecord(title, shown, lambda record: marks.edit(row, record), typed, problem)
         self.app.push_screen(dialog, done)
 
     @work

@@ -11,7 +11,16 @@ from textual.widgets import Static, TextArea
 
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.widgets.modal import Modal
-from tuiwb.data.editing import EditorFailed, NotARow, edit_in_editor, parse_edit, visible
+from tuiwb.data.editing import (
+    EditorFailed,
+    NotARow,
+    diff,
+    edit_in_editor,
+    edit_text,
+    parse_edit,
+    visible,
+)
+from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.text import inert
 
@@ -34,18 +43,20 @@ def left_for_editor(app: App[None], text: str) -> tuple[str, TuiwbError | None]:
         app.refresh()
 
 
-def saved(text: str, save: Save) -> TuiwbError | None:
-    """Save the record a text holds; else why it is not saved."""
-    try:
-        save(parse_edit(text))
-    except TuiwbError as error:
-        return error
-    return None
+def saved(text: str, row: Row, save: Save) -> bool:
+    """Save the record a text holds unless it is the row's own: whether it was saved. The error says
+    why it can't be."""
+    record = parse_edit(text)
+    if not diff(row, record):
+        return False
+    save(record)
+    return True
 
 
 class EditRecord(Modal[bool]):
-    """Gives whether the row was saved. What can't be saved stays here with the reason: `typed` is
-    what was typed elsewhere already, `problem` why that could not be saved."""
+    """Gives whether the row, as it is shown, was saved: it is not where its record stays the same.
+    What can't be saved stays here with the reason: `typed` is what was typed elsewhere already,
+    `problem` why that could not be saved."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save", priority=True),
@@ -56,13 +67,13 @@ class EditRecord(Modal[bool]):
     def __init__(
         self,
         title: str,
-        text: str,
+        row: Row,
         save: Save,
         typed: str | None = None,
         problem: TuiwbError | None = None,
     ) -> None:
         super().__init__()
-        self._title, self._text, self._save = title, text, save
+        self._title, self._row, self._text, self._save = title, row, edit_text(row), save
         self._typed, self._problem = typed, problem
 
     def compose(self) -> ComposeResult:
@@ -81,27 +92,27 @@ class EditRecord(Modal[bool]):
             self._complain(self._problem)
 
     def action_save(self) -> None:
-        """Close with the row saved, or say why it is not."""
+        """Close, the row saved if it was changed; or say why it can't be saved."""
         text = self.query_one(TextArea).text
         if text == self._text:
             self.dismiss(False)
             return
-        problem = saved(text, self._save)
-        if problem is None:
-            self.dismiss(True)
-        else:
+        try:
+            self.dismiss(saved(text, self._row, self._save))
+        except TuiwbError as problem:
             self._complain(problem)
 
     def action_editor(self) -> None:
-        """Go on in the user's own editor; what it leaves is saved, or stands here."""
+        """Go on in the user's own editor; what was changed there is saved, or stands here."""
         area = self.query_one(TextArea)
         typed, problem = left_for_editor(self.app, area.text)
-        if typed != area.text:
+        changed = typed != visible(area.text)
+        if changed:
             area.replace(typed, (0, 0), area.document.end)
-        if problem is None:
-            self.action_save()
-        else:
+        if problem is not None:
             self._complain(problem)
+        elif changed:
+            self.action_save()
 
     def action_give_up(self) -> None:
         """Close without a change; what was typed is not dropped unasked."""

@@ -14,7 +14,6 @@ from tuiwb.app.screens.edit_dialog import EditRecord
 from tuiwb.app.widgets.modal import Modal
 from tuiwb.app.widgets.row_view import conversation_content
 from tuiwb.data.checks.finding import Finding
-from tuiwb.data.editing import edit_text
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Marks
 from tuiwb.data.read import Dataset
@@ -124,7 +123,7 @@ class ReviewScreen(Modal[None]):
         def save(record: dict[str, Any]) -> None:
             self._marks.edit(row, record, mark="accept")
 
-        dialog = EditRecord(f"Row {row.index:,}", edit_text(shown), save)
+        dialog = EditRecord(f"Row {row.index:,}", shown, save)
         if await self.app.push_screen_wait(dialog):
             self._at = self._next_open(self._at + 1)
             self._paint()

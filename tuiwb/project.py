@@ -160,12 +160,15 @@ class Project:
             found = [p for p in found if _kind(p) == kind]
         return sorted(found, key=lambda p: (p / "job.yaml").stat().st_mtime)
 
+    def has_run(self, name: str) -> bool:
+        """Whether a run is called so; the disk is asked only of what may be a name."""
+        plain = len(name) <= 64 and "/" not in name and ".." not in name and "\0" not in name
+        return plain and (self.runs / name / "job.yaml").is_file()
+
     def run(self, name: str) -> Path:
         """The folder of the run called `name`; BadInput with the nearest name if none is."""
-        folder = self.runs / name
-        plain = len(name) <= 64 and "/" not in name and ".." not in name and "\0" not in name
-        if plain and (folder / "job.yaml").is_file():
-            return folder
+        if self.has_run(name):
+            return self.runs / name
         names = [p.name for p in self.job_folders() if p.parent == self.runs]
         from difflib import get_close_matches
 
@@ -183,8 +186,13 @@ class Project:
         return f"there are {', '.join(reversed(found[-RUNS_NAMED:]))}{more}"
 
     def resolve(self, path: str | Path) -> Path:
-        """A path as the user wrote it, relative to the project's root."""
-        path = Path(path).expanduser()
+        """A path as the user wrote it, relative to the project's root; BadInput for ~NAME where
+        nobody is called so."""
+        try:
+            path = Path(path).expanduser()
+        except RuntimeError:
+            who = Path(path).parts[0][:80]
+            raise BadInput(f"there is no home folder for {who}: write the path in full") from None
         return path if path.is_absolute() else self.root / path
 
     def shorten(self, path: Path) -> str:

@@ -1,5 +1,6 @@
 """Who is compared and what is kept when that changes; no model is loaded."""
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,48 @@ def test_a_checkpoint_has_one_name_on_either_side_and_its_folder_is_as_good(runs
     assert go_on(runs, "one", told.append) == "taken back"
     assert as_before(runs, "one")["adapter"] == str(runs.runs / "one" / "adapter")
     assert go_on(runs, "one", told.append) == "answered"
+
+
+def test_however_a_checkpoint_s_folder_is_written_the_run_is_the_project_s_own(runs, tmp_path):
+    folder = runs.runs / "one" / "checkpoints" / "checkpoint-100"
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    (tmp_path / "runs").symlink_to(runs.runs)
+    words = [link, f"{folder.parent}/../checkpoints/checkpoint-100"]
+    for word in (*words, tmp_path / "runs" / "one" / "checkpoints" / "checkpoint-100"):
+        spec = plan(runs, str(word))
+        assert (spec["run"], spec["adapter"]) == (str(runs.runs / "one"), str(folder))
+        assert labels(spec)[1] == "one:checkpoint-100"
+    # A run whose folder lies on another disk is called as it is here.
+    away = tmp_path / "disk" / "x-7"
+    shutil.copytree(runs.runs / "one", away)
+    (runs.runs / "far").symlink_to(away)
+    far = runs.runs / "far" / "checkpoints" / "checkpoint-100"
+    assert labels(plan(runs, str(far)))[1] == "far:checkpoint-100"
+
+
+def test_another_project_s_checkpoint_is_no_subject_and_is_named_by_its_place(runs, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(runs.root, other, ignore=shutil.ignore_patterns("models"))
+    base = tmp_path / "other-base"
+    shutil.copytree(tmp_path / "base", base)
+    job = other / "runs" / "one" / "job.yaml"
+    job.write_text(job.read_text().replace(str(tmp_path / "base"), str(base)))
+    theirs = other / "runs" / "one" / "checkpoints" / "checkpoint-100"
+    with pytest.raises(BadInput, match="no run named"):
+        plan(runs, str(theirs))
+    spec = plan(runs, "one:checkpoint-100", against=[str(theirs)])
+    assert labels(spec) == (str(theirs), "one:checkpoint-100")
+    assert spec["sides"][0]["model"] == str(base)
+
+
+@pytest.mark.parametrize("word", ["~no-such-user", "~no-such-user/x", "x" * 300])
+def test_a_name_no_disk_can_have_is_refused_in_one_sentence(runs, word):
+    for named in (word, f"{word}:checkpoint-3"):
+        with pytest.raises(BadInput, match=r"no (run named|home folder for ~no-such-user)"):
+            plan(runs, named)
+        with pytest.raises(BadInput, match=r"no (run named|home folder for ~no-such-user)"):
+            plan(runs, "one", against=[named])
 
 
 @pytest.mark.parametrize(

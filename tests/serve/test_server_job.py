@@ -131,8 +131,13 @@ def test_a_checkpoint_is_served_by_the_name_that_compare_knows_it_by(
         (adapter,) = plan.plan(project, [word], engine="builtin").adapters
         assert (adapter.run, adapter.path) == ("one:checkpoint-20", str(checkpoint.resolve()))
         assert adapter.name.startswith("one-checkpoint-20@")
-    with pytest.raises(BadInput, match="no checkpoint 'checkpoint-9': there are checkpoint-20"):
-        plan.plan(project, ["one:checkpoint-9"], engine="builtin")
+    for word, says in (
+        ("one:checkpoint-9", "no checkpoint 'checkpoint-9': there are checkpoint-20"),
+        ("x" * 300, "no run named"),
+        ("~no-such-user", "no home folder"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            plan.plan(project, [word], engine="builtin")
 
 
 def test_a_base_that_changed_since_training_is_warned_of(

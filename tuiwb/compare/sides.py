@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from tuiwb import jobs
 from tuiwb.compare.completions import LABELS, ROLES
 from tuiwb.errors import BadInput, MissingHere
-from tuiwb.jobs.folder import Job, load
+from tuiwb.jobs.folder import JOB, Job, load
 from tuiwb.llm.address import (
     ANTHROPIC_KEYS,
     ANTHROPIC_URL,
@@ -29,7 +29,7 @@ from tuiwb.llm.address import (
 )
 from tuiwb.project import Project
 from tuiwb.train.base_model import check_folder, hub_snapshot
-from tuiwb.train.checkpoints import name_of, named_checkpoint, run_of
+from tuiwb.train.checkpoints import CHECKPOINTS, name_of, named_checkpoint, run_of, step_of
 from tuiwb.train.finite import not_finite
 from tuiwb.train.start import model_fingerprint
 
@@ -198,9 +198,9 @@ def _against(project: Project, run: Path, word: str) -> Side:
     if _is_run(project, word):
         return _run_side(project.run(word), "adapter")
     path = project.resolve(word)
-    if path.is_dir():
+    if os.path.isdir(path):  # False also of a name that is none, as one too long
         return _folder(run, path)
-    if "/" in word or path.exists():
+    if "/" in word or os.path.exists(path):
         raise BadInput(
             f"there is no folder {path}: give a run, RUN:checkpoint-N, a model's or adapter's "
             "folder, URL#model or anthropic:MODEL"
@@ -221,6 +221,10 @@ def _is_run(project: Project, name: str) -> bool:
 
 
 def _folder(run: Path, path: Path) -> Side:
+    real = path.resolve()
+    if step_of(real) >= 0 and real.parent.name == CHECKPOINTS and (run_of(real) / JOB).is_file():
+        # A run's of another project: on that run's own base, and named by where it is.
+        return _run_side(run_of(real), "checkpoint", _checked(real), str(path)) | {"run": None}
     if (path / ADAPTER_FILES[0]).is_file():
         side = _run_side(run, "base")
         return side | {"kind": "adapter", "adapter": str(_checked(path)), "run": None}

@@ -202,7 +202,7 @@ def _adapter_folder(project: Project, run: str) -> tuple[Path, str]:
     path = project.resolve(run)
     if (checkpoint := named_checkpoint(project, run)) is not None:
         return checkpoint, name_of(checkpoint)
-    if (path / CONFIG).is_file():
+    if os.path.isfile(path / CONFIG):  # False also of a name too long for a disk
         return path, path.parent.name if path.name == "adapter" else path.name
     folder = project.run(run)
     if not (folder / "adapter" / CONFIG).is_file():

@@ -1,6 +1,7 @@
 """Checkpoints on disk: which are whole, and which is the last a run can resume from."""
 
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuiwb.errors import BadInput
-from tuiwb.jobs.folder import JOB, write_atomically
+from tuiwb.jobs.folder import write_atomically
 from tuiwb.project import Project
 
 CHECKPOINTS = "checkpoints"
@@ -35,20 +36,32 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def named_checkpoint(project: Project, word: str) -> Path | None:
-    """The checkpoint that `word` names, as RUN:checkpoint-N or by its folder in a run; None where
-    it says something else. BadInput where the run has none of that name."""
-    path = project.resolve(word)
-    if step_of(path) >= 0 and path.parent.name == CHECKPOINTS and path.is_dir():
-        return path if (path.parent.parent / JOB).is_file() else None
+    """The checkpoint that `word` names, as RUN:checkpoint-N or by its folder in a run of this
+    project; None where it says something else. BadInput where the run has none of that name."""
+    found = _own_checkpoint(project, project.resolve(word))
     run, colon, name = word.partition(":")
-    if not colon or not (project.runs / run / JOB).is_file():
-        return None
+    if found is not None or not colon or not project.has_run(run):
+        return found
     folder = project.run(run)
     there = {path.name: path for path in checkpoints(folder)}
     if name not in there:
         names = ", ".join(there) or "none"
         raise BadInput(f"run {run} has no checkpoint {name[:80]!r}: there are {names}")
     return there[name]
+
+
+def _own_checkpoint(project: Project, path: Path) -> Path | None:
+    """The checkpoint that a path leads to, however it is written, below its run in the project."""
+    if "\0" in str(path):
+        return None
+    real = os.path.realpath(path)
+    # The name of a run is that of its folder in runs/, which may be a link to another disk.
+    for way in (Path(os.path.normpath(path)), Path(real)):
+        run = way.parent.parent.name
+        own = project.runs / run / CHECKPOINTS / way.name
+        if step_of(own) >= 0 and project.has_run(run) and os.path.realpath(own) == real:
+            return own if own.is_dir() else None
+    return None
 
 
 def run_of(checkpoint: Path) -> Path:

@@ -1,9 +1,8 @@
 """A prompt that one side can't be asked: the comparison goes on without it and says so."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,6 @@ def compared(project: Project, *against: str) -> tuple[Path, jobs.JobState]:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, "This model's maximum context length is 2048 tokens. However, you requested 3000"),
         (
             400,
             "This model's maximum context length is 64 tokens. However, your prompt contains",
@@ -69,9 +67,7 @@ def compared(project: Project, *against: str) -> tuple[Path, jobs.JobState]:
         (400, "The decoder prompt (length 9001) is longer than the maximum model length of 4096."),
         (400, "the request exceeds the available context size, try increasing it"),
         (400, "prompt is too long: 205000 tokens > 200000 maximum"),
-        (400, "input length and `max_tokens` exceed context limit: 197202 + 21333 > 200000"),
         (400, "The input token count (9000) exceeds the maximum number of tokens allowed (8192)."),
-        (422, "`inputs` tokens + `max_new_tokens` must be <= 2048. Given: 3000 `inputs` tokens"),
         (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
         (500, "Jinja Exception: Only user and assistant roles are supported!"),
         (400, "After the optional system message, conversation roles must alternate user and"),
@@ -82,7 +78,44 @@ def compared(project: Project, *against: str) -> tuple[Path, jobs.JobState]:
 )
 def test_a_refusal_of_one_prompt_is_told_by_the_servers_words(status: int, words: str) -> None:
     body = json.dumps({"object": "error", "error": {"message": words, "type": "BadRequest"}})
-    assert of_one_prompt(Refused(status, body))
+    assert of_one_prompt(Refused(status, body)) == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            400,
+            "This model's maximum context length is 2048 tokens. However, you requested 5000 "
+            "output tokens and your prompt contains at least 30 input tokens",
+        ),
+        (
+            400,
+            "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum "
+            "context length is 2048 tokens and your request has 30 input tokens",
+        ),
+        (
+            400,
+            "This model's maximum context length is 2048 tokens. However, you requested 5030 "
+            "tokens (30 in the messages, 5000 in the completion).",
+        ),
+        (400, "input length and `max_tokens` exceed context limit: 197202 + 21333 > 200000"),
+        (422, "`inputs` tokens + `max_new_tokens` must be <= 2048. Given: 3000 `inputs` tokens"),
+        (400, "max_tokens 40 and a prompt of 48 tokens are more than the 64 this server takes"),
+    ],
+)
+def test_a_prompt_without_room_for_so_long_an_answer_is_told_apart(status: int, words: str) -> None:
+    assert of_one_prompt(Refused(status, json.dumps({"error": {"message": words}}))) == "room"
+
+
+def test_a_refusal_that_repeats_the_prompt_is_not_taken_by_the_prompts_words() -> None:
+    prompt = "the prompt is too long, what now?"
+    detail = {"detail": [{"loc": ["body", "messages"], "msg": "Extra input", "input": prompt}]}
+    assert of_one_prompt(Refused(422, json.dumps(detail))) == ""
+    told = {"error": {"message": f"1 validation error: {{'input': '{prompt}'}}"}}
+    assert of_one_prompt(Refused(400, json.dumps(told)), [prompt]) == ""
+    own = {"error": {"message": f"prompt is too long: 9000 tokens > 4096 maximum: {prompt}"}}
+    assert of_one_prompt(Refused(400, json.dumps(own)), [prompt]) == "prompt"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +151,11 @@ def test_what_only_some_side_did_not_answer_is_told_with_that_side() -> None:
 
 @pytest.mark.slow
 def test_a_further_server_that_refuses_prompts_is_compared_on_the_others(
-    project: Project, run: Path, engine: str, capsys: pytest.CaptureFixture[str]
+    project: Project,
+    run: Path,
+    engine: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, state = compared(project, "base", engine)
     assert state.state == "finished", state.message
@@ -128,11 +165,12 @@ def test_a_further_server_that_refuses_prompts_is_compared_on_the_others(
     assert (summary.done, summary.total) == (4, 4)
     assert [(one.line, one.side) for one in summary.left_out] == [(1, name), (3, name)]
     assert [name in c.others for c in read_completions(folder)] == [False, True, False, True]
-    os.chdir(project.root)
+    monkeypatch.chdir(project.root)
     assert tuiwb(["score", "support-v1"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     for text in (said, (folder / "report.md").read_text(), (folder / "report.html").read_text()):
-        assert f"{name} did not answer 2 prompts: heldout.jsonl:1 was refused by" in text
+        assert f"{name} did not answer 2 prompts: heldout.jsonl:1 has no room beside it" in text
+        assert "for 40 tokens of answer (--max-new-tokens): it was refused by" in text
         assert "ask for at most" in text
         assert "\x1b" not in text
 
@@ -149,6 +187,19 @@ def test_what_a_server_in_a_role_refuses_is_asked_of_nobody(
     assert [(one.line, one.side) for one in summary.left_out] == [(1, ""), (3, "")]
     assert [c.line for c in read_completions(folder)] == [2, 4]
     assert compared(project, engine)[1].state == "finished", "the same again is as before"
+
+
+@pytest.mark.slow
+def test_a_server_without_room_for_the_answers_is_told_by_the_option_that_asks_for_them(
+    project: Project, run: Path, engine: str
+) -> None:
+    write_rows(project.root / "data" / "heldout.jsonl", [ROWS[0]])
+    _, state = compared(project, "base", engine)
+    assert state.state == "failed"
+    assert "can be asked none of the prompts (heldout.jsonl:1 has no room beside it" in (
+        state.message
+    )
+    assert state.message.endswith("give a lower --max-new-tokens")
 
 
 @pytest.mark.slow
@@ -200,15 +251,3 @@ def test_a_further_side_whose_template_refuses_a_prompt_is_not_asked_it(
     assert "other can be asked none of the prompts (heldout.jsonl:1 can't be written" in (
         state.message
     )
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """The current folder and the signals' handlers are put back."""
-    import signal
-
-    monkeypatch.chdir(tmp_path)
-    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    yield lambda: None
-    for number, handler in kept.items():
-        signal.signal(number, handler)

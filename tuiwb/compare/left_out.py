@@ -28,6 +28,11 @@ def fills(room: int) -> str:
     return f"fills all {room} positions of the model"
 
 
+def without_room(max_new_tokens: int) -> str:
+    """Why a prompt that may be asked for a shorter answer was not asked."""
+    return f"has no room beside it for {max_new_tokens} tokens of answer (--max-new-tokens)"
+
+
 def left_out_sentence(left: Sequence[LeftOut]) -> str:
     """Which prompts were not asked and why, in one sentence without a full stop; '' for none. A
     prompt that only some side did not answer is told with that side."""

@@ -37,7 +37,7 @@ from tuiwb.compare.inference.generation import Asking, Encoded
 from tuiwb.compare.inference.loading import Loaded, free_cores, load_sides, read_tokenizer
 from tuiwb.compare.inference.remote import Budget, ask_all
 from tuiwb.compare.inference.sheet import Sheet
-from tuiwb.compare.left_out import LeftOut, left_out_sentence
+from tuiwb.compare.left_out import LeftOut, left_out_sentence, without_room
 from tuiwb.compare.prompts import HeldOutPrompt, held_out
 from tuiwb.compare.report.html import HTML, write_report
 from tuiwb.compare.report.page import page_of
@@ -211,9 +211,10 @@ class _Comparison:
         told = f"{name} is not asked {counted(len(left), 'prompt')}: the one on line {first.line}"
         self.context.log(f"{told} {why}", level="warning")
         if not self.sheet.missing(name) and not self.sheet.answers_of(name):
+            short = any(why.startswith(without_room(self.asking.max_new_tokens)) for _, why in left)
             raise BadInput(
                 f"{name} can be asked none of the prompts ({Path(file).name}:{first.line} {why}): "
-                "leave it out, or give others"
+                + ("give a lower --max-new-tokens" if short else "leave it out, or give others")
             )
 
     def _measure_logits(self, loaded: Loaded, prompts: Sequence[Encoded]) -> None:

@@ -55,10 +55,11 @@ class Reply(msgspec.Struct, Generic[T], kw_only=True):
 
 class Refused(Exception):
     """The endpoint answered with an HTTP status that is no answer; `words` is its body, of which
-    an API's error object is told by its message alone."""
+    an API's error object is told by its `message` alone; that is '' where there is none."""
 
     def __init__(self, status: int, words: str, retry_after: str = "") -> None:
-        super().__init__(_message(words))
+        self.message = _message(words)
+        super().__init__(self.message or words)
         self.status, self.retry_after = status, retry_after
 
 
@@ -342,15 +343,15 @@ def secrets_of(*values: str | None) -> list[str]:
 
 
 def _message(body: str) -> str:
-    """The sentence inside an error object as OpenAI's and Anthropic's APIs write it, else all."""
+    """The sentence inside an error object as OpenAI's and Anthropic's APIs write it; '' else."""
     try:
         plain = msgspec.json.decode(body.encode())
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return body
+        return ""
     found = plain.get("error", plain) if isinstance(plain, dict) else plain
     if isinstance(found, dict):
         found = found.get("message") or found.get("detail")
-    return found if isinstance(found, str) and found.strip() else body
+    return found if isinstance(found, str) and found.strip() else ""
 
 
 def _pause(retry_after: str, tries: int) -> float:

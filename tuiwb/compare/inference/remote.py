@@ -14,12 +14,13 @@ import msgspec
 
 from tuiwb.compare.completions import SideAnswer, Stop
 from tuiwb.compare.inference.generation import Asking
-from tuiwb.compare.inference.refusals import of_one_prompt
+from tuiwb.compare.inference.refusals import Reason, of_one_prompt
 from tuiwb.compare.inference.remote_endpoints import AnthropicChat, OpenAIChat, Said
+from tuiwb.compare.left_out import without_room
 from tuiwb.compare.prompts import HeldOutPrompt
 from tuiwb.compare.sides import Side
 from tuiwb.errors import JobFailed
-from tuiwb.llm.client import Client, Endpoint
+from tuiwb.llm.client import Client, Endpoint, Refused
 from tuiwb.llm.prices import Prices, Usage, tokens_of
 from tuiwb.prepared import prepared
 
@@ -116,6 +117,12 @@ async def _ask_all(
 
     async def ask(prompt: HeldOutPrompt) -> None:
         request, cost = request_of(prompt, asking), 0.0
+        reasons: list[Reason] = []
+
+        def of_prompt(error: Refused) -> bool:
+            reasons.append(of_one_prompt(error, _texts(prompt)))
+            return bool(reasons[-1])
+
         async with contextlib.AsyncExitStack() as paid:
             worst = 0.0
             if budget is not None:
@@ -126,7 +133,7 @@ async def _ask_all(
                 read_said,
                 asking.max_new_tokens,
                 insist=False,
-                of_question=of_one_prompt,
+                of_question=of_prompt,
             )
             if budget is not None:
                 cost = budget.take(reply.usage)
@@ -134,7 +141,10 @@ async def _ask_all(
                 budget.spent += worst * reply.unanswered
         if reply.refused:
             words = textwrap.shorten(reply.refused, MOST_WORDS, placeholder=" …")
-            refused(prompt, f"was refused by {side['label']} {words}")
+            why = f"was refused by {side['label']} {words}"
+            if reasons[-1] == "room":
+                why = f"{without_room(asking.max_new_tokens)}: it {why}"
+            refused(prompt, why)
             return
         if reply.value is None:
             failed.append(f"line {prompt.line}: {reply.reason}")
@@ -193,6 +203,13 @@ def request_of(prompt: HeldOutPrompt, asking: Asking) -> str:
         if prompt.tools:
             plain["tools"] = prompt.tools
     return msgspec.json.encode(plain).decode()
+
+
+def _texts(prompt: HeldOutPrompt) -> list[str]:
+    """What a prompt's turns say."""
+    if prompt.raw is not None:
+        return [prompt.raw]
+    return [text for turn in prompt.messages if isinstance(text := turn.get("content"), str)]
 
 
 def read_said(text: str) -> Said:

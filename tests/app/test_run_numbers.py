@@ -78,9 +78,28 @@ def test_between_two_logged_steps_the_step_is_that_of_its_progress_everywhere(
     assert cell(summarise(folder, state, now=LATER), "done") == "15%"
     assert "step         12 of 80" in said(capsys, tmp_path, "runs", "show", "a")
     assert "12/80" in said(capsys, tmp_path, "runs", "list")
-    # Progress of another phase says nothing of steps.
-    events.append(Progress(phase="evaluating", done=40, total=50, unit="rows", t=1070.0))
-    assert status(job(tmp_path / "runs" / "b", events)).at_step == 10
+    # Progress of another phase says nothing of steps: neither more nor less.
+    events.append(Progress(phase="evaluating", done=40, total=50, unit="batches", t=1070.0))
+    assert status(job(tmp_path / "runs" / "b", events)).at_step == 12
+
+
+def test_a_run_that_was_resumed_is_at_the_step_it_went_on_from(tmp_path: Path) -> None:
+    (tmp_path / "tuiwb.yaml").touch()
+    events: list[AnyEvent] = [
+        State(state="running", phase="training", t=1010.0),
+        Metrics(step=50, total_steps=80, values={"loss": 1.0}, t=1050.0),
+        State(state="died", t=1060.0),
+        State(state="queued", phase="resuming from checkpoint-10", t=1070.0),
+        State(state="running", phase="training", t=1080.0),
+        Progress(phase="training", done=10, total=80, unit="steps", t=1080.0),
+    ]
+    assert status(job(tmp_path / "runs" / "begun", events)).at_step == 10
+    events.append(Progress(phase="training", done=11, total=80, unit="steps", t=1090.0))
+    events.append(Progress(phase="evaluating", done=1, total=5, unit="batches", t=1091.0))
+    folder = job(tmp_path / "runs" / "a", events)
+    assert cell(summarise(folder, status(folder), now=LATER), "done") == "14%"
+    events.append(Metrics(step=20, total_steps=80, values={"loss": 1.0}, t=1100.0))
+    assert status(job(tmp_path / "runs" / "b", events)).at_step == 20
 
 
 def test_the_best_is_the_held_out_loss_from_the_start_and_a_dash_until_there_is_one(

@@ -43,7 +43,13 @@ states = st.builds(
 )
 others = st.one_of(
     states,
-    st.builds(Progress, t=times, phase=st.just("training"), done=st.floats(0, 9)),
+    st.builds(
+        Progress,
+        t=times,
+        phase=st.sampled_from(["training", "evaluating"]),
+        done=st.floats(0, 9),
+        unit=st.sampled_from(["steps", ""]),
+    ),
     st.builds(
         Device,
         t=times,

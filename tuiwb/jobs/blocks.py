@@ -61,7 +61,7 @@ class Group:
 @dataclass(frozen=True)
 class Block:
     """Consecutive events. `times` of all, in order; `others` with their places: all but metrics,
-    and of progress only the newest, which is all that anybody asks for.
+    and of progress only the newest, and the newest in steps: all that anybody asks for.
 
     Of the metrics: their places, steps, epochs and total steps (NaN where not logged), and the
     values in groups. Groups that share a name are in the order of the log.
@@ -297,8 +297,9 @@ def _one_a_line(lines: bytes, events: int) -> bool:
 
 
 def _newest_progress(others: list[tuple[int, AnyEvent]]) -> list[tuple[int, AnyEvent]]:
-    newest = next((n for n, event in reversed(others) if type(event) is Progress), -1)
-    return [(n, event) for n, event in others if type(event) is not Progress or n == newest]
+    told = [(n, event.in_steps) for n, event in others if type(event) is Progress]
+    newest = {n for n, _ in told[-1:]} | {*[n for n, steps in told if steps][-1:]}
+    return [(n, event) for n, event in others if type(event) is not Progress or n in newest]
 
 
 def _leads(names: list[str]) -> list[int]:

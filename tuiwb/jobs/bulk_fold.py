@@ -24,15 +24,20 @@ def fold_block(state: JobState, block: Block | list[AnyEvent]) -> JobState:
     _count(state.tally, block, state.seen)
     state.seen = float(block.times[-1])
     latest: dict[type, AnyEvent] = {}
-    for _, event in block.others:
+    logged = int(block.places[-1]) if len(block.places) else -1
+    trained = None if len(block.places) else state.trained
+    for place, event in block.others:
         if type(event) in _LATEST_COUNTS:
             latest[type(event)] = event
+            if type(event) is Progress and event.in_steps and place > logged:
+                trained = event
         else:
             apply(state, event)
     for event in latest.values():
         apply(state, event)
     if len(block.places):
         _metrics(state, block)
+    state.trained = trained
     return state
 
 

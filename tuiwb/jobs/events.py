@@ -47,6 +47,11 @@ class Progress(Event, tag="progress"):
     total: float = 0
     unit: str = ""
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether it counts optimiser steps."""
+        return self.phase == "training" and self.unit == "steps"
+
 
 class Metrics(Event, tag="metrics"):
     """Values by the trainer's own names at an optimiser step; NaN and infinity as such."""

@@ -43,13 +43,13 @@ WORDS = {"cancelled": "stopped"}
 SILENCE = 60.0  # seconds without an event from another host before that is said
 WARNINGS = 5  # of the log's, the newest are kept
 NEVER_STARTED = 120.0  # seconds after which a queued job that has no process never had one
-STEPS = ("training", "steps")  # phase and unit of progress in optimiser steps
 
 
 class JobState(msgspec.Struct, kw_only=True):
     """Where a job stands. Times are unix seconds; `metrics` holds the latest of each name.
 
     `warnings` holds the newest few warnings of the log, a death before a resume among them.
+    `trained`: the progress in steps since the newest metrics, whatever phase came after it.
     `held_out`: whether it may evaluate on held-out data, which decides what its best loss is.
     """
 
@@ -64,6 +64,7 @@ class JobState(msgspec.Struct, kw_only=True):
     metrics: dict[str, float] = {}
     best_loss: float | None = None
     progress: Progress | None = None
+    trained: Progress | None = None
     device: Device | None = None
     sample: Sample | None = None
     created: float = 0.0
@@ -115,20 +116,14 @@ class JobState(msgspec.Struct, kw_only=True):
 
     @property
     def at_step(self) -> int:
-        """The step it has come to: between two that are logged its progress says more."""
-        told = self._steps
-        return self.step if told is None else max(self.step, int(told.done))
+        """The step it has come to: between two that are logged its progress says more, and after a
+        resume it is less than what was logged before."""
+        return self.step if self.trained is None else int(self.trained.done)
 
     @property
     def of_steps(self) -> int:
         """How many steps it will take; 0 where that is not known."""
-        told = self._steps
-        return self.total_steps or (0 if told is None else int(told.total))
-
-    @property
-    def _steps(self) -> Progress | None:
-        told = self.progress
-        return told if told is not None and (told.phase, told.unit) == STEPS else None
+        return self.total_steps or (0 if self.trained is None else int(self.trained.total))
 
     @property
     def last_checkpoint(self) -> Artifact | None:
@@ -174,8 +169,9 @@ def apply(state: JobState, event: AnyEvent) -> None:
             state.ended = max(event.t, state.started or 0.0) if event.state in ENDED else None
         case Progress():
             state.progress = event
+            state.trained = event if event.in_steps else state.trained
         case Metrics():
-            state.step = event.step
+            state.step, state.trained = event.step, None
             state.epoch = event.epoch if event.epoch is not None else state.epoch
             state.total_steps = event.total_steps or state.total_steps
             state.metrics.update(event.values)

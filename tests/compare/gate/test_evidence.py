@@ -10,9 +10,12 @@ from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, SUMMARY, Completion, summarise
 from tuiwb.compare.gate.evidence import Evidence, gather
-from tuiwb.compare.gate.replay import mixed_in
+from tuiwb.compare.gate.replay import further_files, mixed_in
 from tuiwb.compare.vote.ballot import Ballot
+from tuiwb.data.clean import Cleaning, clean
+from tuiwb.data.manifest import DATA, TRAIN
 from tuiwb.data.mix import mix
+from tuiwb.data.split import split
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
@@ -128,22 +131,53 @@ def test_looking_begins_no_vote(project, run):
     assert not (folder / "votes.jsonl").exists()
 
 
-def test_what_is_mixed_into_the_training_data_is_told_from_its_files_or_its_version(
-    project, tmp_path
+def words_of(start: int, count: int) -> list[dict[str, Any]]:
+    """Chats of which none repeats another."""
+    letters = [f"w{n}" for n in range(start * 16, (start + count) * 16)]
+    rows = (letters[n * 16 : n * 16 + 16] for n in range(count))
+    return [chat(" ".join(row[:8]), " ".join(row[8:])) for row in rows]
+
+
+def test_what_a_version_holds_of_general_rows_is_told_also_after_a_split_or_a_cleaning(
+    tmp_path,
 ):
-    files = [tmp_path / "own.jsonl", tmp_path / "general.jsonl"]
+    versions = tmp_path / "versions"
+    own = write_rows(tmp_path / "own.jsonl", words_of(0, 80))
+    general = write_rows(tmp_path / "general.jsonl", words_of(100, 20))
+    alone = split(own, share=0.1, name="alone", root=versions)
+    assert mixed_in([Path(f"{alone.folder}/{TRAIN}")]) == ""
+    both = Path(f"{mix(own, general, share=0.2, name='both', root=versions).folder}/{DATA}")
+    assert mixed_in([both]) == "20% of both-v1 is general already"
+    parts = Path(f"{split(both, share=0.05, name='parts', root=versions).folder}/{TRAIN}")
+    assert mixed_in([parts]) == "about 20% of parts-v1 is general already"
+    cleaning = Cleaning(drop_exact=True)
+    tidy = Path(f"{clean(both, cleaning, name='tidy', root=versions).folder}/{DATA}")
+    assert mixed_in([tidy, own]) == "about 20% of tidy-v1 is general already"
+    assert further_files([own, tidy]) == "56% of the rows are from tidy-v1/data.jsonl"
+
+
+def test_a_further_file_is_told_by_its_share_and_not_called_general(project, tmp_path):
+    files = [tmp_path / "own.jsonl", tmp_path / "raw.jsonl"]
     for file, rows in zip(files, (15, 5), strict=True):
         write_rows(file, [chat(f"{file.stem} {n}", "x") for n in range(rows)])
-    assert mixed_in(files[:1]) == ""
-    assert mixed_in(files) == "general.jsonl is 25% of it already"
-    assert mixed_in([files[0], tmp_path / "hub"]) == "hub is in it already"
-    mix(files[0], files[1], share=0.2, name="both", root=tmp_path / "versions")
-    version = tmp_path / "versions" / "both-v1" / "data.jsonl"
-    assert mixed_in([version]) == "21% of both-v1 is already"
-    data = {"train": [str(file) for file in files]}
-    folder = project.runs / "replayed"
+    assert (mixed_in(files), further_files(files[:1])) == ("", "")
+    assert further_files(files) == "25% of the rows are from raw.jsonl"
+    assert further_files([files[0], tmp_path / "hub"]) == "it has rows of hub too"
+    evidence = found(project, trained(project, {"train": [str(file) for file in files]}))
+    assert evidence.further_files == "25% of the rows are from raw.jsonl"
+
+
+@pytest.mark.parametrize("data", [{"train": 3}, {"train": [1, None, ["x"]]}, [1], "x", None])
+def test_a_job_file_with_odd_training_files_is_read_without_them(project, data):
+    evidence = found(project, trained(project, data))
+    assert (evidence.mixed_in, evidence.further_files) == ("", "")
+    assert evidence.compare_command == "tuiwb compare odd --prompts FILE"
+
+
+def trained(project: Project, data: Any) -> Path:
+    """A run with an adapter whose job file says `data`."""
+    folder = project.runs / "odd"
     jobs.create(folder, "train", {"model": {"base": "some/base"}, "data": data})
-    adapter = folder / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
-    assert found(project, folder).mixed_in == "general.jsonl is 25% of it already"
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    return folder

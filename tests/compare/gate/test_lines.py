@@ -282,18 +282,26 @@ def test_votes_against_the_fine_tune_are_no_ship_and_hidden_ones_are_not_known()
 
 
 def test_what_to_run_is_what_runs_and_what_to_mend_goes_by_what_is_mixed_in_already():
-    named = evidence(compare=None, compare_problem="not compared")
-    assert lines(named)["held_out"].change == "run: tuiwb compare support-v1"
+    named = evidence(
+        compare=None,
+        compare_problem="not compared",
+        compare_spec={"prompts": "/data/other prompts.jsonl"},
+    )
+    once = "tuiwb compare support-v1 --prompts '/data/other prompts.jsonl'"
+    assert lines(named)["held_out"].change == f"run: {once}"
     nobody = msgspec.structs.replace(named, compare_spec={})
     for name in ("held_out", "endings"):
         assert lines(nobody)[name].command == "tuiwb compare support-v1 --prompts FILE"
-    own = msgspec.structs.replace(nobody, spec={"data": {"heldout": "/data/heldout.jsonl"}})
+    own = msgspec.structs.replace(named, spec={"data": {"heldout": "/data/heldout.jsonl"}})
     assert lines(own)["endings"].command == "tuiwb compare support-v1"
     forgot = with_suites(suite("canary", 80, 80, 20))
     assert lines(forgot)["canary"].change.startswith("mix 5 to 20% general rows into data.train,")
-    mixed = msgspec.structs.replace(forgot, mixed_in="general.jsonl is 17% of it already")
+    mixed = msgspec.structs.replace(forgot, mixed_in="17% of both-v1 is general already")
     change = lines(mixed)["canary"].change
-    assert change.startswith("mix more general rows into data.train (general.jsonl is 17% of it")
+    assert change.startswith("mix more general rows into data.train (17% of both-v1 is general")
+    beside = "52% of the rows are from raw.jsonl"
+    change = lines(msgspec.structs.replace(forgot, further_files=beside))["canary"].change
+    assert change.startswith(f"mix 5 to 20% general rows into data.train (now {beside}), lower")
 
 
 def test_a_few_odd_prompts_are_said_to_show_large_losses_only():

@@ -1,8 +1,9 @@
 """What the gate rests on, read from a run's folder. The only part of the gate with I/O."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -16,7 +17,7 @@ from tuiwb.compare.completions import (
 )
 from tuiwb.compare.evaluation.plan import EVAL, SUITES, check_named, fingerprints
 from tuiwb.compare.evaluation.results import RESULTS, Results, read_results
-from tuiwb.compare.gate.replay import mixed_in
+from tuiwb.compare.gate.replay import further_files, mixed_in
 from tuiwb.compare.judge.plan import all_questions
 from tuiwb.compare.judge.protocol import VERDICTS, PairVerdict, on_record, read_verdicts
 from tuiwb.compare.judge.summary import (
@@ -66,7 +67,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     there, running, about other files). `not_finite` says that the adapter holds NaN or infinities,
     so that nothing can be asked of it. Templates are the texts as they stand in the folders;
     `base_changed` says that the base's files are not those of the training; `mixed_in` what of the
-    training data is a replay of general rows already, in words.
+    training data is known to be general rows already, `further_files` what else it holds beside
+    its first file, both in words.
     """
 
     run: str
@@ -86,12 +88,17 @@ class Evidence(msgspec.Struct, kw_only=True):
     judges: list[Judged] = []
     votes: Votes | None = None
     mixed_in: str = ""
+    further_files: str = ""
 
     @property
     def compare_command(self) -> str:
-        """What compares the run; where nobody has named prompts yet, they are to be named."""
-        prompts = self.compare_spec.get("prompts") or (self.spec.get("data") or {}).get("heldout")
-        return f"tuiwb compare {self.run}" + ("" if prompts else " --prompts FILE")
+        """What compares the run; where it has no held-out file of its own, with the prompts of the
+        last comparison, or with those that are to be named."""
+        command = f"tuiwb compare {self.run}"
+        if _section(self.spec, "data").get("heldout"):
+            return command
+        prompts = self.compare_spec.get("prompts")
+        return f"{command} --prompts {shlex.quote(prompts) if _is_text(prompts) else 'FILE'}"
 
 
 def gather(project: Project, run: Path) -> Evidence:
@@ -105,7 +112,8 @@ def gather(project: Project, run: Path) -> Evidence:
     adapter = run / ADAPTER
     if not (adapter / ADAPTER_FILES[0]).is_file():
         raise BadInput(f"run {run.name} has no adapter in {adapter}: train it to its end first")
-    model = job.spec.get("model") or {}
+    model = _section(job.spec, "model")
+    train = _train_files(job.spec)
     name = str(model.get("base") or "")
     base = Path(name) if Path(name).is_dir() else hub_snapshot(name, model.get("revision"))
     evidence = Evidence(
@@ -117,7 +125,8 @@ def gather(project: Project, run: Path) -> Evidence:
         trained_template=_template(adapter),
         served_template=_template(base) if base is not None else None,
         base_found=base is not None,
-        mixed_in=mixed_in([Path(file) for file in (job.spec.get("data") or {}).get("train") or []]),
+        mixed_in=mixed_in(train),
+        further_files=further_files(train),
     )
     known = job.fingerprints.get(name)
     if base is not None and known is not None:
@@ -126,6 +135,24 @@ def gather(project: Project, run: Path) -> Evidence:
     _evaluation(run, evidence)
     people_and_judges(run, evidence)
     return evidence
+
+
+def _section(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section of a job's spec; nothing where a hand that wrote it left something else there."""
+    found = spec.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _train_files(spec: dict[str, Any]) -> list[Path]:
+    """The files a run was trained on; what is no file's name is passed over."""
+    named = _section(spec, "data").get("train")
+    return [
+        Path(file) for file in (named if isinstance(named, list) else [named]) if _is_text(file)
+    ]
 
 
 def inputs_of(run: Path) -> dict[str, tuple[int, int]]:
@@ -185,6 +212,8 @@ def _of_this_adapter(spec: dict[str, Any], run: Path) -> bool:
     if not isinstance(sides, list) or len(sides) < 2:
         return True
     one, other = sides[0], sides[1]
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
     where = other.get("adapter") or other.get("path") or other.get("folder")
     return (one.get("kind"), other.get("kind")) == ("base", "adapter") and (
         where is None or Path(str(where)).resolve() == (run / ADAPTER).resolve()

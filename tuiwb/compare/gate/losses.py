@@ -150,4 +150,6 @@ def _forgets(evidence: Evidence) -> str:
         if evidence.mixed_in
         else "mix 5 to 20% general rows into data.train"
     )
+    if evidence.further_files:
+        mix += f" (now {evidence.further_files})"
     return f"{mix}, lower training.learning_rate{now}, or train for fewer steps"

@@ -3,37 +3,74 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuiwb.data.manifest import read_manifest
+from tuiwb.data.manifest import ROWS, Version, read_manifest
 from tuiwb.errors import TuiwbError
 
 LARGEST = 256 << 20  # bytes of a file beyond which its rows are not counted
 CHUNK = 1 << 20
+MOST_PARENTS = 50  # of versions made of each other; only a manifest that was tampered with has more
 
 
 def mixed_in(files: Sequence[Path]) -> str:
-    """What of the training files is a replay: a version's share of general rows, or the files
-    after the first one and their share of all rows; '' where there is none, or it can't be told."""
-    told = [words for file in files if (words := _of_version(file))]
-    if told:
-        return "; ".join(told)
+    """What of the training files `data mix` took from general rows, also before a split or a
+    cleaning; '' where nothing is known to be general."""
+    told = []
+    for file in files:
+        share, exact, name = _general(file)
+        if share:
+            told.append(f"{'' if exact else 'about '}{share:.0%} of {name} is general already")
+    return "; ".join(told)
+
+
+def further_files(files: Sequence[Path]) -> str:
+    """The files after the first one and their share of all rows; '' for one file. What is in them
+    only their owner knows."""
     if len(files) < 2:
         return ""
-    names = ", ".join(file.name for file in files[1:])
     counts = [_rows(file) for file in files]
     known = [count for count in counts if count is not None]
-    if len(known) < len(files) or not sum(known):
-        return f"{names} is in it already"
-    return f"{names} is {sum(known[1:]) / sum(known):.0%} of it already"
+    names = [_name(file) for file in files[1:]]
+    total = sum(known)
+    if len(known) < len(files) or not total:
+        return f"it has rows of {', '.join(names)} too"
+    shares = [f"{n / total:.0%} of the rows" for n in known[1:]]
+    return ", ".join(f"{share} are from {name}" for share, name in zip(shares, names, strict=True))
 
 
-def _of_version(file: Path) -> str:
+def _general(file: Path) -> tuple[float, bool, str]:
+    """The share of general rows in a version's file, whether it is counted or that of what the
+    version was made of, and the version's name; 0 where it was never mixed."""
+    left_own, followed, name = 1.0, 0, ""
+    share, exact = 0.0, True
+    while (version := _version(file)) is not None and followed < MOST_PARENTS:
+        name = name or version.name
+        mixes = [each for each in version.operations if each.op == "mix"]
+        if mixes:
+            found = mixes[-1].counts.get("share")
+            if isinstance(found, int | float) and 0 <= found <= 1:
+                share += left_own * found
+                left_own *= 1 - found
+                exact = exact and not followed
+        parent = next((each for each in version.parents if each.role == ROWS), None)
+        if parent is None or parent.manifest is None:
+            break
+        file = file.parent / parent.path
+        followed += 1
+    return share, exact, name
+
+
+def _version(file: Path) -> Version | None:
+    """The version that a file belongs to; None where it is none's."""
     try:
         version = read_manifest(file.parent)
     except TuiwbError:
-        return ""
-    shares = [operation.counts.get("share") for operation in version.operations]
-    share = next((s for s in reversed(shares) if isinstance(s, float)), None)
-    return "" if share is None else f"{share:.0%} of {version.name} is already"
+        return None
+    return version if file.name in {output.file for output in version.outputs} else None
+
+
+def _name(file: Path) -> str:
+    """A file by its name, one of a version by the version's too."""
+    return file.name if _version(file) is None else f"{file.parent.name}/{file.name}"
 
 
 def _rows(file: Path) -> int | None:
@@ -43,5 +80,5 @@ def _rows(file: Path) -> int | None:
             return None
         with file.open("rb") as lines:
             return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(CHUNK), b""))
-    except OSError:
+    except (OSError, ValueError):
         return None

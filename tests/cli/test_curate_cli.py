@@ -107,6 +107,53 @@ def test_each_option_of_clean_is_an_operation(
     assert parameters["checks"] == ["role_order", "leakage"]
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["below the project", "elsewhere"])
+def test_a_file_that_is_not_here_is_looked_for_in_the_project(
+    capsys: pytest.CaptureFixture[str],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    inside: bool,
+) -> None:
+    below = project / "notes"
+    below.mkdir()
+    monkeypatch.chdir(below if inside else tmp_path_factory.mktemp("elsewhere"))
+    where: list[object] = [] if inside else ["-C", project]
+    file, general = "data/few.jsonl", "data/general.jsonl"
+    (project / file).write_bytes(b"".join((project / general).open("rb").readlines()[:40]))
+    (project / "row.json").write_text('{"text": "new"}')
+    for arguments in (
+        ["mark", file, 3, "hard"],
+        ["marks", file],
+        ["edit", file, 2, "--from", "row.json"],
+        ["review", file, "--report"],
+        ["clean", file, "--against", "data/support.jsonl", "--dry-run"],
+        ["split", file],
+        ["mix", file, "--with", general, "--dry-run"],
+        ["versions", "verify", "data/versions/few-v1"],
+    ):
+        code, _, err = out(capsys, *arguments, *where)
+        assert (code, err) == (0, ""), arguments
+    assert Marks(project / file, open_dataset(project / file)).counts() == {"hard": 1, "edited": 1}
+    assert [v["name"] for v in as_json(capsys, "versions", *where)] == ["few-v1"]
+
+
+def test_of_two_files_of_one_name_the_one_taken_is_said(
+    capsys: pytest.CaptureFixture[str],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = project / "notes" / "data"
+    here.mkdir(parents=True)
+    (here / "support.jsonl").write_text('{"text": "a"}\n')
+    monkeypatch.chdir(here.parent)
+    code, text, err = out(capsys, "mark", "data/support.jsonl", 0, "hard", "-C", project)
+    assert (code, text) == (0, "1 row marked hard; now 1 hard\n")
+    theirs = project / "data" / "support.jsonl"
+    assert err == f"taken is {here / 'support.jsonl'}, not {theirs}\n"
+    assert Marks(theirs, open_dataset(theirs)).counts() == {"edited": 0}
+
+
 def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str], project: Path) -> None:
     for arguments in (
         ["clean", "data/support_raw.jsonl"],

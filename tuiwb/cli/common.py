@@ -55,11 +55,16 @@ def project_at(folder: Path | None) -> Project:
 
 
 def from_project(file: Path, folder: Path | None) -> Path:
-    """A file as it was named: from the folder the command is given in, else from its project."""
-    if file.is_absolute() or file.exists():
+    """A file as it was named: from the folder the command is given in, else from its project;
+    which of two it is, where a project is named, is said."""
+    if file.is_absolute():
         return file
-    inside = (project_at(None).root if folder is None else folder) / file
-    return inside if inside.exists() else file
+    if not file.exists():
+        inside = (project_at(None).root if folder is None else folder) / file
+        return inside if inside.exists() else file
+    if folder is not None and (folder / file).exists() and not (folder / file).samefile(file):
+        note(f"taken is {file.absolute()}, not {(folder / file).absolute()}")
+    return file
 
 
 def project_of(file: Path, folder: Path | None) -> Project:

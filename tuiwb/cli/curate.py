@@ -11,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, ProjectOption, note, project_at, say, say_json, say_table
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    from_project,
+    note,
+    project_at,
+    say,
+    say_json,
+    say_table,
+)
 from tuiwb.errors import EXIT_FINDINGS, BadInput
 from tuiwb.text import inert
 
@@ -86,6 +95,7 @@ def clean(
     out: OutOption = None,
     to: ToOption = None,
     dry_run: DryOption = False,
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a cleaned version; FILE itself is never touched.
@@ -98,6 +108,8 @@ def clean(
     from tuiwb.data.clean import clean as clean_dataset
     from tuiwb.data.row_findings import LEAKAGE
 
+    file = from_project(file, project)
+    against = None if against is None else from_project(against, project)
     cleaning = Cleaning(
         apply_marks=apply_marks,
         fix=_words(fix),
@@ -135,6 +147,7 @@ def split(
     out: OutOption = None,
     to: ToOption = None,
     dry_run: DryOption = False,
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hold rows out that nothing in training knows.
@@ -144,6 +157,7 @@ def split(
     """
     from tuiwb.data.split import split as split_dataset
 
+    file = from_project(file, project)
     with _Progress() as progress:
         outcome = split_dataset(
             file, share=heldout, rows=rows, seed=seed, by=by, name=out, root=to,
@@ -162,11 +176,13 @@ def mix(
     out: OutOption = None,
     to: ToOption = None,
     dry_run: DryOption = False,
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mix general rows in, none that repeats what is there."""
     from tuiwb.data.mix import mix as mix_dataset
 
+    file, general = from_project(file, project), from_project(general, project)
     with _Progress() as progress:
         outcome = mix_dataset(
             file, general, share=share, seed=seed, name=out, root=to, dry_run=dry_run,
@@ -194,7 +210,8 @@ def versions(
         raise BadInput(f"{action!r} is nothing versions can do: list or verify")
     where = project_at(project)
     roots = (where.root / "data" / "versions", where.root / "versions")
-    found = list(folders or (folder for root in roots for folder in versions_in(root)))
+    named = [from_project(folder, project) for folder in folders or ()]
+    found = list(named or (folder for root in roots for folder in versions_in(root)))
     if action == "verify":
         checked = [
             {"folder": where.shorten(folder), "problems": verify(folder),

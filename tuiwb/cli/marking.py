@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from tuiwb.cli.common import JsonOption, note, say, say_json, say_table
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    from_project,
+    note,
+    say,
+    say_json,
+    say_table,
+)
 from tuiwb.cli.row_editor import edited_by_hand
 from tuiwb.data.editing import diff, parse_edit
 from tuiwb.data.formats import to_row
@@ -29,11 +37,13 @@ def mark(
     rows: Annotated[str, typer.Argument(metavar="ROWS", help="From 0, e.g. 3 or 3,7-9.")],
     flag: Annotated[str, typer.Argument(metavar="keep|drop|hard|none")],
     why: NoteOption = "",
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mark rows beside the file; `clean --apply-marks` acts on it. none takes marks away."""
     if flag not in (*FLAGS, "none"):
         raise BadInput(f"{flag!r} is no mark: one of {', '.join(FLAGS)} or none")
+    file = from_project(file, project)
     dataset = open_dataset(file)
     marks = Marks(file, dataset)
     numbers = _numbers(rows)
@@ -49,9 +59,11 @@ def marks(
     file: FileArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last step back.")] = False,
     redo: Annotated[bool, typer.Option("--redo", help="Do again what was undone.")] = False,
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List marked and edited rows, and marks that lost their row."""
+    file = from_project(file, project)
     dataset = open_dataset(file)
     journal = Marks(file, dataset)
     if undo or redo:
@@ -99,12 +111,14 @@ def edit(
     ] = None,
     revert: Annotated[bool, typer.Option("--revert", help="Take the row's edit back.")] = False,
     why: NoteOption = "",
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Edit a row in $EDITOR; the edit is kept beside the file.
 
     `clean --apply-marks` puts it in.
     """
+    file = from_project(file, project)
     dataset = open_dataset(file)
     journal, shown = Marks(file, dataset), dataset.row(row)
     before = _edited(shown, journal)
@@ -119,7 +133,7 @@ def edit(
         if source is None:
             changes = edited_by_hand(file, before, keep)
         else:
-            record = parse_edit(_text_of(source))
+            record = parse_edit(_text_of(from_project(source, project)))
             changes = diff(before, record)
             if changes:
                 keep(record)
@@ -142,6 +156,7 @@ def review(
     report: Annotated[
         bool, typer.Option("--report", help="Only say what has been reviewed.")
     ] = False,
+    project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look at a random sample of rows and accept, reject or edit each.
@@ -152,6 +167,7 @@ def review(
     from tuiwb.data.review import is_synthetic, review_of, synthetic_rows
     from tuiwb.data.review import sample as sample_of
 
+    file = from_project(file, project)
     dataset = open_dataset(file)
     journal = Marks(file, dataset)
     if not report:

@@ -63,11 +63,11 @@ def answer(n: int, **more: str) -> Completion:
     )
 
 
-def compared_run(project: Project) -> Path:
+def compared_run(project: Project, name: str = "support-v1") -> Path:
     """A run whose comparison is finished: six pairs, one of them identical, one hostile."""
-    run = trained(project)
+    run = trained(project, name)
     spec = {"base": "some/base", "prompts": str(project.root / "data" / "heldout.jsonl")}
-    jobs.create(run / "compare", "compare", {**spec, "limit": 6}, name="support-v1-compare")
+    jobs.create(run / "compare", "compare", {**spec, "limit": 6}, name=f"{name}-compare")
     rows = [answer(n) for n in range(6)]
     rows[3] = answer(3, base="same", adapter="same")
     rows[4] = answer(4, base=NASTY)

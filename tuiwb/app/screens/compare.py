@@ -16,14 +16,13 @@ from textual.widgets.option_list import Option
 from tuiwb.app import keys
 from tuiwb.app.screens.compare_ballots import CompareVotes
 from tuiwb.app.screens.compare_look import Looked, look_at
+from tuiwb.app.screens.compare_pair import run_of
 from tuiwb.app.screens.dialogs import Pick
 from tuiwb.app.widgets import compare_view as view
 from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.gate_view import GateScreen
 from tuiwb.app.widgets.pair_view import PairView
 from tuiwb.compare.completions import Completion, label_of
-from tuiwb.compare.evaluation.plan import EVAL
-from tuiwb.compare.judge.plan import JUDGE
 from tuiwb.compare.plan import COMPARE, comparable_runs
 from tuiwb.compare.vote.raters import side_pairs
 from tuiwb.compare.vote.records import MAIN_PAIR
@@ -140,9 +139,10 @@ class CompareScreen(CompareVotes):
     def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
         self.states = jobs
         self._runs = comparable_runs(self.project)
-        wanted = self.workbench.wanted_run
-        if wanted is not None and wanted.name.partition("-")[0] in (COMPARE, JUDGE, EVAL):
-            wanted = wanted.parent if wanted.parent in self._runs else wanted
+        # What stands over this screen is first left.
+        wanted = self.workbench.wanted_run if self.is_active else None
+        if wanted is not None and (run := run_of(wanted)) in self._runs:
+            wanted = run
         if wanted in self._runs:
             self.workbench.wanted_run = None
             self._select(wanted)

@@ -156,7 +156,7 @@ class CompareVotes(CompareJobs):
             self.read_named.clear()
             self.looked = replace(looked, ballot=ballot)
             plain = replace(self.look, middle="answers")
-            screen = VoteScreen(ballot, looked.seen.completions, plain)
+            screen = VoteScreen(looked.seen.run, ballot, looked.seen.completions, plain)
             self.app.push_screen(screen, lambda _: self._voted(ballot))
 
     def _voted(self, ballot: Ballot) -> None:
@@ -227,5 +227,12 @@ class CompareVotes(CompareJobs):
             self.notify("you and the judge agree wherever both decided", markup=False)
             return
         self.app.push_screen(
-            DisagreementScreen(queues, ballot, looked.seen.completions, self.labels, self.look)
+            DisagreementScreen(
+                looked.seen.run,
+                queues,
+                ballot,
+                looked.seen.completions,
+                self.labels,
+                self.look,
+            )
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -12,7 +13,18 @@ from textual.widgets import Static
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.widgets.compare_view import Look
 from tuiwb.app.widgets.pair_view import PairView
+from tuiwb.compare.evaluation.plan import EVAL
+from tuiwb.compare.judge.plan import JUDGE
+from tuiwb.compare.plan import COMPARE
+from tuiwb.jobs import JobState
+from tuiwb.jobs.folder import JOB
 from tuiwb.text import inert
+
+
+def run_of(job: Path) -> Path:
+    """The run whose comparison, judge or evaluation a job is; any other job itself."""
+    within = job.name.partition("-")[0] in (COMPARE, JUDGE, EVAL)
+    return job.parent if within and (job.parent / JOB).is_file() else job
 
 
 class PairScreen(WorkbenchScreen):
@@ -67,3 +79,25 @@ class PairScreen(WorkbenchScreen):
         """The reference, or more room for the answers."""
         self.look = replace(self.look, reference=not self.look.reference)
         self.paint()
+
+
+class WalkScreen(PairScreen):
+    """One run's pairs over the Compare screen, all that is said of them kept at once: left where
+    another run's are wanted."""
+
+    def __init__(self, run: Path, look: Look | None = None) -> None:
+        super().__init__(look)
+        self.run = run
+
+    def jobs_changed(self, jobs: dict[Path, JobState]) -> None:
+        """Make room where somebody asked for a job of another run."""
+        wanted = self.workbench.wanted_run
+        if wanted is None or not self.is_active or run_of(wanted) in (wanted, self.run):
+            return
+        name = inert(self.run.name, one_line=True)
+        self.notify(f"{name} was left where it stood: what you said is kept", markup=False)
+        self.dismiss()
+
+    def action_leave(self) -> None:
+        """Back to the comparison; what was said is kept."""
+        self.dismiss()

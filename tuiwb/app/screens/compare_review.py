@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from tuiwb.app.screens.compare_pair import PairScreen
+from tuiwb.app.screens.compare_pair import WalkScreen
 from tuiwb.app.widgets import compare_words as words
 from tuiwb.app.widgets.compare_view import Look, middle, named_pair
 from tuiwb.app.widgets.pair_view import PairView
@@ -38,7 +39,7 @@ class Queue:
     agreement: Kappa
 
 
-class DisagreementScreen(PairScreen):
+class DisagreementScreen(WalkScreen):
     """Walks the disagreements; a ruling is kept at once and goes on to the next without one."""
 
     HELP_TEXT = (
@@ -60,13 +61,14 @@ class DisagreementScreen(PairScreen):
 
     def __init__(
         self,
+        run: Path,
         queues: Sequence[Queue],
         ballot: Ballot,
         completions: Sequence[Completion],
         labels: tuple[str, str],
         look: Look | None = None,
     ) -> None:
-        super().__init__(replace(look or Look(), middle="answers"))
+        super().__init__(run, replace(look or Look(), middle="answers"))
         self._queues, self._judge, self._ballot = queues, 0, ballot
         self._completions = {c.id: c for c in completions}
         self._labels = labels
@@ -170,7 +172,3 @@ class DisagreementScreen(PairScreen):
         shown = self.look.middle == "diff"
         self.look = replace(self.look, middle="answers" if shown else "diff")
         self.paint()
-
-    def action_leave(self) -> None:
-        """Back to the comparison."""
-        self.dismiss()

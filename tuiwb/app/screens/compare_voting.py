@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from tuiwb.app.screens.compare_pair import PairScreen
+from tuiwb.app.screens.compare_pair import WalkScreen
 from tuiwb.app.screens.dialogs import Ask, Confirm
 from tuiwb.app.widgets.compare_ballot import blind_pair, vote_head
 from tuiwb.app.widgets.compare_view import Look
@@ -17,7 +18,7 @@ from tuiwb.compare.vote.raters import progress
 from tuiwb.errors import TuiwbError
 
 
-class VoteScreen(PairScreen):
+class VoteScreen(WalkScreen):
     """A rater's ballot, pair after pair; ends when it is left or revealed."""
 
     HELP_TEXT = (
@@ -42,9 +43,13 @@ class VoteScreen(PairScreen):
     ]
 
     def __init__(
-        self, ballot: Ballot, completions: Sequence[Completion], look: Look | None = None
+        self,
+        run: Path,
+        ballot: Ballot,
+        completions: Sequence[Completion],
+        look: Look | None = None,
     ) -> None:
-        super().__init__(look)
+        super().__init__(run, look)
         self.ballot = ballot
         self._completions = {c.id: c for c in completions}
         self._at = ballot.next_open() or 0
@@ -53,7 +58,7 @@ class VoteScreen(PairScreen):
         self._since: float | None = None
 
     def paint(self) -> None:
-        self.paint_head(vote_head(self.ballot, self._last, self.size.width - 2))
+        self.paint_head(vote_head(self.ballot, self.run.name, self._last, self.size.width - 2))
         pair = blind_pair(self.ballot, self._completions, self._at, self.look)
         self.query_one(PairView).show(pair)
         if self._since is None:
@@ -146,10 +151,6 @@ class VoteScreen(PairScreen):
             self.dismiss()
 
         self.app.push_screen(confirm_reveal(ballot), answer)
-
-    def action_leave(self) -> None:
-        """Back to the comparison; every vote is kept."""
-        self.dismiss()
 
 
 def confirm_reveal(ballot: Ballot) -> Confirm:

@@ -14,6 +14,7 @@ from tuiwb.app.widgets.pair_view import PairText
 from tuiwb.compare.completions import Completion
 from tuiwb.compare.vote.ballot import Ballot, Choice
 from tuiwb.compare.vote.raters import repeats_in
+from tuiwb.text import inert
 
 CHOICES: dict[Choice, str] = {
     "left": "left is better",
@@ -57,24 +58,29 @@ def blind_pair(
     )
 
 
-def vote_head(ballot: Ballot, last: tuple[int, Choice | None] | None, width: int) -> Content:
-    """One line: who votes, how far, and what was said last (None: that a vote was taken back)."""
+def vote_head(
+    ballot: Ballot, run: str, last: tuple[int, Choice | None] | None, width: int
+) -> Content:
+    """One line: on which run, who votes, how far, and what was said last (None: that a vote was
+    taken back). The bar gives way to the words."""
     count = len(ballot.pairs)
-    done = round(BAR * ballot.voted / count)
-    parts: list[tuple[str, str]] = [
-        ("Blind vote ", "bold"),
-        (f"{ballot.voted} of {count} ", ""),
-        ("━" * done, "$text-success"),
-        ("┄" * (BAR - done), "$foreground 40%"),
-    ]
+    name = Content(inert(run, one_line=True)).truncate(max(width // 3, 1), ellipsis=True)
+    begin = Content.assemble(
+        ("Blind vote ", "bold"), f"{ballot.voted} of {count} on ", (name.plain, "bold"), " "
+    )
     if ballot.voted == count:
-        parts.append(("  all voted: r reveals", "bold"))
+        said = Content.styled("  all voted: r reveals", "bold")
     elif last is not None:
-        said = "vote taken back" if last[1] is None else CHOICES[last[1]]
-        parts.append((f"  pair {last[0] + 1}: {said}", words.MUTED))
+        what = "vote taken back" if last[1] is None else CHOICES[last[1]]
+        said = Content.styled(f"  pair {last[0] + 1}: {what}", words.MUTED)
     else:
-        parts.append(("  which answer is better?", words.MUTED))
-    line = Content.assemble(*parts)
+        said = Content.styled("  which answer is better?", words.MUTED)
     who = Content.styled(words.rater_name(ballot.rater), words.MUTED)
+    room = width - begin.cell_length - said.cell_length - who.cell_length - 2
+    bar = max(0, min(BAR, room))
+    done = round(bar * ballot.voted / count)
+    line = Content.assemble(
+        begin, ("━" * done, "$text-success"), ("┄" * (bar - done), "$foreground 40%"), said
+    )
     gap = width - line.cell_length - who.cell_length
     return Content.assemble(line, " " * gap, who) if gap > 1 else line

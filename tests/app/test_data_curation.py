@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.llm.endpoint_server import Answer, Asked, EndpointServer, completion
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data import DataScreen
+from tuiwb.app.screens.data_curation import DRAWING
 from tuiwb.app.screens.dialogs import Confirm
 from tuiwb.app.screens.edit_dialog import EditRecord
 from tuiwb.app.screens.review import ReviewScreen
@@ -29,6 +31,8 @@ from tuiwb.data.manifest import Version
 from tuiwb.data.marks import Marks
 from tuiwb.data.read import open_dataset
 from tuiwb.data.reports import report_of
+from tuiwb.data.rows import Row
+from tuiwb.errors import BadInput
 from tuiwb.project import Project
 
 SAMPLE_MODEL = Path(__file__).parents[2] / "sample_data" / "models" / "tiny-chat"
@@ -301,6 +305,46 @@ async def test_a_review_goes_on_where_it_was_left(project: Project, rows: Path) 
         await pilot.press("a", "a", "a")
         await until(lambda: progress(screen).startswith("5 of 5 reviewed, 4 accepted"))
         assert "The sample is through" in str(screen.query_one("#row", Static).render())
+
+
+async def test_a_sample_is_being_drawn_only_as_long_as_it_is(
+    project: Project, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def said(pilot: Pilot[None]) -> list[str]:
+        return [toast.message for toast in pilot.app._notifications]
+
+    def fails(error: Exception) -> Callable[[int], Row]:
+        def row(_n: int) -> Row:
+            raise error
+
+        return row
+
+    def waits(_n: int) -> Row:
+        go_on.wait()
+        raise BadInput("the file is gone")
+
+    async with WorkbenchApp(project).run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        monkeypatch.setattr(screen._dataset, "row", fails(BadInput("the file is gone")))
+        await pilot.press("r", "enter")
+        await until(lambda: said(pilot) == ["no sample could be drawn: the file is gone"])
+        await pilot.press("escape")
+        monkeypatch.setattr(screen._dataset, "row", fails(KeyError("unforeseen")))
+        await pilot.press("r", "enter")
+        await until(lambda: [words[:22] for words in said(pilot)] == ["draw failed (KeyError:"])
+        await pilot.press("escape")
+        (project.root / "data" / "more.jsonl").write_bytes(rows.read_bytes())
+        await until(lambda: len(screen._files.paths) == 2)
+        monkeypatch.setattr(screen._dataset, "row", waits)
+        try:
+            await pilot.press("r", "enter")
+            await until(lambda: said(pilot) == [DRAWING])
+            await pilot.press("right_square_bracket")
+            await until(lambda: "more.jsonl" in str(screen._path) and not said(pilot))
+        finally:
+            go_on.set()
 
 
 async def test_a_cleaned_version_is_made_by_a_job_and_listed(project: Project, rows: Path) -> None:

@@ -17,7 +17,7 @@ from tuiwb.data.editing import edit_text
 from tuiwb.data.formats import to_row
 from tuiwb.data.marks import Marks
 from tuiwb.data.rows import Row
-from tuiwb.errors import BadInput, TuiwbError
+from tuiwb.errors import BadInput, TuiwbError, on_screen
 
 if TYPE_CHECKING:
     from tuiwb.data.read import Dataset
@@ -51,7 +51,8 @@ class CurationActions(WorkbenchScreen):
     _marks: Marks | None = None
 
     def open_marks(self, path: Path, dataset: "Dataset | None" = None) -> None:
-        """The marks of the dataset that is shown now."""
+        """The marks of the dataset that is shown now; a sample of the one before is none of it."""
+        self._drawn()
         try:
             self._marks = Marks(path, dataset)
         except TuiwbError as error:
@@ -220,14 +221,23 @@ class CurationActions(WorkbenchScreen):
     def _draw(self, dataset: "Dataset", size: int) -> None:
         from tuiwb.data.review import sample
 
-        self.post_message(self.Sampled(dataset, sample(dataset, size)))
+        try:
+            self.post_message(self.Sampled(dataset, sample(dataset, size)))
+        except (TuiwbError, OSError) as error:
+            said = f"no sample could be drawn: {on_screen(error)}"
+            self.app.call_from_thread(self.notify, said, severity="error", markup=False)
+        finally:
+            self._drawn()
+
+    def _drawn(self) -> None:
+        """Nothing is being drawn any more."""
+        # Behind the toast itself, which may not be up yet.
+        self.app.call_later(self.workbench.take_back, DRAWING)
 
     @on(Sampled)
     def _walk(self, message: Sampled) -> None:
         from tuiwb.app.screens.review import ReviewScreen
 
-        # Behind the toast itself, which may not be up yet.
-        self.app.call_later(self.workbench.take_back, DRAWING)
         if message.dataset is self.open_dataset_here() and self._marks is not None:
             screen = ReviewScreen(
                 message.dataset, self._marks, message.rows, self.findings_by_row()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.compare.builders import HELD_OUT, chat, make_run, write_rows
 from tuiwb.app.screens.compare_look import look_at
@@ -110,3 +111,24 @@ def test_a_project_without_comparisons_says_how_to_make_one(
     assert run(["compare", "list"]) == 0
     assert "nothing has been compared yet: 'tuiwb compare RUN'" in capsys.readouterr().out
     assert listed(capsys) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"limit": "abc"},
+        {"sides": "hello"},
+        {"sides": {"base": "x"}},
+        {"sides": ["base"]},
+        {"sides": [{"kind": "base"}]},
+        {"prompts": 3},
+    ],
+)
+def test_a_job_file_that_asks_for_no_comparison_is_passed_over(
+    project: Project, capsys: Capture, odd: dict[str, Any]
+) -> None:
+    path = project.run("support-v1") / "compare" / "job.yaml"
+    job = yaml.safe_load(path.read_text())
+    job["spec"] |= odd
+    path.write_text(yaml.safe_dump(job))
+    assert [one["name"] for one in listed(capsys)] == ["support-v1/compare-1"]

@@ -176,18 +176,25 @@ def paired(completions: Iterable[Completion], one: str, other: str) -> list[Comp
 
 def side_names(spec: Mapping[str, Any]) -> list[str]:
     """Names of a comparison's sides: the roles base and adapter first, then further ones."""
-    sides = spec.get("sides")
-    if isinstance(sides, list) and sides:
+    if sides := _named_sides(spec):
         return [str(side["name"]) for side in sides]
     return list(ROLES if spec.get("adapter", True) else ROLES[:1])
 
 
 def label_of(spec: Mapping[str, Any], name: str) -> str:
     """How a side is called before people."""
-    for side in spec.get("sides") or []:
+    for side in _named_sides(spec):
         if side.get("name") == name and side.get("label"):
             return str(side["label"])
     return dict(zip(ROLES, LABELS, strict=True)).get(name, name)
+
+
+def _named_sides(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sides that a spec names, as far as they are any: a job's file may be anybody's."""
+    sides = spec.get("sides")
+    if not isinstance(sides, list):
+        return []
+    return [side for side in sides if isinstance(side, dict) and "name" in side]
 
 
 def side_called(spec: Mapping[str, Any], word: str) -> str:

@@ -7,6 +7,7 @@ screen and commands look: `runs/NAME/compare`.
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,7 +45,7 @@ def comparisons(project: Project) -> list[Listed]:
         for folder in _folders(run):
             try:
                 found.append(_listed(project, run, folder))
-            except (TuiwbError, OSError, KeyError, TypeError):
+            except (TuiwbError, OSError, KeyError, TypeError, ValueError):
                 continue  # another program's folder, or one of an older version
     return found
 
@@ -77,10 +78,23 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
+def _check(folder: Path, spec: dict[str, Any]) -> None:
+    """BadInput where a job's file holds no question of a comparison: anybody can write one."""
+    sides, limit = spec.get("sides") or [], spec.get("limit", 0)
+    if (
+        not isinstance(spec.get("prompts"), str)
+        or not isinstance(limit, int)
+        or not isinstance(sides, list)
+        or not all(isinstance(side, dict) and isinstance(side.get("name"), str) for side in sides)
+    ):
+        raise BadInput(f"{folder / JOB} is no comparison's: mend its prompts, limit and sides")
+
+
 def _listed(project: Project, run: Path, folder: Path) -> Listed:
     job, state, summary = load(folder), jobs.status(folder), read_summary(folder)
     done = len(read_completions(folder))
-    asked = summary.total if summary is not None else int(job.spec["limit"])
+    _check(folder, job.spec)
+    asked = summary.total if summary is not None else job.spec["limit"]
     shown = folder.name == COMPARE
     return Listed(
         name=_name(folder),

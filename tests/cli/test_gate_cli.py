@@ -1,6 +1,7 @@
 """`tuiwb eval` and `tuiwb gate` as a user calls them: exit codes, words, one JSON document."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_run_missing_without_held_out_prompts_goes_on_with_the_evaluation(projec
     assert run(["gate", "bare", "--run-missing"]) == 2
     told = capsys.readouterr().err
     assert "compare: left out, run bare has no held-out file" in told
+    assert "eval: the run has not been evaluated" in told
+    assert "canary.jsonl" in told.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_run_missing_goes_on_with_the_evaluation_where_the_comparison_fails(
+    project, trained, base, capsys
+):
+    (project.root / "data" / "canary.jsonl").write_text("no row\n")
+    broken = project.root / "broken"
+    shutil.copytree(base, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    bare = make_run(project, "bare", str(broken), project.root / "data" / "heldout.jsonl")
+    shutil.copytree(trained / "adapter", bare / "adapter")
+    assert run(["gate", "bare", "--run-missing"]) == 2
+    told = capsys.readouterr().err
+    assert "compare: failed, " in told
     assert "eval: the run has not been evaluated" in told
     assert "canary.jsonl" in told.splitlines()[-1]
 

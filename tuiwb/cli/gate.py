@@ -15,7 +15,7 @@ from tuiwb.cli.common import (
     say_json,
     single,
 )
-from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput, MissingHere
+from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput, JobFailed, MissingHere
 
 app = single()
 MARKS = {True: "ok", False: "NO", None: "??"}
@@ -78,9 +78,12 @@ def _run_missing(home: Any, run: str) -> None:
         except (BadInput, MissingHere) as error:
             # What else is missing needs no comparison.
             note(f"compare: left out, {error}")
-        else:
-            if started:
+            started = False
+        if started:
+            try:
                 watch(home.run(run) / COMPARE)
+            except (BadInput, MissingHere, JobFailed) as error:
+                note(f"compare: failed, {error}")
     wanted = evaluating.plan_missing(home, run)
     if not evaluating.answered(wanted):
         note(f"eval: {evidence.eval_problem or 'not all of it was done'}")

@@ -1,5 +1,6 @@
 """What commands share: arguments and options, JSON out, a plain table."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +81,13 @@ def project_of(file: Path, folder: Path | None) -> Project:
     return own
 
 
+def there(folder: Path) -> str:
+    """What a command on a job's folder needs besides its name, to be put behind it: ` -C DIR` where
+    its project is not that of the folder the command was given in."""
+    root = next((path.parent for path in folder.parents if path.name == "runs"), folder)
+    return "" if root == project_at(None).root else f" -C {shlex.quote(str(root))}"
+
+
 def index_cache(folder: Path | None) -> Path | None:
     """Where what opening a dataset finds out is kept; None outside a project."""
     project = project_at(folder)
@@ -114,7 +122,7 @@ def say_started(name: str, folder: Path, *, json: bool) -> None:
     if json:
         say_json({"name": name, "folder": str(folder)})
     else:
-        say(f"started {name}: 'tuiwb runs follow {name}' watches it")
+        say(f"started {name}: 'tuiwb runs follow {name}{there(folder)}' watches it")
 
 
 def _encodable(value: Any) -> Any:

@@ -18,6 +18,7 @@ from tuiwb.cli.common import (
     say_started,
     say_table,
     single,
+    there,
 )
 from tuiwb.errors import EXIT_FINDINGS, EXIT_FINE, BadInput
 
@@ -161,7 +162,8 @@ def watch(folder: Path) -> None:
                 time.sleep(POLL)
     except KeyboardInterrupt:
         name = run_name(folder)
-        note(f"{name} goes on: 'tuiwb runs follow {name}' watches it, 'runs stop' stops it")
+        named = f"{name}{there(folder)}"
+        note(f"{name} goes on: 'tuiwb runs follow {named}' watches it, 'runs stop' stops it")
         raise typer.Exit(INTERRUPTED) from None
     state = follower.state
     if state.state == "cancelled":

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tuiwb.cli.common import note, say, say_json
+from tuiwb.cli.common import note, say, say_json, there
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED
 from tuiwb.jobs.events import Alert, AnyEvent, Artifact, Log, Metrics, Progress, State
 from tuiwb.jobs.follow import Follower
@@ -59,9 +59,10 @@ def follow(
             if not events:
                 time.sleep(POLL)
     except KeyboardInterrupt:
+        named = f"{run_name(folder)}{there(folder)}"
         note(
             f"{run_name(folder)} goes on without this watch: tuiwb runs follow "
-            f"{run_name(folder)} to watch again, tuiwb runs stop {run_name(folder)} to stop it"
+            f"{named} to watch again, tuiwb runs stop {named} to stop it"
         )
         return INTERRUPTED
     if json:

@@ -16,6 +16,7 @@ from tuiwb.cli.common import (
     project_at,
     say,
     say_json,
+    say_started,
     say_table,
     single,
 )
@@ -234,8 +235,8 @@ def _say_started(folders: list[Path], json: bool) -> None:
         ]
         say_json(started[0] if len(started) == 1 else started)
         return
-    for name in names:
-        say(f"started {name}: 'tuiwb runs follow {name}' watches it")
+    for name, folder in zip(names, folders, strict=True):
+        say_started(name, folder, json=False)
 
 
 def _say_summary(run: str, summary: Any) -> None:

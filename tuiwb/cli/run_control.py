@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tuiwb import jobs
-from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json
+from tuiwb.cli.common import JsonOption, ProjectOption, say, say_json, there
 from tuiwb.cli.run_folder import NameArgument, ask, folder_of, project_of, running
 from tuiwb.errors import EXIT_FINE, BadInput, JobFailed
 from tuiwb.jobs.events import spell
@@ -89,7 +89,7 @@ def pause(
     answer = ask(folder, "pause")
     if not answer.ok:
         raise JobFailed(f"{run_name(folder)} did not pause: {answer.note}")
-    words = f"{answer.note}: tuiwb runs resume {run_name(folder)} lets it go on"
+    words = f"{answer.note}: tuiwb runs resume {run_name(folder)}{there(folder)} lets it go on"
     _said(json, folder, "pause", words, note=answer.note)
 
 

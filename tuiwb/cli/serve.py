@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tuiwb.cli.common import JsonOption, ProjectOption, group, note, project_at, say, say_json
+from tuiwb.cli.common import (
+    JsonOption,
+    ProjectOption,
+    group,
+    note,
+    project_at,
+    say,
+    say_json,
+    there,
+)
 from tuiwb.cli.common import say_table as table
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED, BadInput
 from tuiwb.jobs.folder import JOB
@@ -106,7 +115,7 @@ def start(
         say_json(server.as_json())
         raise typer.Exit(EXIT_FINE)
     if detach:
-        say(f"watch it:  tuiwb runs follow {folder.name}")
+        say(f"watch it:  tuiwb runs follow {folder.name}{there(folder)}")
         raise typer.Exit(EXIT_FINE)
     say(f"ready at {server.spec.url}/v1 with:")
     for model in server.models:

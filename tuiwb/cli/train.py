@@ -15,6 +15,7 @@ from tuiwb.cli.common import (
     project_of,
     say,
     say_json,
+    there,
 )
 from tuiwb.errors import EXIT_FINE, BadInput
 from tuiwb.project import Project
@@ -68,7 +69,7 @@ def train(
         folder = start(home, config, name, queue=queue)
         what = f"{'queued' if queue else 'started'} {folder.name}"
     if not json:
-        say(f"{what}: {home.shorten(folder)}")
+        say(f"{what}: {folder if there(folder) else home.shorten(folder)}")
     if follow:
         from tuiwb.cli.follow import follow as watch
 
@@ -76,11 +77,20 @@ def train(
     if json:
         say_json({"name": folder.name, "folder": str(folder)})
     else:
-        say(f"watch it:  tuiwb runs follow {folder.name}   or on the Train screen of tuiwb")
-        say(f"stop it:   tuiwb runs stop {folder.name}")
-        if queue:
-            say("the line:  tuiwb runs queue")
+        for line in what_next(folder, queue=queue):
+            say(line)
     raise typer.Exit(EXIT_FINE)
+
+
+def what_next(folder: Path, *, queue: bool) -> list[str]:
+    """The commands that a run just started can be watched and stopped with, from here."""
+    where = there(folder)
+    name = f"{folder.name}{where}"
+    return [
+        f"watch it:  tuiwb runs follow {name}   or on the Train screen of tuiwb",
+        f"stop it:   tuiwb runs stop {name}",
+        *([f"the line:  tuiwb runs queue{where}"] if queue else []),
+    ]
 
 
 def advice(home: Project, config: Path) -> None:

@@ -13,7 +13,7 @@ from tests.app.test_data_curation import opened
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.screens.data_versions import general_share, held_out
 from tuiwb.app.screens.dialogs import Ask, Form
-from tuiwb.app.screens.version_dialogs import CleanDialog, GenerateDialog
+from tuiwb.app.screens.version_dialogs import CleanDialog, GenerateDialog, marks_left_out
 from tuiwb.app.widgets.virtual_table import VirtualTable
 from tuiwb.errors import BadInput
 from tuiwb.project import Project
@@ -143,6 +143,23 @@ async def test_shares_of_a_new_version_are_looked_at_before_the_job(
         await until(lambda: said(line) == "✗ nothing is chosen: space chooses")
         assert isinstance(pilot.app.screen, CleanDialog)
     assert project.job_folders("version") == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"marks"}, ["2 hard"]),
+        ({"hard", "exact"}, ["1 drop", "1,000 reject", "5 edited"]),
+        ({"exact"}, ["1 drop", "1,000 reject", "5 edited", "4 keep", "2 hard"]),
+        ({"marks", "hard"}, []),
+    ],
+)
+def test_marks_stay_out_of_a_version_where_nothing_chosen_goes_by_them(
+    chosen: set[str], said: list[str]
+) -> None:
+    marks = {"keep": 4, "drop": 1, "hard": 2, "accept": 3, "reject": 1000, "edited": 5}
+    assert marks_left_out(chosen, marks) == said
+    assert marks_left_out(chosen, {"accept": 3}) == []
 
 
 def test_a_share_or_a_number_of_rows_is_held_out() -> None:

@@ -1,6 +1,6 @@
 """What a new version of a dataset is to be: what cleaning does, what is generated."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from textual import on
@@ -39,6 +39,23 @@ DONE = {
 }
 
 
+def marks_left_out(chosen: Collection[str], marks: Mapping[str, int]) -> list[str]:
+    """Which marks have no effect where these operations are chosen, each with its rows. Accept has
+    none in any case; keep has its own wherever the marks are read."""
+    used_by = {
+        "drop": ("marks",),
+        "reject": ("marks",),
+        "edited": ("marks",),
+        "keep": ("marks", "hard"),
+        "hard": ("hard",),
+    }
+    return [
+        f"{marks[mark]:,} {mark}"
+        for mark, operations in used_by.items()
+        if marks.get(mark) and not any(operation in chosen for operation in operations)
+    ]
+
+
 class CleanDialog(Modal[Cleaning | None]):
     """enter starts from anywhere in it, as the line under the choices says; gives what to do, None
     when nothing is. `marks` are the rows that a person marked or edited, by what was said of them.
@@ -72,9 +89,9 @@ class CleanDialog(Modal[Cleaning | None]):
         chosen = self.query_one(Checklist).chosen
         steps = [words for key, words in DONE.items() if key in chosen]
         will: Content | str = f"enter will {', '.join(steps)}." if steps else "Nothing is chosen."
-        if self._marks and "marks" not in chosen:
-            kept = ", ".join(f"{rows:,} {mark}" for mark, rows in self._marks.items())
-            will = Content.assemble(will, (f"\n! your marks stay out: {kept}", "$text-warning"))
+        if out := marks_left_out(chosen, self._marks):
+            words = f"\n! your marks stay out: {', '.join(out)}"
+            will = Content.assemble(will, (words, "$text-warning"))
         self.query_one("#will", Static).update(will)
 
     def action_start(self) -> None:

@@ -14,6 +14,7 @@ from tuiwb.compare.gate.picture import picture
 from tuiwb.compare.gate.report import html, markdown
 from tuiwb.compare.gate.verdict import Gate, gate, read_gate, verdict_of, write_gate
 from tuiwb.compare.judge.summary import JudgeSummary
+from tuiwb.compare.left_out import LeftOut
 from tuiwb.compare.metrics.task import MetricSummary
 from tuiwb.compare.stats.counts import Interval, Kappa, PairedCounts, preference
 from tuiwb.errors import BadInput
@@ -302,6 +303,12 @@ def test_what_to_run_is_what_runs_and_what_to_mend_goes_by_what_is_mixed_in_alre
     beside = "52% of the rows are from raw.jsonl"
     change = lines(msgspec.structs.replace(forgot, further_files=beside))["canary"].change
     assert change.startswith(f"mix 5 to 20% general rows into data.train (now {beside}), lower")
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "; 1 prompt left out"), (2, "; 2 prompts left")])
+def test_prompts_that_nobody_was_asked_are_counted_in_the_line(count, words):
+    left = [LeftOut(file="h.jsonl", line=n, why="is too long") for n in range(count)]
+    assert words in lines(with_summary(left_out=left))["held_out"].figure
 
 
 def test_a_few_odd_prompts_are_said_to_show_large_losses_only():

@@ -11,6 +11,7 @@ from tuiwb.compare.metrics.task import MetricSummary
 from tuiwb.compare.stats.counts import sign_test
 from tuiwb.errors import BadInput
 from tuiwb.project import GateSettings
+from tuiwb.text import counted
 
 # Logits that differ by less are the same model in another order of summing.
 LEAST_LOGIT = 1e-3
@@ -186,7 +187,7 @@ def _held_out(evidence: Evidence, settings: GateSettings) -> GateLine:
     line.ok = gain > 0 and p is not None and p <= ALPHA
     line.figure = f"{metric.label}: {sides(metric)}; {change_of(metric)}"
     if left := [one for one in summary.left_out if not one.side]:
-        line.figure += f"; {len(left)} prompts left out"
+        line.figure += f"; {counted(len(left), 'prompt')} left out"
     if line.ok:
         line.change = ""
     elif metric.n < FEWEST:

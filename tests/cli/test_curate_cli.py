@@ -18,9 +18,11 @@ import pytest
 
 from tuiwb import jobs
 from tuiwb.cli import run
+from tuiwb.cli.row_editor import edited_by_hand
 from tuiwb.data.manifest import verify
 from tuiwb.data.marks import Marks
 from tuiwb.data.read import open_dataset
+from tuiwb.errors import MissingHere
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "data"
 
@@ -286,6 +288,54 @@ def test_an_edit_that_can_not_be_saved_is_kept_and_goes_on_from_there(
     monkeypatch.setenv("EDITOR", "true")
     assert out(capsys, "edit", "data/support.jsonl", 3)[1].strip() == "nothing changed"
     assert list(project.glob("tuiwb-edit-*")) == [kept.parent], "only what was typed is kept"
+
+
+def test_an_edit_that_can_not_be_written_is_saved_later_as_it_was_asked(
+    project: Path, piped: Piped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(project))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("VISUAL", raising=False)
+    file = project / "data" / "support.jsonl"
+    journal = Marks(file, open_dataset(file)).path
+    editor = project / "editor"
+    editor.write_text(f"sed -i s/support/SUPPORT/ \"$1\"; mkdir '{journal}'\n")
+    monkeypatch.setenv("EDITOR", f"sh '{editor}'")
+
+    def once_mended(said: str) -> list[str]:
+        """The command that is told, once the journal can be written again."""
+        found = re.search(r"what you typed is kept in .+: once that is mended, (tuiwb .*)$", said)
+        assert found is not None, said
+        journal.rmdir()
+        return shlex.split(found[1])[2:]
+
+    code, _, err = piped("edit", file, 3, "--note", "too coy", answers="")
+    assert (code, "mend " in err) == (2, False)
+    assert piped(*once_mended(err.strip()), answers="")[0] == 0
+    marks = Marks(file, open_dataset(file))
+    assert [marks.state(row).note for row in open_dataset(file)][3] == "too coy"
+    journal.unlink()
+    _, text, _ = piped("review", file, "--sample", 1, answers="e\n")
+    said = next(line for line in text.splitlines() if line.startswith("error: "))
+    assert piped(*once_mended(said), answers="")[0] == 0
+    _, text, _ = piped("review", file, "--report", answers="")
+    assert "1 accepted (1 after an edit)" in text
+
+
+def test_why_an_edit_can_not_be_saved_decides_the_exit_code(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(project))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i s/support/SUPPORT/")
+    file = project / "data" / "support.jsonl"
+
+    def save(record: dict[str, Any]) -> None:
+        raise MissingHere("there is no disk")
+
+    with pytest.raises(MissingHere, match="there is no disk; what you typed is kept in "):
+        edited_by_hand(file, open_dataset(file).row(3), save)
 
 
 def test_in_a_terminal_the_editor_opens_again_with_what_was_typed(project: Path) -> None:

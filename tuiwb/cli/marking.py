@@ -110,6 +110,9 @@ def edit(
         typer.Option("--from", metavar="FILE", help="The new record as JSON; - reads stdin."),
     ] = None,
     revert: Annotated[bool, typer.Option("--revert", help="Take the row's edit back.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Accept the row as edited, as review does.")
+    ] = False,
     why: NoteOption = "",
     project: ProjectOption = None,
     as_json: JsonOption = False,
@@ -128,10 +131,12 @@ def edit(
     else:
 
         def keep(record: dict[str, Any]) -> None:
-            journal.edit(shown, record, note=why)
+            journal.edit(shown, record, note=why, mark="accept" if accept else None)
 
         if source is None:
-            changes = edited_by_hand(file, before, keep)
+            said = [f"--note={why}"] if why else []
+            options = [*said, *(["--accept"] if accept else [])]
+            changes = edited_by_hand(file, before, keep, options)
         else:
             record = parse_edit(_text_of(from_project(source, project)))
             changes = diff(before, record)
@@ -253,7 +258,7 @@ def _edit_in_review(file: Path, journal: Marks, row: Row, put: Any) -> bool:
         journal.edit(row, record, mark="accept")
 
     try:
-        changes = edited_by_hand(file, _edited(row, journal), accept)
+        changes = edited_by_hand(file, _edited(row, journal), accept, ["--accept"])
         for line in changes:
             put(line)
         if not changes:

@@ -4,7 +4,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from tuiwb.text import inert
 Save = Callable[[dict[str, Any]], None]
 
 
-def edited_by_hand(file: Path, row: Row, save: Save) -> list[str]:
+def edited_by_hand(file: Path, row: Row, save: Save, options: Sequence[str] = ()) -> list[str]:
     """Let the user change a row of `file` and save it: the diff, empty when nothing was changed.
 
     In a terminal, what can't be saved is asked about: the editor opens again with what was typed.
-    What is left unsaved stays in a file; the error names it, and how to go on.
+    What is left unsaved stays in a file; the error names it, and how to go on: by `data edit` with
+    `options`, which has it saved as `save` would have.
     """
     before = edit_text(row)
     try:
@@ -38,8 +39,11 @@ def edited_by_hand(file: Path, row: Row, save: Save) -> list[str]:
         if problem is not None:
             raise problem
         return changes
-    again = shlex.join(["tuiwb", "data", "edit", str(file), str(row.index), "--from", str(path)])
-    raise BadInput(f"{problem}; what you typed is kept: mend {path}, then {again}")
+    words = ["tuiwb", "data", "edit", str(file), str(row.index), "--from", str(path), *options]
+    kept = f"kept: mend {path}, then" if _faulty(path) else f"kept in {path}: once that is mended,"
+    problem.on_screen = f"{problem}; what you typed is {kept} {shlex.join(words)}"
+    problem.args = (problem.on_screen,)
+    raise problem
 
 
 def _attempt(row: Row, path: Path, before: str, save: Save) -> tuple[list[str], TuiwbError | None]:
@@ -63,6 +67,15 @@ def _typed(path: Path, before: str) -> bool:
         return path.read_bytes() != before.encode()
     except OSError:
         return False
+
+
+def _faulty(path: Path) -> bool:
+    """Whether what was typed is itself what can't be saved."""
+    try:
+        parse_edit(path.read_bytes().decode("utf-8-sig"))
+    except (BadInput, UnicodeDecodeError):
+        return True
+    return False
 
 
 def _goes_on(problem: TuiwbError) -> bool:

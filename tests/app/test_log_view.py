@@ -149,12 +149,42 @@ async def test_a_search_that_is_no_regex_looks_for_the_text() -> None:
         assert app.lines.search("", -1) == (0, 0)
 
 
+def said_of(app: OneLog) -> str:
+    line = app.query_one(LogView).query_one(Static)
+    return str(line.content) if line.display else ""
+
+
+async def test_what_a_search_says_is_true_of_what_comes_and_goes() -> None:
+    app = OneLog()
+    async with app.run_test(size=(40, 10)) as pilot:
+        log = app.query_one(LogView)
+        log.add([(f"line {n}", "") for n in range(3)], ("half a match", ""))
+        app.lines.focus()
+        await pilot.press("slash", *"match", "enter")
+        await until(lambda: said_of(app) == "match 1 of 1: match")
+        log.add([("half a match, then whole", "")])
+        await until(lambda: said_of(app) == "match 1 of 1: match")
+        log.add([(f"match {n}", "") for n in range(9)], ("none", ""))
+        await until(lambda: said_of(app) == "match 1 of 10: match")
+        await pilot.press("n")
+        await until(lambda: said_of(app) == "match 2 of 10: match")
+        log.add([(f"line {n}", "") for n in range(KEPT - 3)])
+        await until(lambda: said_of(app) == "3 found: match")
+        await pilot.press("N")
+        await until(lambda: said_of(app) == "match 3 of 3: match")
+        log.clear()
+        log.add([("no match", "")])
+        await until(lambda: not said_of(app))
+        assert "again(1)" not in {a.binding.action for a in app.screen.active_bindings.values()}
+        underlined = [s.style.underline for s in app.lines.render_line(0) if s.style and s.text]
+        assert not any(underlined)
+
+
 async def test_a_search_says_which_match_it_is_or_that_there_is_none() -> None:
     app = OneLog()
 
     def said() -> str:
-        line = app.query_one(LogView).query_one(Static)
-        return str(line.content) if line.display else ""
+        return said_of(app)
 
     async with app.run_test(size=(40, 10)) as pilot:
         app.lines.add([(f"line {n}", "") for n in range(3)])

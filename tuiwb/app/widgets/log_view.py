@@ -73,12 +73,15 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         self._first = 0  # the number of the oldest line kept
         self._live: Line | None = None
         self._pattern: re.Pattern[str] | None = None
+        self._found: deque[int] = deque()  # the numbers of the lines that match
         self._here = -1
         self._width = 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, what was searched for too."""
         self._lines.clear()
+        self._found.clear()
+        self._pattern = None
         self._length = 0
         self._rows, self._first, self._live, self._here = array("q"), 0, None, -1
         self.virtual_size = Size(0, 0)
@@ -97,6 +100,8 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
                 self._rows.pop()
         for line in fresh:
             self._add_rows(line[0])
+            if self._pattern is not None and self._pattern.search(line[0]):
+                self._found.append(self._first + len(self._lines))
             self._lines.append(line)
             self._length += len(line[0])
         self._drop_old()
@@ -119,6 +124,7 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
     def search(self, words: str, step: int) -> tuple[int, int]:
         """Go to the next (1) or previous (-1) line with `words`, a regex where it is one; '' ends
         the search. (which match it is from 1, how many there are); (0, 0) for none."""
+        self._found.clear()
         if not words:
             self._pattern, self._here = None, -1
             self.refresh()
@@ -127,9 +133,10 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
             self._pattern = re.compile(words, re.IGNORECASE)
         except re.error:
             self._pattern = re.compile(re.escape(words), re.IGNORECASE)
-        found = [
+        self._found.extend(
             self._first + n for n, (text, _) in enumerate(self._lines) if self._pattern.search(text)
-        ]
+        )
+        found = self._matching()
         if not found:
             self._here = -1
             self.refresh()
@@ -146,6 +153,17 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=max(0, row - self.size.height // 2), animate=False, force=True)
         self.refresh()
         return at + 1, len(found)
+
+    @property
+    def matches(self) -> tuple[int, int]:
+        """Which match one is at, from 1, 0 for none; how many there are."""
+        found = self._matching()
+        return found.index(self._here) + 1 if self._here in found else 0, len(found)
+
+    def _matching(self) -> list[int]:
+        """The numbers of the lines that match, with the one that is still being written."""
+        live = self._live is not None and self._pattern and self._pattern.search(self._live[0])
+        return [*self._found, *([self._first + len(self._lines)] if live else [])]
 
     def _wrap(self, text: str) -> list[str]:
         rows = chop_cells(text, self._width) if self._width > 0 else [text]
@@ -167,6 +185,8 @@ class LogLines(ScrollView, can_focus=True, inherit_bindings=False):
         while len(self._lines) > KEPT or (self._length > MOST and len(self._lines) > 1):
             self._length -= len(self._lines.popleft()[0])
             self._first += 1
+        while self._found and self._found[0] < self._first:
+            self._found.popleft()
         if dropped := bisect_left(self._rows, self._first * PARTS):
             del self._rows[:dropped]
 
@@ -270,14 +290,20 @@ class LogView(Vertical):
     def on_mount(self) -> None:
         self.lines = self.query_one(LogLines)
         self._words = ""
+        self._matches = 0, 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, what was searched for too."""
         self.lines.clear()
+        self._words = ""
+        self.remove_class("-found")
+        self.refresh_bindings()
 
     def add(self, lines: Iterable[Line], live: Line | None = None) -> None:
         """Append lines; `live` is a last one that is still being written."""
         self.lines.add(lines, live)
+        if self._words and self.lines.matches != self._matches:
+            self._say(*self.lines.matches)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """n and N are there once something was searched for."""
@@ -316,10 +342,15 @@ class LogView(Vertical):
         self.refresh_bindings()
 
     def _look(self, step: int) -> None:
-        at, of = self.lines.search(self._words, step)
+        self._say(*self.lines.search(self._words, step))
+
+    def _say(self, at: int, of: int) -> None:
+        """Which match one is at, of how many."""
+        self._matches = at, of
         words = inert(self._words, one_line=True)
+        place = f"match {at} of {of}" if at else f"{of} found"
         said = (
-            Content.styled(f"match {at} of {of}: {words}", "$text-accent")
+            Content.styled(f"{place}: {words}", "$text-accent")
             if of
             else Content.styled(f"nothing found: {words}", "$text-warning")
         )

@@ -203,18 +203,14 @@ def test_a_command_gets_the_alert_on_stdin_and_in_its_environment_without_a_shel
 def test_a_command_that_fails_hangs_or_is_not_there_is_said_once_and_blocks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Both wait for something: this one for a word of ours, that one for ever.
+    # Both wait for something: this one for a word of ours, that one for ever, with a lock.
     fails = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nraise SystemExit(3)"
-    hangs = f"exec 9> held; flock 9; exec sleep {HOURS}"
+    hangs = f"exec 9> held; flock 9; touch taken; exec sleep {HOURS}"
+    taken = tmp_path / "taken"
     monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", 600.0)
-    for command, words in (
-        (["no-such-program"], "no-such-program: FileNotFoundError"),
-        ([sys.executable, "-c", fails], "ended with 3"),
-        (["sh", "-c", hangs], "took over"),
-    ):
+
+    def tell(command: list[str], words: str) -> None:
         said: list[str] = []
-        if words == "took over":
-            monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", 0.3)
         telling = notifier(tmp_path, said.append, command=command)
         telling.hear(ALERT)
         telling.hear(ALERT)
@@ -222,6 +218,15 @@ def test_a_command_that_fails_hangs_or_is_not_there_is_said_once_and_blocks_noth
         assert telling.flush(120)
         assert len(said) == 1
         assert words in said[0]
+
+    tell(["no-such-program"], "no-such-program: FileNotFoundError")
+    tell([sys.executable, "-c", fails], "ended with 3")
+    seconds = 0.3
+    while not taken.exists():  # on a busy machine it is ended before it has come so far
+        assert seconds < 200
+        monkeypatch.setattr("tuiwb.monitor.notify.COMMAND_SECONDS", seconds)
+        tell(["sh", "-c", hangs], "took over")
+        seconds *= 4
     with (tmp_path / "held").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody lives who holds it
 

@@ -106,6 +106,7 @@ def test_a_word_that_can_not_be_read_is_named(text: str, words: str) -> None:
     [
         ("tag.topic", "late parcel", 'topic="late parcel"'),
         ("tag.turns", "5", "tag.turns=5"),
+        ("tag.Turns", "5", "tag.Turns=5"),
         ("tag.label", "positive", "tag.label=positive"),
         ("tag.two words", "x", None),
         ("tag.topic", 'a "b"', None),
@@ -152,6 +153,7 @@ def test_a_kind_of_personal_data_can_be_named_without_its_check_to_be_told_it() 
         ("mark:gone", "mark: takes keep, drop, hard"),
         ("severity:bad", "severity: takes error, warning"),
         ("turns>x", "write turns>100"),
+        ("Turns>x", "write turns>100"),
         ('say "hi', "never closed"),
     ],
 )
@@ -162,6 +164,8 @@ def test_a_word_that_means_nothing_is_told_and_not_searched_for(text: str, words
 
 def test_keys_are_read_in_any_case_and_kinds_after_either_mark() -> None:
     assert parse("Check:pii:email").matches(Seen(ROW, (FOUND,)))
+    assert parse("Turns=3 CHARS>10 Answer_Chars>=20 Row=7").matches(Seen(ROW))
+    assert not parse("Turns>3").matches(Seen(ROW))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,8 @@ def test_keys_are_read_in_any_case_and_kinds_after_either_mark() -> None:
         ("rolr:user x", "role:user"),
         ("turn>4", "turns>4"),
         ("chras<=200", "chars<=200"),
+        ("Turn>4", "turns>4"),
+        ("mask:drop", "mark:drop"),
     ],
 )
 def test_a_key_with_one_letter_wrong_is_refused(typed: str, meant: str) -> None:
@@ -183,7 +189,17 @@ def test_a_key_with_one_letter_wrong_is_refused(typed: str, meant: str) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["http://x", '"chek:pii"', "note:this", "user:x", "time:4", "chek:", "turn>more", "a>b"],
+    [
+        "http://x",
+        '"chek:pii"',
+        "note:this",
+        "user:x",
+        "time:4",
+        "chek:",
+        "turn>more",
+        "a>b",
+        "mask:on",
+    ],
 )
 def test_what_only_has_a_colon_is_a_text_to_look_for(typed: str) -> None:
     assert parse(typed).needles == (typed.strip('"'),)

@@ -25,10 +25,10 @@ from tuiwb.data.rows import Row
 from tuiwb.errors import BadInput
 
 SORTS = ("row", "turns", "chars", "answer_chars", "found")
-_COMPARED = re.compile(r"(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
+_COMPARED = re.compile(r"(?ai)(turns|chars|answer_chars|row)(<=|>=|<|>|=)(\d+)$")
 _NAME = re.compile(r"[\w.-]+")
 _RESERVED = ("turns", "chars", "answer_chars", "row", "label", "format")
-_SIZED = re.compile(r"(turns|chars|answer_chars)(<=|>=|<|>|=)")
+_SIZED = re.compile(r"(?ai)(turns|chars|answer_chars)(<=|>=|<|>|=)")
 _VALUES = {
     "mark": ("keep", "drop", "hard", "accept", "reject", "none", "any"),
     "severity": ("error", "warning"),
@@ -142,9 +142,10 @@ def _about_row(word: str) -> Test | None:
     if _slashed(word):
         return None
     if compared := _COMPARED.match(word):
-        return _size(compared[1], compared[2], int(compared[3]))
+        return _size(compared[1].lower(), compared[2], int(compared[3]))
     if sized := _SIZED.match(word):
-        raise BadInput(f"{word} compares no number: write {sized[1]}{sized[2]}100, for example")
+        known = sized[1].lower()
+        raise BadInput(f"{word} compares no number: write {known}{sized[2]}100, for example")
     key, colon, value = word.partition(":")
     key = key.lower()
     if colon and key in _KEYS:
@@ -156,7 +157,8 @@ def _about_row(word: str) -> Test | None:
 
 
 def _refuse_mistyped(word: str) -> None:
-    """BadInput for what is a key but for one letter: as a text it would find nothing, unseen."""
+    """BadInput for what is a filter but for one letter of its key: as a text it would find nothing,
+    unseen."""
     mistyped = _MISTYPED.fullmatch(word)
     if mistyped is None:
         return
@@ -164,11 +166,19 @@ def _refuse_mistyped(word: str) -> None:
     if sign != ":" and not value.isdecimal():
         return
     for known in _NEAR[":" if sign == ":" else ""]:
-        if _one_slip(key.lower(), known):
+        if _one_slip(key.lower(), known) and (known == "role" or _reads(f"{known}{sign}{value}")):
             raise BadInput(
                 f"{word} is no filter: did you mean {known}{sign}{value}? In quotes it is a text "
                 "to look for"
             )
+
+
+def _reads(word: str) -> bool:
+    """Whether it asks something of a row."""
+    try:
+        return _about_row(word) is not None
+    except BadInput:
+        return False
 
 
 def _one_slip(typed: str, meant: str) -> bool:
@@ -323,7 +333,7 @@ def of_facet(name: str, value: str) -> str | None:
         return None
     text = f'"{value}"' if re.search(r"\s", value) or not value else value
     if name.startswith("tag."):
-        return f"{name if column in _RESERVED else column}={text}"
+        return f"{name if column.lower() in _RESERVED else column}={text}"
     return f"label={text}" if name == "label" else f"{name}:{text}"
 
 

@@ -166,7 +166,7 @@ async def test_what_will_be_served_has_a_marked_box_and_no_broken_adapter_has_it
         await go(app, pilot)
         await pilot.press("n")
         await until(lambda: isinstance(app.screen, StartServer) and app.screen.query("#runs"))
-        broken = "three  holds NaN: can't be served"
+        broken = "three  holds NaN or infinity: can't be served"
         assert listed(app, "#runs") == [f"[ ] {broken}", "[x] two", "[ ] one"]
         await pilot.press("space", "j", "space")
         await until(lambda: listed(app, "#runs") == [f"[x] {broken}", "[ ] two", "[ ] one"])

@@ -25,7 +25,7 @@ def next_steps(
 ) -> list[Step]:
     """Suggestions, the most useful first; every screen is named once."""
     saved = [f for f, s in jobs.items() if s.kind == "train" and (f / "adapter").is_dir()]
-    broken = [f for f in saved if not_finite(jobs[f])]
+    broken = [f for f in saved if told_not_finite(jobs[f])]
     trained = [f for f in saved if f not in broken]
     training = [s for s in jobs.values() if s.kind == "train" and s.running]
     compared = {f.parent for f, s in jobs.items() if s.kind == "compare" and s.state == "finished"}
@@ -93,7 +93,7 @@ class _Kept(msgspec.Struct):
     verdict: str
 
 
-def not_finite(state: JobState) -> bool:
+def told_not_finite(state: JobState) -> bool:
     """Whether a run's last adapter holds NaN or infinities, as its worker said when it saved it."""
     adapter = next((a for a in reversed(state.artifacts) if a.kind == "adapter"), None)
     if adapter is None:

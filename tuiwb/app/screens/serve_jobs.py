@@ -9,7 +9,7 @@ from typing import Literal
 from textual import on, work
 from textual.message import Message
 
-from tuiwb.app.next_steps import not_finite
+from tuiwb.app.next_steps import told_not_finite
 from tuiwb.app.screens.base import WorkbenchScreen
 from tuiwb.app.screens.dialogs import Confirm, Pick
 from tuiwb.app.widgets import serve_words as words
@@ -62,7 +62,7 @@ class ServerJobs(WorkbenchScreen):
     def action_new(self) -> None:
         """Ask what to serve, then start it."""
         runs = plan.servable_runs(self.project)
-        broken = {f.name for f, state in self.workbench.jobs.items() if not_finite(state)}
+        broken = {f.name for f, state in self.workbench.jobs.items() if told_not_finite(state)}
 
         def planned(wanted: Wanted) -> ServeSpec:
             return plan.plan(

@@ -77,7 +77,7 @@ class StartServer(Form[P]):
 
     def _line(self, run: str) -> str:
         words = inert(run, one_line=True)
-        return f"{words}  holds NaN: can't be served" if run in self._broken else words
+        return f"{words}  holds NaN or infinity: can't be served" if run in self._broken else words
 
     def on_mount(self) -> None:
         self._show_engine()

@@ -21,6 +21,7 @@ from tuiwb.compare.sides import spec_sides
 from tuiwb.errors import BadInput
 from tuiwb.jobs.folder import JOB, load
 from tuiwb.project import Project
+from tuiwb.train.job_spec import heldout_file
 
 # What a comparison that is asked anew takes over from the one that stands.
 _KEPT = ("max_new_tokens", "seed", "temperature", "system", "dtype")
@@ -78,7 +79,7 @@ def asked_now(project: Project, run_name: str) -> tuple[str, int]:
     prompts it asked at most."""
     run = project.run(run_name)
     old = _present(run / COMPARE)
-    own = (load(run).spec.get("data") or {}).get("heldout")
+    own = heldout_file(load(run).spec)
     prompts = str(old.get("prompts") or "")
     if not prompts or (own and project.resolve(own).resolve() == Path(prompts)):
         prompts = ""

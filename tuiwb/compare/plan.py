@@ -47,6 +47,7 @@ from tuiwb.llm.address import check_answers
 from tuiwb.project import Project
 from tuiwb.serve.plan import find_vllm, has_gpu
 from tuiwb.train.finite import not_finite
+from tuiwb.train.job_spec import heldout_file, section, train_files
 
 __all__ = ["ADAPTER_FILES", "COMPARE", "adapter_of"]
 
@@ -99,12 +100,11 @@ def plan(
     job = load(run)
     sides = sides_of(project, run_name, against)
     own = sides[1]
-    chosen = dtype or (job.spec.get("model") or {}).get("dtype") or "auto"
+    chosen = dtype or section(job.spec, "model").get("dtype") or "auto"
     if chosen not in DTYPES:
         raise BadInput(f"dtype {chosen!r} is not known: one of {', '.join(DTYPES)}")
-    data = job.spec.get("data") or {}
-    source = _prompts_of(project, run_name, data, prompts)
-    trained_on = {str(project.resolve(path)) for path in data.get("train") or []}
+    source = _prompts_of(project, run_name, heldout_file(job.spec), prompts)
+    trained_on = {str(project.resolve(path)) for path in train_files(job.spec)}
     python, without = _vllm_python(project, engine, limit * len(sides))
     if python and (why := _not_for_vllm(sides)):
         if engine == "vllm":
@@ -395,10 +395,8 @@ def _gpu() -> bool:
     return has_gpu()
 
 
-def _prompts_of(
-    project: Project, run_name: str, data: dict[str, Any], prompts: str | Path | None
-) -> Path:
-    given = prompts or data.get("heldout")
+def _prompts_of(project: Project, run_name: str, heldout: str, prompts: str | Path | None) -> Path:
+    given = prompts or heldout
     if not given:
         raise BadInput(
             f"run {run_name} has no held-out file: give one with --prompts data/FILE.jsonl",

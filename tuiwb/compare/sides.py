@@ -27,10 +27,11 @@ from tuiwb.llm.address import (
     has_anthropic_key,
     has_key,
 )
-from tuiwb.project import Project
+from tuiwb.project import Project, expanded
 from tuiwb.train.base_model import check_folder, hub_snapshot
 from tuiwb.train.checkpoints import CHECKPOINTS, name_of, named_checkpoint, run_of, step_of
 from tuiwb.train.finite import not_finite
+from tuiwb.train.job_spec import section
 from tuiwb.train.start import model_fingerprint
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -147,10 +148,10 @@ def adapter_of(run: Path) -> Path:
 
 def base_of(job: Job, run: Path) -> str:
     """The base model a run was trained on; BadInput when it names none or its folder is gone."""
-    base = (job.spec.get("model") or {}).get("base")
+    base = section(job.spec, "model").get("base")
     if not isinstance(base, str) or not base:
         raise BadInput(f"{run / 'job.yaml'} names no base model (spec.model.base): is it a run?")
-    if base.startswith(("/", ".", "~")) and not Path(base).expanduser().is_dir():
+    if base.startswith(("/", ".", "~")) and not expanded(base).is_dir():
         raise BadInput(f"the base model of run {run.name} is gone from {base}: put it back there")
     return base
 
@@ -175,7 +176,7 @@ def _run_side(run: Path, kind: str, adapter: Path | None = None, label: str = ""
         "label": label,
         "run": run.name,
         "model": base,
-        "revision": (job.spec.get("model") or {}).get("revision"),
+        "revision": section(job.spec, "model").get("revision"),
         "adapter": found,
     }
 

@@ -9,13 +9,16 @@ import pytest
 from tests.compare.builders import chat, make_run, write_rows
 from tuiwb import jobs
 from tuiwb.compare.completions import COMPLETIONS, SUMMARY, Completion, summarise
+from tuiwb.compare.evaluation import plan as evaluating
 from tuiwb.compare.gate.evidence import Evidence, gather
 from tuiwb.compare.gate.replay import further_files, mixed_in
+from tuiwb.compare.go_on import go_on
 from tuiwb.compare.vote.ballot import Ballot
 from tuiwb.data.clean import Cleaning, clean
 from tuiwb.data.manifest import DATA, TRAIN
 from tuiwb.data.mix import mix
 from tuiwb.data.split import split
+from tuiwb.errors import BadInput
 from tuiwb.jobs.events import EventWriter, State
 from tuiwb.jobs.lines import append_lines
 from tuiwb.project import Project
@@ -167,17 +170,32 @@ def test_a_further_file_is_told_by_its_share_and_not_called_general(project, tmp
     assert evidence.further_files == "25% of the rows are from raw.jsonl"
 
 
-@pytest.mark.parametrize("data", [{"train": 3}, {"train": [1, None, ["x"]]}, [1], "x", None])
+@pytest.mark.parametrize("data", [{"train": 3}, {"train": [1, ["x"]], "heldout": 5}, [1], None])
 def test_a_job_file_with_odd_training_files_is_read_without_them(project, data):
-    evidence = found(project, trained(project, data))
+    run = trained(project, data)
+    evidence = found(project, run)
     assert (evidence.mixed_in, evidence.further_files) == ("", "")
     assert evidence.compare_command == "tuiwb compare odd --prompts FILE"
+    with pytest.raises(BadInput, match="has no held-out file"):
+        go_on(project, "odd", lambda _: None)
+    wanted = evaluating.plan_missing(project, "odd")
+    assert (wanted["train"], wanted["heldout"]) == ([], None)
 
 
-def trained(project: Project, data: Any) -> Path:
+def test_a_job_file_whose_model_is_no_section_is_said_to_name_no_base(project):
+    run = trained(project, {}, model=[1])
+    assert found(project, run).base_found is False
+    with pytest.raises(BadInput, match="names no base model"):
+        go_on(project, "odd", lambda _: None)
+    with pytest.raises(BadInput, match="names no base model"):
+        evaluating.plan_missing(project, "odd")
+
+
+def trained(project: Project, data: Any, model: Any = None) -> Path:
     """A run with an adapter whose job file says `data`."""
     folder = project.runs / "odd"
-    jobs.create(folder, "train", {"model": {"base": "some/base"}, "data": data})
+    jobs.create(folder, "train", {"model": model or {"base": "some/base"}, "data": data})
     (folder / "adapter").mkdir()
-    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / "adapter" / name).write_text("{}")
     return folder

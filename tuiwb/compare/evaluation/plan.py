@@ -22,6 +22,7 @@ from tuiwb.jobs.folder import Job, load
 from tuiwb.jobs.reopen import asks_the_same, open_job
 from tuiwb.project import SETTINGS, GateSettings, Project
 from tuiwb.train.base_model import hub_snapshot
+from tuiwb.train.job_spec import heldout_file, section, train_files
 from tuiwb.train.start import model_fingerprint
 
 EVAL = "eval"
@@ -63,8 +64,7 @@ def plan(
     run = project.run(run_name)
     job = load(run)
     settings = project.settings.gate
-    data = job.spec.get("data") or {}
-    model = job.spec.get("model") or {}
+    model = section(job.spec, "model")
     base = model.get("base")
     if not isinstance(base, str) or not base:
         raise BadInput(f"{run / 'job.yaml'} names no base model (spec.model.base): is it a run?")
@@ -81,9 +81,9 @@ def plan(
         "tasks": task_names(tasks, files, project.train_python),
         "canary": _file(project, "canary", canary),
         "ood": _file(project, "ood", ood),
-        "heldout": _heldout(project, data),
+        "heldout": _heldout(project, heldout_file(job.spec)),
         "compared": _compared(run),
-        "train": [str(project.resolve(path)) for path in data.get("train") or []],
+        "train": [str(project.resolve(path)) for path in train_files(job.spec)],
         "task_files": str(files) if files.is_dir() else None,
         "threshold": settings.canary_regression,
         "max_new_tokens": max_new_tokens,
@@ -213,7 +213,6 @@ def _compared(run: Path) -> str | None:
     return str(prompts) if prompts and Path(str(prompts)).is_file() else None
 
 
-def _heldout(project: Project, data: dict[str, Any]) -> str | None:
-    path = data.get("heldout")
+def _heldout(project: Project, path: str) -> str | None:
     found = project.resolve(path).resolve() if path else None
     return str(found) if found is not None and found.is_file() else None

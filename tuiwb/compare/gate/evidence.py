@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 
@@ -40,6 +40,7 @@ from tuiwb.monitor.triage.files import adapter_facts
 from tuiwb.project import Project
 from tuiwb.train.base_model import chat_template, hub_snapshot
 from tuiwb.train.finite import Broken, not_finite
+from tuiwb.train.job_spec import heldout_file, is_path, section, train_files
 from tuiwb.train.start import model_fingerprint
 
 ADAPTER = "adapter"
@@ -95,10 +96,10 @@ class Evidence(msgspec.Struct, kw_only=True):
         """What compares the run; where it has no held-out file of its own, with the prompts of the
         last comparison, or with those that are to be named."""
         command = f"tuiwb compare {self.run}"
-        if _section(self.spec, "data").get("heldout"):
+        if heldout_file(self.spec):
             return command
         prompts = self.compare_spec.get("prompts")
-        return f"{command} --prompts {shlex.quote(prompts) if _is_text(prompts) else 'FILE'}"
+        return f"{command} --prompts {shlex.quote(prompts) if is_path(prompts) else 'FILE'}"
 
 
 def gather(project: Project, run: Path) -> Evidence:
@@ -112,10 +113,10 @@ def gather(project: Project, run: Path) -> Evidence:
     adapter = run / ADAPTER
     if not (adapter / ADAPTER_FILES[0]).is_file():
         raise BadInput(f"run {run.name} has no adapter in {adapter}: train it to its end first")
-    model = _section(job.spec, "model")
-    train = _train_files(job.spec)
-    name = str(model.get("base") or "")
-    base = Path(name) if Path(name).is_dir() else hub_snapshot(name, model.get("revision"))
+    model = section(job.spec, "model")
+    train = [Path(file) for file in train_files(job.spec)]
+    name = found if is_path(found := model.get("base")) else ""
+    base = _folder_of(name, model.get("revision"))
     evidence = Evidence(
         run=run.name,
         spec=job.spec,
@@ -137,22 +138,11 @@ def gather(project: Project, run: Path) -> Evidence:
     return evidence
 
 
-def _section(spec: dict[str, Any], name: str) -> dict[str, Any]:
-    """A section of a job's spec; nothing where a hand that wrote it left something else there."""
-    found = spec.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _is_text(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and bool(value) and "\0" not in value
-
-
-def _train_files(spec: dict[str, Any]) -> list[Path]:
-    """The files a run was trained on; what is no file's name is passed over."""
-    named = _section(spec, "data").get("train")
-    return [
-        Path(file) for file in (named if isinstance(named, list) else [named]) if _is_text(file)
-    ]
+def _folder_of(base: str, revision: str | None) -> Path | None:
+    """Where a base model lies; None for one that is not on this machine, or has no name."""
+    if not base:
+        return None
+    return Path(base) if Path(base).is_dir() else hub_snapshot(base, revision)
 
 
 def inputs_of(run: Path) -> dict[str, tuple[int, int]]:

@@ -186,19 +186,23 @@ class Project:
         return f"there are {', '.join(reversed(found[-RUNS_NAMED:]))}{more}"
 
     def resolve(self, path: str | Path) -> Path:
-        """A path as the user wrote it, relative to the project's root; BadInput for ~NAME where
-        nobody is called so."""
-        try:
-            path = Path(path).expanduser()
-        except RuntimeError:
-            who = Path(path).parts[0][:80]
-            raise BadInput(f"there is no home folder for {who}: write the path in full") from None
+        """A path as the user wrote it, relative to the project's root; BadInput as `expanded`'s."""
+        path = expanded(path)
         return path if path.is_absolute() else self.root / path
 
     def shorten(self, path: Path) -> str:
         """A path as the user would write it: relative to the root where it is inside."""
         path = path if path.is_absolute() else self.root / path
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with ~ and ~NAME as the folder they stand for; BadInput where nobody is called so."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        who = Path(path).parts[0][:80]
+        raise BadInput(f"there is no home folder for {who}: write the path in full") from None
 
 
 def find_project(start: Path | None = None) -> Project:

@@ -37,6 +37,27 @@ def test_what_is_wrong_is_one_sentence(
     assert "\x1b" not in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["watch", "~no-such-user/run"],
+        ["runs", "export", "~no-such-user/run", "--curves", "a.csv"],
+        ["score", "--answers", "~no-such-user/a.jsonl", "--references", "b.jsonl"],
+    ],
+)
+def test_the_home_of_nobody_is_no_place(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert "~no-such-user" in err
+    assert err.count("\n") == 1
+
+
 def test_help_that_was_asked_for_is_fine_and_a_group_alone_shows_its_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

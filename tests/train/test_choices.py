@@ -90,6 +90,8 @@ def test_a_name_goes_into_configs_and_a_path_is_taken_as_it_is(
         assert place_of(project, path) == Path(path)
     with pytest.raises(BadInput, match="can't be a config's name"):
         place_of(project, "my run")
+    with pytest.raises(BadInput, match="no home folder for ~no-such-user"):
+        place_of(project, "~no-such-user/a.yaml")
     monkeypatch.chdir(project.root)
     config, _ = load_config(new_config(project, "mine"))
     assert config is not None

@@ -12,7 +12,7 @@ from tuiwb.errors import BadInput
 from tuiwb.jobs.trash import purge, removable, restore, trashed
 from tuiwb.jobs.trash import remove as to_trash
 from tuiwb.monitor.runs import run_name
-from tuiwb.project import Project
+from tuiwb.project import Project, expanded
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 MetricOption = Annotated[
@@ -133,7 +133,7 @@ def _said(json: bool, value: dict[str, object], text: str) -> None:
 
 def _folder_or_path(project: Project, name: str) -> Path:
     """A run by its name; else any folder or file that can be watched."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.exists() and not (project.runs / name / "job.yaml").is_file():
         return path
     return folder_of(project, name)

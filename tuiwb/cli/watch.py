@@ -11,6 +11,7 @@ from tuiwb.cli.common import JsonOption, ProjectOption, project_at, say, say_jso
 from tuiwb.errors import EXIT_FINE, EXIT_JOB_FAILED, BadInput
 from tuiwb.jobs.events import Metrics, spell
 from tuiwb.jobs.state import with_reason
+from tuiwb.project import expanded
 
 if TYPE_CHECKING:
     from tuiwb.monitor.watched import Watched
@@ -61,7 +62,7 @@ def watch(
 
 def _folder(path: str, project: Path | None) -> Path:
     """What a path names; a run of the project by its name."""
-    here = Path(path).expanduser()
+    here = expanded(path)
     if here.exists():
         return here
     home = project_at(project)

@@ -9,7 +9,7 @@ from tuiwb.data.examples import fits
 from tuiwb.data.read import open_dataset
 from tuiwb.errors import BadInput, TuiwbError
 from tuiwb.jobs.folder import check_name
-from tuiwb.project import Project
+from tuiwb.project import Project, expanded
 from tuiwb.train.yaml_text import Document, parse
 
 HELD_OUT = frozenset(
@@ -90,7 +90,7 @@ def place_of(project: Project, named: str) -> Path:
     """Where a new config goes: a path with a slash or a YAML file's ending as it is, a plain name
     into configs/. BadInput for a name that no file can have."""
     if "/" in named or named.endswith(YAML):
-        return Path(named).expanduser()
+        return expanded(named)
     try:
         return project.root / "configs" / f"{check_name(named)}.yaml"
     except BadInput:

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from tuiwb.errors import BadInput
-from tuiwb.project import Project
+from tuiwb.project import Project, expanded
 
 RUBRICS = Path(__file__).with_name("rubrics")
 DEFAULT = "helpfulness"
@@ -81,7 +81,7 @@ def read_rubric(name_or_path: str, root: Path | None = None) -> Rubric:
         for folder in (root / OWN, RUBRICS):
             if (folder / f"{name_or_path}.yaml").is_file():
                 return _read(folder / f"{name_or_path}.yaml")
-    path = root / Path(name_or_path).expanduser()
+    path = root / expanded(name_or_path)
     if path.is_file():
         return _read(path)
     known = sorted({p.stem for folder in (RUBRICS, root / OWN) for p in folder.glob("*.yaml")})

@@ -11,8 +11,9 @@ import textual.app
 import textual.pilot
 from textual._context import active_app
 from textual.css.query import NoMatches
+from textual.geometry import Size
 from textual.pilot import Pilot
-from textual.screen import UPDATE_PERIOD
+from textual.screen import UPDATE_PERIOD, Screen
 
 from tuiwb.project import Project
 
@@ -82,6 +83,23 @@ async def at_rest(*_: float) -> None:
             return
         frames -= 1
         await asyncio.sleep(UPDATE_PERIOD)
+
+
+async def is_laid_out_without_end(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the screen comes to no rest although nothing happens."""
+    layouts = 0
+    lay_out = Screen._refresh_layout
+
+    def counted(screen: Screen[None], size: Size | None = None, scroll: bool = False) -> None:
+        nonlocal layouts
+        layouts += 1
+        lay_out(screen, size, scroll)
+
+    await at_rest()
+    with monkeypatch.context() as patch:
+        patch.setattr(Screen, "_refresh_layout", counted)
+        await at_rest()
+    return layouts >= MOST_FRAMES // 2
 
 
 def _to_paint() -> bool:

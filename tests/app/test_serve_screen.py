@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
-from tests.app.conftest import until
+from tests.app.conftest import is_laid_out_without_end, until
 from tests.serve.tiny import TINY_CHAT, random_adapter
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
@@ -123,13 +123,16 @@ async def test_a_server_that_was_started_is_shown_in_the_place_of_another(
         assert "it is starting" in [n.message for n in app._notifications]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (12, 4), (40, 10)])
-async def test_tiny_terminals_do_not_crash_it(project: Project, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (12, 4), (40, 10)])
+async def test_tiny_terminals_do_not_crash_it_and_it_comes_to_rest(
+    project: Project, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended_server(project, "serve-1", "finished", "")
     app = WorkbenchApp(project)
     async with app.run_test(size=size) as pilot:
         await app.action_go("serve")
         await until(lambda: "finished" in shown(app, "#head"))
+        assert not await is_laid_out_without_end(monkeypatch)
         await pilot.resize_terminal(120, 36)
         await pilot.pause()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList, Static, TextArea
 
-from tests.app.conftest import until
+from tests.app.conftest import is_laid_out_without_end, until
 from tuiwb import jobs
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.keys import actions_of, is_own
@@ -54,13 +54,15 @@ async def test_each_digit_shows_its_screen_and_none_crashes_at_common_sizes(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 3), (20, 8), (200, 60)])
-async def test_odd_terminal_sizes_do_not_crash(project: Project, size: tuple[int, int]) -> None:
+async def test_odd_terminal_sizes_do_not_crash_and_are_laid_out_once(
+    project: Project, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     a_run(project, "one")
     app = WorkbenchApp(project)
     async with app.run_test(size=size) as pilot:
         for mode in ("home", "train", "config"):
             await app.action_go(mode)
-            await pilot.pause()
+            assert not await is_laid_out_without_end(monkeypatch)
         await pilot.resize_terminal(80, 24)
         await pilot.resize_terminal(5, 5)
         await pilot.pause()

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.events import Resize
 from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
@@ -19,6 +21,8 @@ from tuiwb.project import Project
 if TYPE_CHECKING:
     from tuiwb.app.app import WorkbenchApp
     from tuiwb.jobs import JobState
+
+CRAMPED = 20  # columns
 
 
 class WorkbenchScreen(PromptScreen[None]):
@@ -47,6 +51,12 @@ class WorkbenchScreen(PromptScreen[None]):
     def project(self) -> Project:
         """The project that is open."""
         return self.workbench.project
+
+    @on(Resize)
+    def _make_room(self) -> None:
+        """In a few columns a scroll bar takes the room of the text, needs none then, and comes
+        back: there it is not drawn."""
+        self.set_class(self.size.width < CRAMPED, "-cramped")
 
     def compose(self) -> ComposeResult:
         yield NavBar(self.MODE, self.project.name)

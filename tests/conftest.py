@@ -43,6 +43,13 @@ OF_A_USER = (
 KNOBS = ("TUIWB_REAL_DATA", "TUIWB_VLLM_PYTHON")  # the tests' own
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
+# A caller that started this in the background or by nohup has these ignored, and so would every
+# program that the tests start and interrupt.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        ours = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, ours)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -117,6 +117,8 @@ async def test_what_a_check_will_tell_told_and_told_before_an_edit_is_said_apart
         assert "reverse" not in looks(screen)
         await pilot.press("a")
         await until(lambda: title(screen) == "Audit of the whole file")
+        pilot.app.clear_notifications()  # else escape takes away a toast that is still there
+        await until(lambda: not pilot.app._notifications)
         await pilot.press("escape")
         await until(lambda: title(screen).startswith("Row 0"))
         screen._marks.undo()

@@ -11,6 +11,7 @@ from tests.app.conftest import until
 from tuiwb.app.app import WorkbenchApp
 from tuiwb.app.watch_app import WatchApp
 from tuiwb.app.widgets.key_line import KeyLine
+from tuiwb.app.widgets.row_pane import RowPane
 from tuiwb.monitor.watched import open_watched
 from tuiwb.project import Project
 
@@ -21,9 +22,9 @@ def line_of(screen: Screen[object]) -> str:
 
 
 async def opened(pilot: Pilot[None]) -> Screen[object]:
-    """The Data screen, and its own line of keys."""
+    """The Data screen with its first row, and its own line of keys."""
     await pilot.press("2")
-    await until(lambda: pilot.app.screen.query("DataScreen RowPane"))
+    await until(lambda: "Row 0" in str(pilot.app.screen.query_one(RowPane).border_title))
     screen = pilot.app.screen
     await until(lambda: line_of(screen).startswith("d Drop"))
     return screen
@@ -46,7 +47,9 @@ async def test_the_line_of_keys_is_the_dialogs_while_one_is_open(
         await until(lambda: line_of(screen) == "y Yes n No")
         await pilot.press("n")
         await until(lambda: line_of(screen) == "^s Save ^o $EDITOR esc Cancel")
-        await pilot.press("escape", "y")
+        await pilot.press("escape")
+        await until(lambda: line_of(screen) == "y Yes n No")
+        await pilot.press("y")
         await until(lambda: line_of(screen) == own)
         await pilot.press("question_mark")
         await until(lambda: line_of(screen) == "esc Close")

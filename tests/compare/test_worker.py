@@ -20,6 +20,7 @@ from tests.compare.builders import (
 )
 from tests.serve.tiny import TINY_CHAT
 from tuiwb import jobs
+from tuiwb.compare import worker
 from tuiwb.compare.completions import COMPLETIONS, read_completions, read_summary
 from tuiwb.compare.plan import plan, prepare, start
 from tuiwb.jobs.control import Command
@@ -127,6 +128,7 @@ def test_a_stopped_comparison_goes_on_without_answering_again(project, run, do, 
 
     events = JobContext.emit
     monkeypatch.setattr(JobContext, "emit", emit)
+    monkeypatch.setattr(worker, "WATCH_EVERY", 0.0)  # else a quick machine is through by then
     folder = do(spec)
     assert finish(folder).state == "cancelled"
     before = (folder / COMPLETIONS).read_bytes()
